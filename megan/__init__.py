@@ -1,0 +1,1 @@
+"""A reproduction package for "MeGAN: Meta-Learned Data Augmentation GAN for Few-Shot Image Classification"."""

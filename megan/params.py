@@ -1,0 +1,285 @@
+"""The only reader of `params.yaml`: typed, frozen, checked before anything runs.
+
+Nothing here has a default value, so that every number stands in the file, and the
+resolved parameters that a result carries are complete.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from megan import paths
+
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs alike
+
+
+class ParamsError(Exception):
+    """`params.yaml` is unreadable or impossible; the message names the key and what to do."""
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(_Block):
+    """Which images, and how they are split (section 2.1)."""
+
+    dataset: Literal["glyphs", "omniglot"]
+    protocol: Literal["alphabet", "standard"]
+    split_seed: Seed
+    validation_alphabets: Count
+    train_characters: Count
+    validation_characters: Count
+    rotations: bool
+
+
+class Tasks(_Block):
+    """The few-shot task: N ways, K shots, Q queries a class (section 2.2)."""
+
+    ways: Annotated[int, Field(ge=2, le=100)]
+    shots: Positive
+    train_queries: Positive
+    test_queries: Positive
+    scope: Literal["alphabet", "any"]
+
+
+class Inner(_Block):
+    """The inner loop: S steps of size alpha (section 1.2)."""
+
+    steps: Annotated[int, Field(ge=1, le=100)]
+    test_steps: Annotated[int, Field(ge=1, le=100)]
+    learning_rate: Rate
+
+
+class Encoder(_Block):
+    """Pre-training of the ResNet-18 prototype encoder (section 3.1)."""
+
+    steps: Positive
+    batch_size: Annotated[int, Field(ge=2, le=10**6)]
+    learning_rate: Rate
+    seed: Seed
+    stem_stride: Annotated[int, Field(ge=1, le=2)]
+    validation_drawers: Annotated[int, Field(ge=1, lt=DRAWERS)]
+
+
+class Train(_Block):
+    """The outer loop: Adam with step size beta."""
+
+    meta_batch: Positive
+    learning_rate: Rate
+    schedule: Literal["cosine", "constant"]
+    log_every: Positive
+    validate_every: Positive
+    validation_tasks: Positive
+    checkpoint_every: Positive
+    precision: Literal["float32", "float64"]
+
+
+class Tier(_Block):
+    meta_steps: Positive
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
+
+
+class Tiers(_Block):
+    headline: Tier
+    smoke: Tier
+
+
+class Test(_Block):
+    tasks: Annotated[int, Field(ge=2, le=10**7)]
+
+
+class Study(_Block):
+    data: Data
+    tasks: Tasks
+    inner: Inner
+    encoder: Encoder
+    train: Train
+    tiers: Tiers
+    test: Test
+
+
+class Variant(_Block):
+    """One system of the paper, every option resolved."""
+
+    tier: Literal["headline", "smoke"]
+    approach: Literal["maml", "n_plus_1"]
+    label: Annotated[str, Field(min_length=1, max_length=80)]
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    fakes_per_real: Annotated[int, Field(ge=1, le=20)]
+    noise_size: Annotated[int, Field(ge=1, le=1024)]
+    fake_steps: Count
+    real_weight: Weight
+    generator_inner_lr: Rate
+    shared_statistics: bool
+    gan_loss: Literal["vanilla", "non_saturating"]
+
+    @property
+    def has_generator(self) -> bool:
+        return self.approach != "maml"
+
+
+class Params(_Block):
+    """The whole file, with each variant's defaults filled in."""
+
+    study: str
+    studies: dict[str, Study]
+    variants: dict[str, Variant]
+
+    @property
+    def current(self) -> Study:
+        return self.studies[self.study]
+
+    def tier(self, variant: str) -> Tier:
+        """Length and seeds of a variant in the current study."""
+        return getattr(self.current.tiers, self.variants[variant].tier)
+
+    def variant(self, name: str) -> Variant:
+        """Raises `ParamsError` for a name that `params.yaml` does not hold."""
+        if name not in self.variants:
+            raise ParamsError(_unknown("variant", name, list(self.variants)))
+        return self.variants[name]
+
+
+def _unknown(what: str, name: object, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
+    return f"params.yaml: unknown {what} {name!r}; {hint}"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key given twice, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (dict, list)) or key in seen:
+                raise ParamsError(f"params.yaml, line {key_node.start_mark.line + 1}: key {key!r} is given twice or is no name")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path = paths.PARAMS) -> dict[str, Any]:
+    """The file as plain data. Raises `ParamsError` when it is missing or no YAML mapping."""
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is not here; run the stage from the repository's root") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    except (RecursionError, ValueError) as error:
+        raise ParamsError(f"{path} is no valid YAML: {error or 'nested too deeply'}") from None
+    if not isinstance(document, dict):
+        raise ParamsError(f"{path} must be a mapping of keys, not {type(document).__name__}")
+    return document
+
+
+def load(path: Path = paths.PARAMS) -> Params:
+    """Read and check `params.yaml`.
+
+    **Returns** the frozen `Params`.
+    **Raises** `ParamsError`, one readable message naming the key, for an unknown key, a
+    wrong type or range, or an impossible combination.
+    """
+    document = read(path)
+    known = ["study", "studies", "variant_defaults", "variants"]
+    for key in document:
+        if key not in known:
+            raise ParamsError(_unknown("key", key, known))
+    for key in known:
+        if key not in document:
+            raise ParamsError(f"params.yaml: key {key!r} is missing")
+    for key in known[1:]:
+        if not isinstance(document[key], dict) or not document[key]:
+            raise ParamsError(f"params.yaml: {key!r} must be a mapping that is not empty, got {document[key]!r:.80}")
+    studies = {_name("study", name): _checked(Study, block, f"studies.{name}") for name, block in document["studies"].items()}
+    defaults = document["variant_defaults"]
+    _checked(Variant, defaults, "variant_defaults")
+    variants = {}
+    for name, overrides in document["variants"].items():
+        if not isinstance(overrides, dict):
+            raise ParamsError(f"params.yaml: variants.{name} must be a mapping, got {overrides!r:.80}")
+        variants[_name("variant", name)] = _checked(Variant, {**defaults, **overrides}, f"variants.{name}")
+    if not isinstance(document["study"], str) or document["study"] not in studies:
+        raise ParamsError(_unknown("study", document["study"], list(studies)))
+    params = Params.model_construct(study=document["study"], studies=studies, variants=variants)
+    for name, study in studies.items():
+        _check_study(name, study)
+    return params
+
+
+def _name(what: str, name: object) -> str:
+    # A name becomes a folder and a DVC stage address; a dot or slash would break either.
+    if not isinstance(name, str) or not name.replace("_", "").isalnum() or not name.isascii():
+        raise ParamsError(f"params.yaml: {what} name {name!r} may hold only letters, digits and underscores")
+    return name
+
+
+def _checked(model: type[_Block], block: object, where: str) -> Any:
+    if not isinstance(block, dict):
+        raise ParamsError(f"params.yaml: {where} must be a mapping, got {block!r:.80}")
+    try:
+        return model.model_validate(block)
+    except ValidationError as error:
+        raise ParamsError(_first_problem(model, error, where)) from None
+
+
+def _first_problem(model: type[_Block], error: ValidationError, where: str) -> str:
+    # Unknown keys first: a misspelt key also shows up as a missing one.
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    *parents, key = problem["loc"] or ("",)
+    dotted = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
+    if problem["type"] == "extra_forbidden":
+        for part in parents:
+            model = model.model_fields[part].annotation
+        return _unknown("key", dotted, [".".join((where, *map(str, parents), field)) for field in model.model_fields])
+    if problem["type"] == "missing":
+        return f"params.yaml: key {dotted!r} is missing"
+    message = problem["msg"].removeprefix("Input should be ")
+    return f"params.yaml: {dotted} = {problem['input']!r:.80}: expected {message}"
+
+
+def _check_study(name: str, study: Study) -> None:
+    """Combinations that can never run, each with the key to change."""
+    data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
+    for key in ("train_queries", "test_queries"):
+        if tasks.shots + getattr(tasks, key) > DRAWERS:
+            raise ParamsError(
+                f"{where}.tasks: shots {tasks.shots} + {key} {getattr(tasks, key)} exceeds the {DRAWERS} drawings"
+                f" of a character; lower {key}"
+            )
+    if data.protocol == "alphabet":
+        if data.rotations:
+            raise ParamsError(f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated character is no character of its alphabet)")
+        if data.validation_alphabets < 1:
+            raise ParamsError(f"{where}.data.validation_alphabets = 0: expected at least 1 under protocol 'alphabet'")
+        if data.train_characters or data.validation_characters:
+            raise ParamsError(f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0")
+    else:
+        if data.validation_alphabets:
+            raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
+        if not 0 < data.validation_characters < data.train_characters:
+            raise ParamsError(f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0 and fewer than train_characters {data.train_characters}")
+        if tasks.scope == "alphabet":
+            raise ParamsError(f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split leaves no alphabet whole")
+        if data.rotations and data.dataset == "glyphs":
+            raise ParamsError(f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts are rotations of one another")
+        if tasks.ways > data.validation_characters:
+            raise ParamsError(f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters} validation_characters")
+    for tier_name in ("headline", "smoke"):
+        seeds = getattr(study.tiers, tier_name).seeds
+        if len(set(seeds)) != len(seeds):
+            raise ParamsError(f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ")

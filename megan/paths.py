@@ -1,0 +1,59 @@
+"""The only place that knows where files live.
+
+Every path is relative to the repository's root, which is the working directory of
+every stage: DVC and Snakemake both start their commands there.
+"""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DOWNLOADS = Path("data/downloads")  # partial and verified archives, shared by all studies
+RESUME = Path(".resume")  # state of unfinished work; no stage declares it
+
+
+def raw(study: str) -> Path:
+    """Archives of the study's data set, or the manifest of an embedded one."""
+    return Path("data/raw") / study
+
+
+def prepared(study: str) -> Path:
+    """Folder of `train.safetensors`, `validation.safetensors`, `test.safetensors`, `splits.json`."""
+    return Path("data/prepared") / study
+
+
+def split(study: str, name: str) -> Path:
+    """Packed images of one split: `train`, `validation` or `test`."""
+    return prepared(study) / f"{name}.safetensors"
+
+
+def results(study: str) -> Path:
+    return Path("results") / study
+
+
+def encoder(study: str) -> Path:
+    """Folder of the encoder's `weights.safetensors`, `metrics.json`, `provenance.json`."""
+    return results(study) / "encoder"
+
+
+def trained(study: str, variant: str) -> Path:
+    """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`, `provenance.json`."""
+    return results(study) / "train" / variant
+
+
+def tested(study: str, variant: str) -> Path:
+    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `record.json`, `provenance.json`."""
+    return results(study) / "test" / variant
+
+
+def metrics(study: str) -> Path:
+    """The one metrics file that `dvc metrics show` reads."""
+    return results(study) / "metrics.json"
+
+
+def tables(study: str) -> Path:
+    """Folder of the tidy tables: `curves.csv`, `accuracy.csv`, `comparisons.csv`, `steps.csv`."""
+    return results(study) / "tables"
+
+
+def figures(study: str) -> Path:
+    return results(study) / "figures"

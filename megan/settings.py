@@ -1,0 +1,65 @@
+"""What differs by machine and never by experiment: the environment variables, read here alone.
+
+None of them enters the tracked parameters. The device, the number of threads and the
+kernel change a result by rounding only; provenance records them.
+"""
+
+import os
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """An environment variable has a value that means nothing; the message names it."""
+
+
+def mirror() -> str | None:
+    """`MEGAN_MIRROR`: a folder, or the base address, that holds the data sets' public files."""
+    return os.environ.get("MEGAN_MIRROR") or None
+
+
+def device() -> str:
+    """`MEGAN_DEVICE`: `cpu`, `cuda` or `cuda:N`. Unset or `auto`: CUDA where there is one, else the CPU."""
+    import torch
+
+    wanted = os.environ.get("MEGAN_DEVICE") or "auto"
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    name, _, index = wanted.partition(":")
+    if name not in ("cpu", "cuda") or (index and not index.isdigit()) or (name == "cpu" and index):
+        raise SettingsError(f"MEGAN_DEVICE = {wanted!r}: expected auto, cpu, cuda or cuda:N")
+    if name == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise SettingsError(f"MEGAN_DEVICE = {wanted!r}: this machine has {torch.cuda.device_count()} CUDA devices; unset it or use cpu")
+    return wanted
+
+
+def threads() -> int:
+    """`MEGAN_THREADS`: CPU threads of one stage. Unset: all that this process may use."""
+    return _positive("MEGAN_THREADS", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def chunk(default: int) -> int:
+    """`MEGAN_CHUNK`: tasks adapted at a time, which bounds memory. Unset: `default`."""
+    return _positive("MEGAN_CHUNK", default)
+
+
+def kernel() -> str:
+    """`MEGAN_KERNEL`: `native` (compiled once with the machine's C++ compiler), `torch`, or `auto`."""
+    wanted = os.environ.get("MEGAN_KERNEL") or "auto"
+    if wanted not in ("auto", "native", "torch"):
+        raise SettingsError(f"MEGAN_KERNEL = {wanted!r}: expected auto, native or torch")
+    return wanted
+
+
+def cache() -> Path:
+    """`MEGAN_CACHE`: where compiled kernels are kept. Unset: the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "megan"
+    return Path(os.environ.get("MEGAN_CACHE") or default)
+
+
+def _positive(name: str, default: int) -> int:
+    text = os.environ.get(name)
+    if not text:
+        return default
+    if not text.isdecimal() or not text.isascii() or not 0 < int(text) < 10**6:
+        raise SettingsError(f"{name} = {text!r}: expected a whole number of at least 1")
+    return int(text)
