@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from megan import paths
+from megan.errors import MeganError
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -22,7 +23,7 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs alike
 
 
-class ParamsError(Exception):
+class ParamsError(MeganError):
     """`params.yaml` is unreadable or impossible; the message names the key and what to do."""
 
 
@@ -113,8 +114,6 @@ class Variant(_Block):
 
     tier: Literal["headline", "smoke"]
     approach: Literal["maml", "n_plus_1"]
-    label: Annotated[str, Field(min_length=1, max_length=80)]
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
     fakes_per_real: Annotated[int, Field(ge=1, le=20)]
     noise_size: Annotated[int, Field(ge=1, le=1024)]
     fake_steps: Count
@@ -128,12 +127,20 @@ class Variant(_Block):
         return self.approach != "maml"
 
 
+class Style(_Block):
+    """A variant's name and colour in figures and tables."""
+
+    label: Annotated[str, Field(min_length=1, max_length=80)]
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
 class Params(_Block):
     """The whole file, with each variant's defaults filled in."""
 
     study: str
     studies: dict[str, Study]
     variants: dict[str, Variant]
+    styles: dict[str, Style]
 
     @property
     def current(self) -> Study:
@@ -194,7 +201,7 @@ def load(path: Path = paths.PARAMS) -> Params:
     wrong type or range, or an impossible combination.
     """
     document = read(path)
-    known = ["study", "studies", "variant_defaults", "variants"]
+    known = ["study", "studies", "variant_defaults", "variants", "styles"]
     for key in document:
         if key not in known:
             raise ParamsError(_unknown("key", key, known))
@@ -206,7 +213,9 @@ def load(path: Path = paths.PARAMS) -> Params:
             raise ParamsError(f"params.yaml: {key!r} must be a mapping that is not empty, got {document[key]!r:.80}")
     studies = {_name("study", name): _checked(Study, block, f"studies.{name}") for name, block in document["studies"].items()}
     defaults = document["variant_defaults"]
-    _checked(Variant, defaults, "variant_defaults")
+    if "tier" in defaults:
+        raise ParamsError("params.yaml: variant_defaults.tier: expected in each variant instead, so that a tier's length concerns its own variants alone")
+    _checked(Variant, {**defaults, "tier": "headline"}, "variant_defaults")
     variants = {}
     for name, overrides in document["variants"].items():
         if not isinstance(overrides, dict):
@@ -214,7 +223,11 @@ def load(path: Path = paths.PARAMS) -> Params:
         variants[_name("variant", name)] = _checked(Variant, {**defaults, **overrides}, f"variants.{name}")
     if not isinstance(document["study"], str) or document["study"] not in studies:
         raise ParamsError(_unknown("study", document["study"], list(studies)))
-    params = Params.model_construct(study=document["study"], studies=studies, variants=variants)
+    styles = {name: _checked(Style, block, f"styles.{name}") for name, block in document["styles"].items()}
+    for name in styles.keys() ^ variants.keys():
+        missing, present = ("variants", "styles") if name in styles else ("styles", "variants")
+        raise ParamsError(f"params.yaml: {present}.{name} has no {missing}.{name}; add it, or remove the other")
+    params = Params.model_construct(study=document["study"], studies=studies, variants=variants, styles=styles)
     for name, study in studies.items():
         _check_study(name, study)
     return params

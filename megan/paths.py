@@ -30,18 +30,23 @@ def results(study: str) -> Path:
     return Path("results") / study
 
 
+def provenance(study: str, stage: str) -> Path:
+    """What made a stage's result and how long it took: nothing that repeats, so no stage reads it."""
+    return results(study) / "provenance" / f"{stage}.json"
+
+
 def encoder(study: str) -> Path:
-    """Folder of the encoder's `weights.safetensors`, `metrics.json`, `provenance.json`."""
+    """Folder of the encoder's `weights.safetensors`, `metrics.json`, `record.json`."""
     return results(study) / "encoder"
 
 
 def trained(study: str, variant: str) -> Path:
-    """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`, `provenance.json`."""
+    """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`."""
     return results(study) / "train" / variant
 
 
 def tested(study: str, variant: str) -> Path:
-    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `record.json`, `provenance.json`."""
+    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `record.json`."""
     return results(study) / "test" / variant
 
 

@@ -7,8 +7,10 @@ kernel change a result by rounding only; provenance records them.
 import os
 from pathlib import Path
 
+from megan.errors import MeganError
 
-class SettingsError(Exception):
+
+class SettingsError(MeganError):
     """An environment variable has a value that means nothing; the message names it."""
 
 

@@ -1,0 +1,120 @@
+"""Which alphabets and characters each data set has, and how a study splits them.
+
+Light on purpose: the command line checks a study against it before anything runs, and
+the same function makes the split that stage `prepare` writes.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from megan import params
+from megan.data.scripts import SCRIPTS
+from megan.params import ParamsError
+
+# Characters of each alphabet of Omniglot, as published: 964 and 659.
+OMNIGLOT = {
+    "background": {
+        "Alphabet_of_the_Magi": 20, "Anglo-Saxon_Futhorc": 29, "Arcadian": 26, "Armenian": 41,
+        "Asomtavruli_(Georgian)": 40, "Balinese": 24, "Bengali": 46,
+        "Blackfoot_(Canadian_Aboriginal_Syllabics)": 14, "Braille": 26, "Burmese_(Myanmar)": 34,
+        "Cyrillic": 33, "Early_Aramaic": 22, "Futurama": 26, "Grantha": 43, "Greek": 24, "Gujarati": 48,
+        "Hebrew": 22, "Inuktitut_(Canadian_Aboriginal_Syllabics)": 16, "Japanese_(hiragana)": 52,
+        "Japanese_(katakana)": 47, "Korean": 40, "Latin": 26, "Malay_(Jawi_-_Arabic)": 40,
+        "Mkhedruli_(Georgian)": 41, "N_Ko": 33, "Ojibwe_(Canadian_Aboriginal_Syllabics)": 14,
+        "Sanskrit": 42, "Syriac_(Estrangelo)": 23, "Tagalog": 17, "Tifinagh": 55,
+    },
+    "evaluation": {
+        "Angelic": 20, "Atemayar_Qelisayer": 26, "Atlantean": 26, "Aurek-Besh": 26, "Avesta": 26,
+        "Ge_ez": 26, "Glagolitic": 45, "Gurmukhi": 45, "Kannada": 41, "Keble": 26, "Malayalam": 47,
+        "Manipuri": 40, "Mongolian": 30, "Old_Church_Slavonic_(Cyrillic)": 45, "Oriya": 46,
+        "Sylheti": 28, "Syriac_(Serto)": 23, "Tengwar": 25, "Tibetan": 42, "ULOG": 26,
+    },
+}  # fmt: skip
+
+Alphabets = dict[str, list[str]]  # names of the characters of each alphabet
+SPLITS = ("train", "validation", "test")
+
+
+def alphabets(dataset: str) -> dict[str, Alphabets]:
+    """Character names by part (`background`, `evaluation`) and alphabet, both sorted."""
+    if dataset == "omniglot":
+        return {
+            part: {name: [f"character{number:02d}" for number in range(1, count + 1)] for name, count in counts.items()}
+            for part, counts in OMNIGLOT.items()
+        }
+    parts: dict[str, Alphabets] = {"background": {}, "evaluation": {}}
+    for name in sorted(SCRIPTS):
+        parts[SCRIPTS[name].part][name] = [f"U+{ord(character):04X}" for character in SCRIPTS[name].characters]
+    return parts
+
+
+def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, Alphabets]:
+    """The characters of meta-training, validation and meta-test, by alphabet, all sorted.
+
+    Under protocol `alphabet` the data set's own parts are used, and validation is carved
+    from the alphabets of meta-training; under `standard` all characters are pooled, as in
+    Vinyals et al. (2016) and Finn et al. (2017).
+
+    **Raises** `ParamsError` naming the key for a study that these characters cannot make.
+    """
+    where = f"params.yaml: studies.{study_name}"
+    make = _by_alphabet if data.protocol == "alphabet" else _pooled
+    splits = make(where, data, tasks, alphabets(data.dataset))
+    for name, chosen in splits.items():
+        sizes = [len(characters) for characters in chosen.values()]
+        if tasks.scope == "alphabet" and tasks.ways > max(sizes):
+            raise ParamsError(
+                f"{where}.tasks.ways = {tasks.ways}: expected at most {max(sizes)}, the characters of the largest alphabet"
+                f" of the {name} split; lower it or set scope to 'any'"
+            )
+        if tasks.scope == "any" and tasks.ways > sum(sizes):
+            raise ParamsError(f"{where}.tasks.ways = {tasks.ways}: expected at most the {sum(sizes)} characters of the {name} split")
+    return splits
+
+
+def check(study_name: str, study: params.Study) -> None:
+    """Raise `ParamsError` for a study that its data set cannot make."""
+    split(study_name, study.data, study.tasks)
+
+
+def _shuffled(names: Iterable[str], seed: int) -> list[str]:
+    # By digest, not by a generator: the same order with every version of every library.
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+
+
+def _by_alphabet(where: str, data: params.Data, tasks: params.Tasks, parts: dict[str, Alphabets]) -> dict[str, Alphabets]:
+    background = parts["background"]
+    if data.validation_alphabets >= len(background):
+        raise ParamsError(
+            f"{where}.data.validation_alphabets = {data.validation_alphabets}: expected fewer than the"
+            f" {len(background)} meta-training alphabets of {data.dataset}"
+        )
+    large = [name for name, characters in background.items() if len(characters) >= tasks.ways]
+    if data.validation_alphabets > len(large):
+        raise ParamsError(
+            f"{where}.data.validation_alphabets = {data.validation_alphabets}: expected at most {len(large)},"
+            f" the meta-training alphabets of {data.dataset} with {tasks.ways} characters (tasks.ways) or more"
+        )
+    held = set(_shuffled(large, data.split_seed)[: data.validation_alphabets])
+    return {
+        "train": {name: characters for name, characters in background.items() if name not in held},
+        "validation": {name: characters for name, characters in background.items() if name in held},
+        "test": parts["evaluation"],
+    }
+
+
+def _pooled(where: str, data: params.Data, tasks: params.Tasks, parts: dict[str, Alphabets]) -> dict[str, Alphabets]:
+    pool = [f"{name}/{character}" for part in parts.values() for name, characters in part.items() for character in characters]
+    if data.train_characters >= len(pool):
+        raise ParamsError(
+            f"{where}.data.train_characters = {data.train_characters}: expected fewer than the {len(pool)} characters of {data.dataset}"
+        )
+    order = _shuffled(pool, data.split_seed)
+    bounds = (0, data.train_characters - data.validation_characters, data.train_characters, len(pool))
+    splits: dict[str, Alphabets] = {}
+    for name, start, end in zip(SPLITS, bounds, bounds[1:], strict=False):
+        splits[name] = {}
+        for both in sorted(order[start:end]):
+            alphabet, _, character = both.partition("/")
+            splits[name].setdefault(alphabet, []).append(character)
+    return splits

@@ -1,0 +1,47 @@
+"""Stage `download`: the public files of the study's data set, or a manifest of an embedded one.
+
+A data set is one module with its `SOURCES`, and one line in the registry below.
+"""
+
+import shutil
+from collections.abc import Callable
+
+from megan import params, paths, settings, storage
+from megan.data import fetch, glyphs, omniglot
+from megan.data.errors import DataError
+
+SOURCES: dict[str, tuple[fetch.Source, ...]] = {"omniglot": omniglot.SOURCES}
+MANIFESTS: dict[str, Callable[[], dict]] = {"glyphs": glyphs.manifest}  # embedded: nothing to fetch
+
+
+def run(study_name: str, data: params.Data) -> None:
+    """Fill the study's raw folder.
+
+    An archive is fetched into `data/downloads` first, where a later run and other studies
+    find it, and then copied. A copy, not a hard link: DVC may link its cache to the raw
+    file, and a file put into the downloads by hand would then overwrite the cache.
+
+    **Raises** `DataError`, one message with what is missing and where it may be put.
+    """
+    try:
+        with storage.replacing_folder(paths.raw(study_name)) as folder:
+            if data.dataset in MANIFESTS:
+                storage.write_json(folder / "manifest.json", MANIFESTS[data.dataset]())
+                return
+            for source in SOURCES[data.dataset]:
+                path = _fetched(source, data.dataset)
+                shutil.copyfile(path, folder / path.name)
+    except OSError as error:
+        raise DataError(f"the download cannot be written: {error}") from None
+
+
+def _fetched(source: fetch.Source, dataset: str) -> "paths.Path":
+    try:
+        return fetch.fetch(source, settings.mirror())
+    except DataError as error:
+        names = [other.name for other in SOURCES[dataset]]
+        files = " and ".join(name.rpartition("/")[2] for name in names)
+        raise DataError(
+            f"{error}. Data set {dataset!r} needs {files}: put them into {fetch.target(source).parent}/,"
+            f" or set MEGAN_MIRROR to a folder or web address that holds {' and '.join(names)}, and run again"
+        ) from None

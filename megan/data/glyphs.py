@@ -1,0 +1,214 @@
+"""Glyphs: an embedded data set in Omniglot's structure, for a machine without network.
+
+The characters of seventeen scripts, as the font DejaVu Sans that matplotlib ships has
+them. Each is thinned to its strokes; then each of twenty "drawers" bends the strokes and
+goes over them with a round pen, as in Omniglot. The spread of sizes, places, slants and
+proportions and the pen's width were set after Omniglot's, and the strength of the bending
+so that a nearest-neighbour classifier errs as often: see docs/data.md.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from megan import storage
+from megan.data.errors import DataError
+from megan.data.scripts import SCRIPTS, expand
+from megan.params import DRAWERS
+
+FONT = "DejaVuSans.ttf"  # by name: matplotlib also ships a last-resort font that has every code point
+SEED = 20  # of the drawers; part of the data set, so no parameter
+SIZE = 28  # pixels of a drawing
+FINE = 3  # the pen is drawn this much finer, for antialiasing
+EXTENT = 80  # pixels of the longer side of a character whose strokes are sought
+MARGIN = 2
+UNIT = 20 / EXTENT  # size in pixels of a drawing at which near-duplicates are compared
+NEAR = 2.0  # pixels, of SIZE
+
+# One standard deviation each; lengths in pixels of a drawing.
+LENGTH = 16.5  # the longer side before the drawer's variation
+CENTRE = (13.3, 13.6)  # Omniglot's mean centre
+SHIFT = 1.35
+ROTATION = 0.1  # rad
+SLANT = 0.12
+LOG_SIZE = 0.11
+LOG_ASPECT = 0.14
+PEN = 0.72  # radius
+LOG_PEN = 0.08
+BEND = 1.1
+KNOTS = 5  # of the bending's cubic B-spline, each way
+
+_CORNERS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+
+
+def font_path() -> Path:
+    """The font's file. Raises `DataError` where matplotlib is installed without its fonts."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONT
+    if not path.is_file():
+        raise DataError(f"{path} is not here: expected the font that matplotlib ships; install matplotlib from its wheel")
+    return path
+
+
+def manifest() -> dict:
+    """What the data set is made from: stage `download` records it, `read` compares it."""
+    return {"dataset": "glyphs", "fonts": {FONT: storage.digest_file(font_path())}, "seed": SEED}
+
+
+def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Draw all characters.
+
+    **Returns** the images of each script, uint8 `[characters, 20, 28, 28]` with ink = 255,
+    characters in the order of their code points; and the digest of each font file.
+    **Raises** `DataError` when the font is another than the manifest in `folder` names.
+    """
+    path = folder / "manifest.json"
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); run `python -m megan download`") from None
+    current = manifest()
+    if recorded != current:
+        raise DataError(f"{path} names another font or seed than the installed {font_path()}; run `python -m megan download`")
+    images = {name: draw(script.characters) for name, script in SCRIPTS.items()}
+    return images, current["fonts"]
+
+
+def draw(characters: list[str]) -> np.ndarray:
+    """All drawers' drawings, uint8 `[characters, 20, 28, 28]`, ink = 255."""
+    strokes = thin(outlines(characters))
+    return np.stack([_drawings(_points(stroke), ord(character)) for stroke, character in zip(strokes, characters, strict=True)])
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    # The basic layout: joining and ligatures, where the platform has them, must not matter.
+    return ImageFont.truetype(str(font_path()), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def outlines(characters: list[str]) -> np.ndarray:
+    """The font's shapes, bool `[characters, 84, 84]`, the longer side 80 pixels long, in the middle."""
+    side = EXTENT + 2 * MARGIN
+    result = np.zeros((len(characters), side, side), bool)
+    for row, character in zip(result, characters, strict=True):
+        left, top, right, bottom = _font(200).getbbox(character)
+        font = _font(min(200, 200 * EXTENT // max(right - left, bottom - top)))  # no dot becomes a disc
+        left, top, right, bottom = font.getbbox(character)
+        image = Image.new("L", (side, side))
+        ImageDraw.Draw(image).text(((side - right - left) // 2, (side - bottom - top) // 2), character, fill=255, font=font)
+        row[:] = np.asarray(image) >= 128
+    return result
+
+
+def thin(shapes: np.ndarray) -> np.ndarray:
+    """Strokes one pixel wide of bool images `[images, height, width]` with an empty border.
+
+    Zhang and Suen (1984), "A fast parallel algorithm for thinning digital patterns". It
+    erases squares of two by two, such as what is left of a dot; each connected part
+    that vanishes leaves one pixel in its middle here.
+    """
+    strokes = shapes.copy()
+    inner = strokes[:, 1:-1, 1:-1]
+    height, width = strokes.shape[1:]
+    neighbours = [strokes[:, 1 + y : height - 1 + y, 1 + x : width - 1 + x] for y, x in _CORNERS]  # views
+    north, _, east, _, south, _, west, _ = neighbours
+    changed = True
+    while changed:
+        changed = False
+        for first, second in (((north, east, south), (east, south, west)), ((north, east, west), (north, south, west))):
+            count = sum(one.view(np.uint8) for one in neighbours)
+            steps = sum((~one & other).view(np.uint8) for one, other in zip(neighbours, neighbours[1:] + neighbours[:1], strict=True))
+            keep = (count < 2) | (count > 6) | (steps != 1)
+            for three in (first, second):
+                keep |= three[0] & three[1] & three[2]
+            changed |= bool((inner & ~keep).any())
+            inner &= keep
+    for shape, stroke in zip(shapes, strokes, strict=True):
+        parts, count = ndimage.label(shape, np.ones((3, 3)))
+        for part in set(range(1, count + 1)) - set(parts[stroke]):
+            stroke[tuple(np.argwhere(parts == part).mean(0).round().astype(int))] = True
+    return strokes
+
+
+def _points(stroke: np.ndarray) -> np.ndarray:
+    """Points of a thinned character, float64 `[points, 2]` (y, x), centred, the longer side 1."""
+    points = np.argwhere(stroke).astype(np.float64)
+    points -= (points.max(0) + points.min(0)) / 2
+    return points / max(np.ptp(points, axis=0).max(), 1)
+
+
+def _spline(coordinates: np.ndarray) -> np.ndarray:
+    """Weights of the cubic B-spline's knots at coordinates in -0.5..0.5: `[points, KNOTS]`."""
+    place = np.clip(coordinates + 0.5, 0, 1) * (KNOTS - 3)
+    first = np.minimum(place.astype(int), KNOTS - 4)
+    t = place - first
+    weights = np.zeros((len(coordinates), KNOTS))
+    for k, value in enumerate(((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)):
+        weights[np.arange(len(t)), first + k] = value / 6
+    return weights
+
+
+# Mean square of the weights: the factor from the knots' deviation to that of the bending.
+_SPREAD = float(np.square(_spline(np.linspace(-0.5, 0.5, 201))).sum(1).mean())
+
+
+def _drawings(points: np.ndarray, code_point: int) -> np.ndarray:
+    """One character by all drawers, uint8 `[20, 28, 28]`; each drawing has its own key."""
+    keyed = [np.random.default_rng((SEED, code_point, drawer)).standard_normal(7 + 2 * KNOTS**2) for drawer in range(DRAWERS)]
+    normal = np.stack(keyed)
+    rotation, slant, size, aspect, pen, *shift = normal[:, :7].T[..., None]  # each [20, 1]
+    y = points[:, 0] * LENGTH * np.exp(LOG_SIZE * size + LOG_ASPECT * aspect / 2)
+    x = points[:, 1] * LENGTH * np.exp(LOG_SIZE * size - LOG_ASPECT * aspect / 2) - SLANT * slant * y
+    knots = normal[:, 7:].reshape(DRAWERS, 2, KNOTS, KNOTS)
+    bend = BEND / _SPREAD * np.einsum("nk,dckl,nl->cdn", _spline(points[:, 0]), knots, _spline(points[:, 1]), optimize=True)
+    y, x = y + bend[0], x + bend[1]
+    cos, sin = np.cos(ROTATION * rotation), np.sin(ROTATION * rotation)
+    y, x = cos * y - sin * x, sin * y + cos * x
+    radius = PEN * np.exp(LOG_PEN * pen)
+    places = [_placed(*axis, radius) for axis in zip((y, x), CENTRE, shift, strict=True)]
+
+    grid = SIZE * FINE
+    rows, columns = (np.clip(place * FINE, 0, grid - 1).astype(int) for place in places)
+    empty = np.ones((DRAWERS, grid, grid), bool)
+    empty[np.arange(DRAWERS)[:, None], rows, columns] = False
+    # One call for all drawers: a step between them counts as further than any within.
+    distance = ndimage.distance_transform_edt(empty, sampling=(4 * grid, 1, 1))
+    ink = np.clip(radius[..., None] * FINE - distance + 0.5, 0, 1)
+    ink = ink.reshape(DRAWERS, SIZE, FINE, SIZE, FINE).mean((2, 4))
+    return np.rint(255 * ink).astype(np.uint8)
+
+
+def _placed(line: np.ndarray, centre: float, shift: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Coordinates along one axis moved to their place, `[20, points]`; nothing leaves the picture that fits in."""
+    line = line - (line.max(1, keepdims=True) + line.min(1, keepdims=True)) / 2 + centre + SHIFT * shift
+    line = line - np.minimum(line.min(1, keepdims=True) - radius, 0)
+    return line - np.maximum(line.max(1, keepdims=True) + radius - SIZE, 0)
+
+
+def separation(strokes: np.ndarray) -> np.ndarray:
+    """Hausdorff distance of each pair of thinned characters `[n, height, width]`: float32 `[n, n]`.
+
+    In pixels of a drawing, at 20 pixels for the longer side: the farthest that any point
+    of one lies from the other's strokes, so that one dot more is enough to tell apart.
+    """
+    distance = np.stack([ndimage.distance_transform_edt(~stroke) for stroke in strokes]).astype(np.float32).reshape(len(strokes), -1)
+    farthest = np.stack([distance[:, stroke.ravel()].max(1) for stroke in strokes]) * np.float32(UNIT)
+    return np.maximum(farthest, farthest.T)
+
+
+def near_duplicates() -> dict[str, list[str]]:
+    """The characters of each script's candidates that are closer than `NEAR` to an earlier one kept."""
+    named = [(name, character) for name, script in SCRIPTS.items() for character in expand(script.candidates)]
+    apart = separation(thin(outlines([character for _, character in named])))
+    kept: list[int] = []
+    removed: dict[str, list[str]] = {name: [] for name in SCRIPTS}
+    for index, (name, character) in enumerate(named):
+        if (apart[index, kept] < NEAR).any():
+            removed[name].append(character)
+        else:
+            kept.append(index)
+    return removed

@@ -1,0 +1,98 @@
+"""Omniglot: 1623 handwritten characters of 50 alphabets, each drawn by 20 people.
+
+Source: Lake, Salakhutdinov and Tenenbaum (2015), "Human-level concept learning through
+probabilistic program induction", Science 350; https://github.com/brendenlake/omniglot, MIT.
+"""
+
+import functools
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from megan.data import archives, catalogue
+from megan.data.errors import DataError
+from megan.data.fetch import Source
+from megan.params import DRAWERS
+
+ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
+ARCHIVES = {"background": "images_background.zip", "evaluation": "images_evaluation.zip"}
+# `archives.digest` of the images: the archive's own bytes differ between repackings.
+DIGESTS = {
+    "background": "415200b12482e47c542cb6a4e19c279a65c5c284cd237820c10eb37cf973e256",
+    "evaluation": "0fb000cc4c446bfa82460f023c85f57a40cc71185a1630d7ce8781d61604f3bd",
+}
+SIDE = 105  # pixels of a drawing in the archive
+SIZE = 28  # pixels of a prepared one
+LIMITS = archives.Limits(archive_bytes=64 << 20, members=60_000, member_bytes=64 << 10, total_bytes=128 << 20)
+
+
+def members(path: Path, part: str) -> dict[str, bytes]:
+    """PNG files `images_PART/ALPHABET/CHARACTER/DRAWING.png` of an archive, verified.
+
+    Folders and what macOS leaves in archives are passed over, since nothing reads them.
+    **Raises** `DataError` for a damaged archive, a wrong count or a changed image.
+    """
+    images = archives.read(path, LIMITS, lambda name: name.endswith(".png") and not name.startswith("__MACOSX/"))
+    expected = sum(len(names) for names in catalogue.alphabets("omniglot")[part].values()) * DRAWERS
+    if len(images) != expected:
+        raise DataError(f"{path} holds {len(images):,} images: expected {expected:,} of Omniglot's {part} set; fetch {ARCHIVES[part]} again")
+    found = archives.digest(images)
+    if found != DIGESTS[part]:
+        raise DataError(f"{path} holds changed images: content digest {found[:12]}..., expected {DIGESTS[part][:12]}...; fetch {ARCHIVES[part]} again")
+    return images
+
+
+def _verify(path: Path, part: str) -> None:
+    members(path, part)
+
+
+SOURCES = tuple(
+    Source(f"omniglot/{name}", ADDRESS + name, LIMITS.archive_bytes, functools.partial(_verify, part=part))
+    for part, name in ARCHIVES.items()
+)
+
+
+def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read the raw folder of stage `download`.
+
+    **Returns** the images of each alphabet, uint8 `[characters, 20, 28, 28]` with ink = 255,
+    characters and drawings in the order of their names; and the digest of each archive.
+    **Raises** `DataError` for anything that is not Omniglot as published.
+    """
+    images: dict[str, np.ndarray] = {}
+    for part, name in ARCHIVES.items():
+        images |= _part(folder / name, part)
+    return images, {ARCHIVES[part]: digest for part, digest in DIGESTS.items()}
+
+
+def _part(path: Path, part: str) -> dict[str, np.ndarray]:
+    drawings: dict[str, list[np.ndarray]] = {}
+    for name, content in members(path, part).items():  # sorted by name
+        character, _, _ = name.removeprefix(f"images_{part}/").rpartition("/")
+        drawings.setdefault(character, []).append(shrink(content, f"{path}: {name}"))
+    result = {}
+    for alphabet, characters in catalogue.alphabets("omniglot")[part].items():
+        rows = [drawings.get(f"{alphabet}/{character}", []) for character in characters]
+        for character, row in zip(characters, rows, strict=True):
+            if len(row) != DRAWERS:
+                raise DataError(f"{path}: {alphabet}/{character} has {len(row)} drawings: expected {DRAWERS}; fetch {path.name} again")
+        result[alphabet] = np.asarray(rows, np.uint8)
+    return result
+
+
+def shrink(content: bytes, where: str) -> np.ndarray:
+    """A 105x105 PNG, black on white, as uint8 `[28, 28]`, ink = 255, antialiased.
+
+    Lanczos, the filter of Finn et al. (2017). On the file's own two colours Pillow would
+    fall back to the nearest pixel, which breaks thin strokes; hence grey levels first.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.size != (SIDE, SIDE):
+                raise DataError(f"{where} is {image.size[0]}x{image.size[1]} pixels: expected {SIDE}x{SIDE}")
+            grey = image.convert("L")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{where} is no sound PNG: {error}") from None
+    return 255 - np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.LANCZOS))

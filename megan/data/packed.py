@@ -1,0 +1,129 @@
+"""The packed images of one split: the file that stage `prepare` writes and all training reads."""
+
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from torch import Tensor
+
+from megan import storage
+from megan.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split on a device, with the classes of an alphabet next to one another."""
+
+    images: Tensor  # uint8 [classes, drawers, height, width], ink = 255
+    alphabet: Tensor  # int64 [classes]: row of `alphabet_names`
+    first: Tensor  # int64 [alphabets]: the first class of each alphabet
+    size: Tensor  # int64 [alphabets]: its number of classes
+    alphabet_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    largest: int  # classes of the largest alphabet
+    _usable: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def usable_alphabets(self, ways: int) -> Tensor:
+        """Alphabets with at least `ways` classes, int64 `[alphabets]`; `ValueError` when there is none.
+
+        Kept after the first call, since finding them waits for the device.
+        """
+        if ways not in self._usable:
+            found = (self.size >= ways).nonzero()[:, 0]
+            if not len(found):
+                raise ValueError(f"no alphabet has {ways} classes; the largest has {self.largest}")
+            self._usable[ways] = found
+        return self._usable[ways]
+
+
+def write(path: Path, images: dict[str, np.ndarray], names: dict[str, list[str]]) -> None:
+    """Write one split; equal content gives equal bytes.
+
+    **Arguments** by alphabet: `images` uint8 `[characters, drawers, height, width]`, and
+    the `names` of the characters.
+    """
+    content = {
+        "images": np.concatenate(list(images.values())),
+        "alphabet": np.repeat(np.arange(len(images), dtype=np.int64), [len(block) for block in images.values()]),
+    }
+    metadata = {
+        "alphabets": json.dumps(list(images), ensure_ascii=False),
+        "characters": json.dumps([f"{name}/{character}" for name in images for character in names[name]], ensure_ascii=False),
+    }
+    with storage.replacing(path) as temporary:
+        temporary.write_bytes(_ordered(safetensors.numpy.save(content, metadata)))
+
+
+def _ordered(file: bytes) -> bytes:
+    """The same file with the keys of its header sorted: safetensors writes metadata in random order."""
+    (length,) = struct.unpack("<Q", file[:8])
+    header = json.dumps(json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + file[8 + length :]
+
+
+def load(path: Path, rotations: bool = False, device: str | torch.device = "cpu") -> Split:
+    """Read one split.
+
+    **Arguments** `rotations`: each character also turned by 90, 180 and 270 degrees
+    counter-clockwise, as classes of their own behind the upright ones of its alphabet.
+    **Raises** `DataError` for a file that is missing or that `write` did not write.
+    """
+    images, alphabet, alphabet_names, class_names = _read(path)
+    size = torch.bincount(alphabet, minlength=len(alphabet_names))
+    if rotations:
+        blocks, names = [], []
+        for block, start in zip(images.split(size.tolist()), (size.cumsum(0) - size).tolist(), strict=True):
+            for quarter in range(4):
+                blocks.append(block.rot90(quarter, (2, 3)))
+                suffix = f"/rot{90 * quarter}" if quarter else ""
+                names += [name + suffix for name in class_names[start : start + len(block)]]
+        images, class_names, size = torch.cat(blocks), names, 4 * size
+        alphabet = torch.arange(len(size)).repeat_interleave(size)
+    return Split(
+        images=images.to(device),
+        alphabet=alphabet.to(device),
+        first=(size.cumsum(0) - size).to(device),
+        size=size.to(device),
+        alphabet_names=tuple(alphabet_names),
+        class_names=tuple(class_names),
+        largest=int(size.max()),
+    )
+
+
+def _read(path: Path) -> tuple[Tensor, Tensor, list[str], list[str]]:
+    if not path.is_file():
+        raise DataError(f"{path} is not here; run `python -m megan prepare`, or `dvc repro`")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        alphabets, characters = (json.loads(metadata[key]) for key in ("alphabets", "characters"))
+    except KeyError as error:
+        raise _wrong(path, f"metadata {error} is missing") from None
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _wrong(path, f"it cannot be read ({' '.join(str(error).split())})") from None
+    if set(tensors) != {"images", "alphabet"}:
+        raise _wrong(path, f"its tensors are {sorted(tensors)}: expected 'alphabet' and 'images'")
+    images, alphabet = tensors["images"], tensors["alphabet"]
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3] or 0 in images.shape:
+        raise _wrong(path, f"images is {images.dtype} {list(images.shape)}: expected uint8 [characters, drawers, side, side]")
+    if alphabet.dtype != torch.int64 or alphabet.shape != images.shape[:1]:
+        raise _wrong(path, f"alphabet is {alphabet.dtype} {list(alphabet.shape)}: expected int64 [{len(images)}]")
+    for key, names in (("alphabets", alphabets), ("characters", characters)):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise _wrong(path, f"metadata {key!r} is no list of names")
+    if len(characters) != len(images):
+        raise _wrong(path, f"metadata 'characters' has {len(characters)} names: expected {len(images)}")
+    if alphabet[0] != 0 or alphabet[-1] != len(alphabets) - 1 or not ((alphabet.diff() == 0) | (alphabet.diff() == 1)).all():
+        raise _wrong(path, f"alphabet does not count 0..{len(alphabets) - 1} in order, without gaps")
+    return images, alphabet, alphabets, characters
+
+
+def _wrong(path: Path, problem: str) -> DataError:
+    return DataError(f"{path}: {problem}; delete it and run `python -m megan prepare`, or `dvc repro`")

@@ -1,0 +1,76 @@
+"""State of unfinished work: who may write it, what it belongs to, and how it survives a kill.
+
+A stage's resume folder is named after a digest of everything that shapes its numbers. A lock
+makes a second writer wait, and the file is replaced in one step, so at any moment it is
+whole. It is removed when the stage's result stands.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from megan import paths, storage
+
+
+class Resume:
+    """The resume folder of one piece of work; use `locked`."""
+
+    def __init__(self, name: str, digest: str) -> None:
+        self.folder = paths.RESUME / name / digest[:32]
+        self.digest = digest
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def save(self, tensors: dict[str, torch.Tensor], text: dict[str, str]) -> None:
+        """Replace the state by `tensors` (on the CPU) and `text` in one step."""
+        with storage.replacing(self._file) as temporary:
+            save_file(tensors, temporary, metadata={**text, "digest": self.digest})
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
+        """The last saved state, or None. A file that is not whole or not ours counts as none."""
+        try:
+            with safe_open(self._file, framework="pt") as file:
+                text = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except (FileNotFoundError, SafetensorError):
+            return None
+        if text.pop("digest", None) != self.digest:
+            return None
+        return tensors, text
+
+    def discard(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def locked(name: str, digest: str) -> Iterator[Resume]:
+    """Hold the resume folder of `name`, waiting for another live holder and showing its pid.
+
+    The lock is the operating system's, on an open file: a dead holder's is free at once.
+    """
+    folder = paths.RESUME / name
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / "holder.pid"
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        pid = holder.read_text().strip() if holder.exists() else "unknown"
+        tqdm.write(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
+        lock.acquire()
+    try:
+        storage.write_text(holder, f"{os.getpid()}\n")
+        yield Resume(name, digest)
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,56 @@
+"""Meta-testing: adapt to unseen tasks exactly as in training, and score the query images."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from megan.data import episodes
+from megan.data.packed import Split
+from megan.meta.adapt import trajectory
+from megan.meta.gradient import per_task
+from megan.meta.parallel import Workers
+from megan.meta.system import System
+from megan.models import classifier
+from megan.models.initial import Weights
+from megan.params import Tasks
+
+
+@dataclass(frozen=True)
+class Scores:
+    """On the CPU, float64 [seeds, tasks, steps + 1]: before the first inner step and after each."""
+
+    accuracy: Tensor
+    fake_wins: Tensor
+    loss: Tensor
+
+
+def evaluate(
+    system: System, weights: Weights, split: Split, seeds: Tensor, purpose: str, count: int, tasks: Tasks, steps: int, workers: Workers
+) -> Scores:
+    """Scores on `count` tasks a seed, keyed by (seed, purpose, task): the same for every variant.
+
+    **Arguments** `weights` [seeds, ...] each; `steps` inner steps.
+    """
+    dtype = next(iter(weights.values())).dtype
+
+    def chunk_scores(job: tuple[slice, Tensor]) -> Tensor:
+        group, numbers = job
+        sampled = episodes.sample(
+            split, seeds[group], purpose, 0, numbers,
+            ways=tasks.ways, shots=tasks.shots, queries=tasks.test_queries, scope=tasks.scope, dtype=dtype,
+        )  # fmt: skip
+        start = per_task({name: weight[group] for name, weight in weights.items()}, len(numbers))
+        rows = []
+        for adapted in trajectory(system, start, sampled, steps, differentiable=False):
+            with torch.no_grad():
+                logits = classifier.logits(adapted, sampled.query)
+                rows.append(torch.stack([*system.scores(logits, sampled), system.outer_loss(logits, sampled).double()]))
+        return torch.stack(rows, dim=-1).unflatten(1, (-1, len(numbers)))  # [3, seeds, tasks, steps + 1]
+
+    groups = workers.seed_groups(len(seeds))
+    # On CUDA too, in runs: a meta-test of thousands of tasks need not fit at once.
+    chunks = workers.task_chunks(count) if workers.is_cpu else list(torch.arange(count, device=workers.device).split(256))
+    results = iter(workers.map(chunk_scores, [(group, numbers) for group in groups for numbers in chunks]))
+    table = torch.cat([torch.cat([next(results) for _ in chunks], dim=2) for _ in groups], dim=1)
+    return Scores(*table.cpu())

@@ -1,0 +1,104 @@
+"""One meta-iteration: sample tasks, adapt, outer gradient, Adam. Nothing in it waits for the device.
+
+On CUDA the whole of it is captured once as a graph and replayed.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from megan.data import episodes
+from megan.data.packed import Split
+from megan.meta import gradient, optimise
+from megan.meta.parallel import Workers
+from megan.meta.system import System
+from megan.params import Study
+
+WARM_UPS = 3  # eager iterations before capture, for lazy initialisation and autotuning
+
+
+class State(dict[str, Tensor]):
+    """All that training changes, by name, each with a leading seed axis but for `step`.
+
+    `theta/...`, `first/...`, `second/...` (Adam's moments), `step` int64 scalar, `alive`
+    bool [seeds], `diverged_step` int64 [seeds], `diverged_loss` float64 [seeds], and
+    `loss`, `accuracy`, `fake_wins` float64 [seeds]: sums since they were last read.
+    """
+
+    @classmethod
+    def fresh(cls, system: System, seeds: Tensor, dtype: torch.dtype) -> "State":
+        state = cls()
+        for name, weight in system.initial_weights(seeds, dtype).items():
+            state[f"theta/{name}"] = weight
+            state[f"first/{name}"] = torch.zeros_like(weight)
+            state[f"second/{name}"] = torch.zeros_like(weight)
+        count = len(seeds)
+        state["step"] = torch.zeros((), dtype=torch.int64, device=seeds.device)
+        state["alive"] = torch.ones(count, dtype=torch.bool, device=seeds.device)
+        state["diverged_step"] = torch.full((count,), -1, dtype=torch.int64, device=seeds.device)
+        for name in ("diverged_loss", "loss", "accuracy", "fake_wins"):
+            state[name] = torch.zeros(count, dtype=torch.float64, device=seeds.device)
+        return state
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """`theta`, `first` or `second`: the weights or a moment, without the prefix."""
+        return {name.partition("/")[2]: value for name, value in self.items() if name.startswith(f"{prefix}/")}
+
+    def assign(self, other: dict[str, Tensor]) -> None:
+        """Copy values in place, so that a captured graph goes on with them."""
+        for name, value in self.items():
+            value.copy_(other[name])
+
+    def snapshot(self) -> dict[str, Tensor]:
+        return {name: value.detach().cpu().clone() for name, value in self.items()}
+
+
+def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_steps: int, state: State, workers: Workers) -> Callable[[], None]:
+    """A function that advances `state` by one meta-iteration in place."""
+    batch, tasks = study.train.meta_batch, study.tasks
+    dtype = state["theta/cls.bias"].dtype
+    groups = workers.seed_groups(len(seeds))
+    chunks = workers.task_chunks(batch)
+
+    def chunk_gradient(job: tuple[slice, Tensor]) -> gradient.Outer:
+        group, numbers = job
+        sampled = episodes.sample(
+            split, seeds[group], "train", state["step"], numbers,
+            ways=tasks.ways, shots=tasks.shots, queries=tasks.train_queries, scope=tasks.scope, dtype=dtype,
+        )  # fmt: skip
+        meta = {name: weight[group] for name, weight in state.part("theta").items()}
+        return gradient.outer_gradient(system, meta, sampled, batch)
+
+    def advance() -> None:
+        results = iter(workers.map(chunk_gradient, [(group, numbers) for group in groups for numbers in chunks]))
+        outer = gradient.stacked([gradient.summed([next(results) for _ in chunks]) for _ in groups])
+        healthy = optimise.finite(outer.gradient, outer.loss)
+        alive = state["alive"] & healthy
+        newly = state["alive"] & ~healthy
+        state["diverged_step"].copy_(torch.where(newly, state["step"], state["diverged_step"]))
+        state["diverged_loss"].copy_(torch.where(newly, outer.loss, state["diverged_loss"]))
+        state["alive"].copy_(alive)
+        rate = optimise.learning_rate(state["step"], meta_steps, study.train.learning_rate, study.train.schedule)
+        optimise.adam(state.part("theta"), state.part("first"), state.part("second"), outer.gradient, state["step"], rate, alive)
+        for name in ("loss", "accuracy", "fake_wins"):
+            state[name].add_(getattr(outer, name))
+        state["step"].add_(1)
+
+    return advance if workers.is_cpu else _captured(advance, state)
+
+
+def _captured(advance: Callable[[], None], state: State) -> Callable[[], None]:
+    """`advance` as one CUDA graph. Warm-up and capture leave `state` as it was."""
+    before = state.snapshot()
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            advance()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        advance()
+    state.assign(before)
+    return graph.replay

@@ -1,0 +1,73 @@
+"""The stage `test`: meta-test one trained variant on tasks of unseen classes.
+
+Writes `tasks.csv` (a row a seed and task), `steps.csv` (a row a seed and number of inner
+steps) and `record.json`. The tasks are the same for every variant.
+"""
+
+import time
+
+import pandas
+import torch
+from safetensors.torch import load_file
+from tqdm import tqdm
+
+from megan import paths, provenance, storage
+from megan.data import packed
+from megan.meta import work
+from megan.meta.evaluate import Scores, evaluate
+from megan.meta.parallel import Workers
+from megan.meta.system import System
+from megan.params import Params
+
+
+def run(params: Params, name: str) -> None:
+    """Meta-test variant `name` in the current study.
+
+    **Raises** `work.StaleError` when the trained weights do not fit the parameters.
+    """
+    study, source = params.current, paths.trained(params.study, name)
+    trained = work.check_fits(source, work.parameters(params, name), f"train@{name}")
+    identity = {
+        "parameters": {"test": study.test.model_dump(mode="json"), **trained["parameters"]},
+        "data": work.data_digests(params.study, "test"),
+        "modules": work.modules(),
+        "trained": trained["digest"],
+    }
+    workers, started = Workers(), time.monotonic()
+    healthy = [index for index, seed in enumerate(trained["seeds"]) if str(seed) not in trained["diverged"]]
+    seeds = torch.tensor(trained["seeds"], device=workers.device)[healthy]
+    weights = {key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()}
+    split = packed.load(paths.split(params.study, "test"), device=workers.device)
+    system = System(params.variant(name), study.inner, study.tasks.ways)
+    tqdm.write(f"test {name}: {study.test.tasks} tasks a seed, seeds {seeds.tolist()}")
+    with storage.replacing_folder(paths.tested(params.study, name)) as folder:
+        if healthy:
+            scores = evaluate(system, weights, split, seeds, "test", study.test.tasks, study.tasks, study.inner.test_steps, workers)
+        else:
+            empty = torch.empty(0, study.test.tasks, study.inner.test_steps + 1, dtype=torch.float64)
+            scores = Scores(empty, empty, empty)
+        tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)
+        tasks.to_csv(folder / "tasks.csv", index=False)
+        steps.to_csv(folder / "steps.csv", index=False)
+        record = {key: trained[key] for key in ("study", "variant", "meta_steps", "seeds", "diverged", "best_meta_step")}
+        work.write_record(folder, identity, {**record, "tasks": study.test.tasks, "queries": study.tasks.test_queries})
+    made = provenance.describe(workers.rounding(), wall_seconds=time.monotonic() - started)
+    storage.write_json(paths.provenance(params.study, f"test-{name}"), made)
+
+
+def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    """`tasks.csv`: seed, task, accuracy, fake_wins after the last step; `steps.csv`: seed, inner_step, means over tasks."""
+    _, tasks, steps = scores.accuracy.shape
+
+    def frame(second: str, count: int, pick: dict[str, torch.Tensor]) -> pandas.DataFrame:
+        index = pandas.MultiIndex.from_product([seeds, range(count)], names=["seed", second])
+        columns = {key: values.flatten().numpy() for key, values in pick.items()}
+        if not has_fake_output:
+            columns["fake_wins"] = float("nan")
+        return pandas.DataFrame(columns, index=index).reset_index()
+
+    both = {"accuracy": scores.accuracy, "fake_wins": scores.fake_wins}
+    return (
+        frame("task", tasks, {key: values[:, :, -1] for key, values in both.items()}),
+        frame("inner_step", steps, {key: values.mean(dim=1) for key, values in both.items()}),
+    )

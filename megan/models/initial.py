@@ -1,0 +1,33 @@
+"""Initial weights from counter-based streams, so that equal names give equal weights in every variant."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from megan.data import streams
+
+Weights = dict[str, Tensor]
+
+
+def normal(seeds: Tensor, name: str, shape: tuple[int, ...], deviation: float, dtype: torch.dtype) -> Tensor:
+    """[seeds, *shape] of normal draws keyed by seed and name."""
+    key = streams.key(seeds, f"initial/{name}", 0, torch.zeros(1, dtype=torch.int64, device=seeds.device))
+    draws = streams.normal(key[:, 0], math.prod(shape))
+    return (deviation * draws).to(dtype).view(len(seeds), *shape)
+
+
+def conv(seeds: Tensor, name: str, channels: int, outputs: int, dtype: torch.dtype) -> Tensor:
+    """[seeds, 3, 3, channels, outputs] after Glorot and Bengio 2010, as in the MAML network.
+
+    The further channels or outputs of a wider network leave the deviation alone but change
+    the draws; only equal shapes share their weights.
+    """
+    deviation = math.sqrt(2 / (9 * channels + 9 * outputs))
+    return normal(seeds, name, (3, 3, channels, outputs), deviation, dtype)
+
+
+def norm(seeds: Tensor, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Scale gamma = 1 and shift beta = 0, each [seeds, channels]."""
+    shape = (len(seeds), channels)
+    return torch.ones(shape, dtype=dtype, device=seeds.device), torch.zeros(shape, dtype=dtype, device=seeds.device)

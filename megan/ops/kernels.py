@@ -1,0 +1,41 @@
+"""The one place that chooses how a device computes the primitives.
+
+CUDA: gathered patches and batched matrix products. CPU: the native kernels where a C++
+compiler is at hand, else torch's grouped convolution. `MEGAN_KERNEL` overrides the choice.
+"""
+
+from types import ModuleType
+
+from torch import Tensor
+
+from megan.ops import gathered, grouped, native
+
+
+def _formulation(x: Tensor) -> ModuleType:
+    if x.is_cuda:
+        return gathered
+    return native if native.available() else grouped
+
+
+def name(device: str) -> str:
+    """What `device` computes with, for provenance: `gathered`, `native` or `grouped`."""
+    if device.startswith("cuda"):
+        return "gathered"
+    return "native" if native.available() else "grouped"
+
+
+def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:
+    return _formulation(x).conv(x, w, stride)
+
+
+def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) -> Tensor:
+    return _formulation(dz).conv_data_grad(dz, w, height, width, stride)
+
+
+def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
+    return _formulation(x).conv_weight_grad(x, dz, stride)
+
+
+def normalisation(x: Tensor) -> ModuleType | None:
+    """The module with fused `norm_relu` kernels, or None where plain torch is to serve."""
+    return native if not x.is_cuda and native.available() else None

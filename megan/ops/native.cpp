@@ -1,0 +1,740 @@
+// Task-batched 3x3 convolutions and batch norm for one CPU core, float and double.
+//
+// Every tensor has a leading task axis and is contiguous, channels last:
+//     x [T, B, H, W, C]   w [T, 3, 3, C, O]   z [T, B, OH, OW, O]   padding 1, stride 1 or 2
+// Each call runs on the calling thread only; scratch memory belongs to the thread, so calls
+// from several threads are independent. Sums run in an order that depends on the shape of
+// one task alone: a task's result does not change with the tasks beside it.
+// Built without -ffast-math: NaN and infinity in an input reach the output.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <type_traits>
+
+namespace {
+
+using Int = long long;
+
+// ---- vectors ---------------------------------------------------------------------------
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+// Vectors per tile: 6 x kWide accumulators must fit in the register file (16 or 32 registers).
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kWide = 4;
+#else
+constexpr int kWide = 2;
+#endif
+constexpr int kTile = 6;
+constexpr Int kFew = 8;      // fewer channels than this are treated together with the taps
+constexpr Int kChunk = 128;  // pixels at a time in the weight gradient
+
+template <class F> struct Simd { typedef F type __attribute__((vector_size(kBytes))); };
+template <class F> using Vec = typename Simd<F>::type;
+template <class F> constexpr int kLanes = kBytes / int(sizeof(F));
+
+template <class V, class F> inline V load(const F *p) { V v; std::memcpy(&v, p, sizeof v); return v; }
+template <class V, class F> inline void store(F *p, const V &v) { std::memcpy(p, &v, sizeof v); }
+
+// All lanes equal. Subtracting zero changes no value, so it compiles to a broadcast (adding does: -0).
+template <class V, class F> inline V splat(F x) { return x - V{}; }
+
+// A value the compiler must hold in a register: it would else load it again for each use.
+template <class V> inline V held(V v) {
+#if defined(__AVX__) && defined(__GNUC__)
+    asm("" : "+v"(v));
+#endif
+    return v;
+}
+
+inline Int ceil_div(Int a, Int b) { return (a + b - 1) / b; }
+
+// Scratch that one thread keeps between calls, one buffer for each `Use`.
+enum Use { kPack, kZero, kPadded, kPatch, kRows, kOut, kTurned, kStats };
+template <int use> void *scratch_bytes(size_t bytes) {
+    struct Buffer {
+        void *data = nullptr;
+        size_t size = 0;
+        ~Buffer() { std::free(data); }
+    };
+    static thread_local Buffer buffer;
+    if (buffer.size < bytes) {
+        std::free(buffer.data);
+        buffer.size = 0;
+        size_t rounded = (bytes + 4095) / 4096 * 4096;
+        buffer.data = std::aligned_alloc(64, rounded);
+        if (!buffer.data) throw std::bad_alloc();
+        buffer.size = rounded;
+    }
+    return buffer.data;
+}
+template <int use, class F> F *scratch(Int n) { return static_cast<F *>(scratch_bytes<use>(sizeof(F) * size_t(n))); }
+
+// ---- forward and data gradient: a matrix product that gathers its rows ---------------------
+// Both are  out[pixel, :] = sum over taps of source[pixel + tap, :] @ W[tap],  W[tap] [K, N].
+// A plan says which taps reach a set of output pixels. The forward pass is one plan; the data
+// gradient is stride^2 plans, one for each parity of the input row and column, because the
+// taps that reach an input pixel depend on that parity only.
+struct Tap { Int row, col, index; };
+struct Plan {
+    Int rows, cols;                   // grid of output pixels
+    Int first_row, first_col, step;   // output pixel (r, c) is at (first_row + step r, first_col + step c)
+    Int source_step;                  // and tap t reads the source at source_step * (r, c) + (t.row, t.col)
+    Int taps;
+    Tap tap[9];
+};
+
+template <class F> struct Live { const F *weights; const F *source[kTile]; };
+
+// P pixels x NV vectors of output channels, held in registers over all taps and input channels.
+template <class F, int P, int NV>
+void tile(const Live<F> *live, Int taps, Int K, Int ld, F *const *out, Int n0, Int width) {
+    using V = Vec<F>;
+    V acc[P][NV];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) acc[p][v] = V{};
+    for (Int t = 0; t < taps; ++t) {
+        const F *w = live[t].weights;
+        const F *s[P];
+#pragma GCC unroll 8
+        for (int p = 0; p < P; ++p) s[p] = live[t].source[p];
+        for (Int k = 0; k < K; ++k, w += ld) {
+            V b[NV];
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; ++v) b[v] = held(load<V>(w + v * kLanes<F>));
+#pragma GCC unroll 8
+            for (int p = 0; p < P; ++p) {
+                const V a = splat<V>(s[p][k]);
+#pragma GCC unroll 4
+                for (int v = 0; v < NV; ++v) acc[p][v] += a * b[v];
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+        F rest[NV * kLanes<F>], *to = width == NV * kLanes<F> ? out[p] + n0 : rest;
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) store(to + v * kLanes<F>, acc[p][v]);
+        if (to == rest) std::copy(rest, rest + width, out[p] + n0);
+    }
+}
+
+template <class F, int NV>
+void tile_any(Int P, const Live<F> *live, Int taps, Int K, Int ld, F *const *out, Int n0, Int width) {
+    switch (P) {
+        case 1: return tile<F, 1, NV>(live, taps, K, ld, out, n0, width);
+        case 2: return tile<F, 2, NV>(live, taps, K, ld, out, n0, width);
+        case 3: return tile<F, 3, NV>(live, taps, K, ld, out, n0, width);
+        case 4: return tile<F, 4, NV>(live, taps, K, ld, out, n0, width);
+        case 5: return tile<F, 5, NV>(live, taps, K, ld, out, n0, width);
+        default: return tile<F, 6, NV>(live, taps, K, ld, out, n0, width);
+    }
+}
+// Vectors in the tile that starts at channel n0 of N (the last vector may be partly outside).
+template <class F> inline int tile_vectors(Int n0, Int N) {
+    const Int left = ceil_div(N - n0, kLanes<F>);
+    return left >= kWide ? kWide : left >= 2 ? 2 : 1;
+}
+
+// to[k * ld + n] = from[n * K + k] for n < N, k < K: 4 x 4 at a time, in registers.
+template <class F> void transpose(const F *from, Int N, Int K, F *to, Int ld) {
+    typedef F Q __attribute__((vector_size(4 * sizeof(F))));
+    typedef typename std::conditional<sizeof(F) == 4, int, Int>::type I;
+    typedef I M __attribute__((vector_size(4 * sizeof(F))));
+    const Int whole_n = N / 4 * 4, whole_k = K / 4 * 4;
+    for (Int n = 0; n < whole_n; n += 4)
+        for (Int k = 0; k < whole_k; k += 4) {
+            const F *f = from + n * K + k;
+            const Q a = load<Q>(f), b = load<Q>(f + K), c = load<Q>(f + 2 * K), d = load<Q>(f + 3 * K);
+            const Q p = __builtin_shuffle(a, c, M{0, 4, 1, 5}), q = __builtin_shuffle(b, d, M{0, 4, 1, 5});
+            const Q r = __builtin_shuffle(a, c, M{2, 6, 3, 7}), s = __builtin_shuffle(b, d, M{2, 6, 3, 7});
+            F *g = to + k * ld + n;
+            store(g, Q(__builtin_shuffle(p, q, M{0, 4, 1, 5}))), store(g + ld, Q(__builtin_shuffle(p, q, M{2, 6, 3, 7})));
+            store(g + 2 * ld, Q(__builtin_shuffle(r, s, M{0, 4, 1, 5}))), store(g + 3 * ld, Q(__builtin_shuffle(r, s, M{2, 6, 3, 7})));
+        }
+    for (Int n = 0; n < N; ++n)
+        for (Int k = n < whole_n ? whole_k : 0; k < K; ++k) to[k * ld + n] = from[n * K + k];
+}
+
+// Weights of one task in the order in which the tiles read them: for each block of output
+// channels [taps, K, block], the last block filled up with zeros. Of w[tap] this reads
+// [K, N] at w + tap K N, or [N, K] if `transposed`.
+template <class F>
+void pack(const F *w, const Plan &plan, Int K, Int N, bool transposed, F *packed) {
+    for (Int n0 = 0, block; n0 < N; n0 += block) {
+        block = tile_vectors<F>(n0, N) * kLanes<F>;
+        const Int width = std::min(block, N - n0);
+        for (Int t = 0; t < plan.taps; ++t, packed += K * block) {
+            const F *from = w + plan.tap[t].index * K * N + (transposed ? n0 * K : n0);
+            if (width < block) std::memset(packed, 0, sizeof(F) * size_t(K * block));
+            if (transposed) {
+                transpose(from, width, K, packed, block);
+            } else if (width < block) {
+                for (Int k = 0; k < K; ++k) std::copy(from + k * N, from + k * N + width, packed + k * block);
+            } else {
+                for (Int k = 0; k < K; ++k)
+                    for (Int v = 0; v < block; v += kLanes<F>) store(packed + k * block + v, load<Vec<F>>(from + k * N + v));
+            }
+        }
+    }
+}
+
+// One tile's pixels against all output channels. `row[t]`: where the weights of live tap t start in
+// a block, in rows. The weights are packed (ld 0), or [rows, N] as they came (ld N, whole vectors).
+template <class F>
+void tile_row(Int P, Live<F> *live, const Int *row, Int taps, Int K, const F *weights, Int rows, Int ld, F *const *out, Int N) {
+    for (Int n0 = 0, block; n0 < N; n0 += block) {
+        const int vectors = tile_vectors<F>(n0, N);
+        block = vectors * kLanes<F>;
+        const Int width = std::min(block, N - n0), step = ld ? ld : block;
+        for (Int t = 0; t < taps; ++t) live[t].weights = weights + row[t] * step;
+        if (vectors == kWide) tile_any<F, kWide>(P, live, taps, K, step, out, n0, width);
+        else if (vectors == 2) tile_any<F, 2>(P, live, taps, K, step, out, n0, width);
+        else tile_any<F, 1>(P, live, taps, K, step, out, n0, width);
+        weights += ld ? block : rows * block;
+    }
+}
+
+// [H, W, K] -> [H + 2, W + 2, K] with a border of zeros.
+template <class F> void pad(const F *image, Int H, Int W, Int K, F *padded) {
+    std::memset(padded, 0, sizeof(F) * size_t((H + 2) * (W + 2) * K));
+    for (Int r = 0; r < H; ++r) std::copy(image + r * W * K, image + (r + 1) * W * K, padded + ((r + 1) * (W + 2) + 1) * K);
+}
+
+// What the source and result of a product look like: [B, SH, SW, K] -> [B, DH, DW, N].
+struct Sizes { Int B, SH, SW, K, DH, DW, N; };
+
+inline Int result_index(const Sizes &s, const Plan &plan, Int b, Int r, Int c) {
+    return ((b * s.DH + plan.first_row + r * plan.step) * s.DW + plan.first_col + c * plan.step) * s.N;
+}
+
+// The general product. A tile is one position in 4 to 6 images, so that taps in the padding are
+// left out whole. Where the images cannot be split that way, it is 6 pixels in a row and the
+// padding is read as zeros.
+template <class F>
+void product(const F *source, const F *w, bool transposed, F *out, const Sizes &s, const Plan &plan) {
+    // A few pixels do not repay the packing of weights that vectors can read where they are.
+    const bool direct = !transposed && s.N % kLanes<F> == 0 && s.B * plan.rows * plan.cols < 128;
+    F *packed = direct ? nullptr : scratch<kPack, F>(plan.taps * s.K * ceil_div(s.N, kLanes<F>) * kLanes<F>);
+    if (!direct) pack(w, plan, s.K, s.N, transposed, packed);
+    F *zero = scratch<kZero, F>(s.K);
+    std::fill(zero, zero + s.K, F(0));
+    Int groups = ceil_div(s.B, kTile);
+    const bool aligned = s.B / groups >= 4;
+    if (!aligned) groups = 1;
+    for (Int g = 0; g < groups; ++g) {
+        const Int b0 = s.B * g / groups, images = s.B * (g + 1) / groups - b0;
+        const Int most = aligned ? images : kTile, total = plan.rows * plan.cols * images;
+        Int b = b0, r = 0, c = 0;  // image fastest, then column, then row
+        for (Int done = 0; done < total; done += most) {
+            const Int P = std::min(most, total - done);
+            const F *from[kTile];
+            F *to[kTile];
+            Int row[kTile], col[kTile], rows[9], taps = 0;
+            for (Int p = 0; p < P; ++p) {
+                row[p] = r * plan.source_step, col[p] = c * plan.source_step;
+                from[p] = source + ((b * s.SH + row[p]) * s.SW + col[p]) * s.K;
+                to[p] = out + result_index(s, plan, b, r, c);
+                if (++b == b0 + images) { b = b0; if (++c == plan.cols) { c = 0; ++r; } }
+            }
+            Live<F> live[9];
+            for (Int t = 0; t < plan.taps; ++t) {
+                const Tap &tap = plan.tap[t];
+                bool any = false;
+                for (Int p = 0; p < P; ++p) {
+                    const bool inside = size_t(row[p] + tap.row) < size_t(s.SH) && size_t(col[p] + tap.col) < size_t(s.SW);
+                    live[taps].source[p] = inside ? from[p] + (tap.row * s.SW + tap.col) * s.K : zero;
+                    any |= inside;
+                }
+                rows[taps] = t * s.K;
+                taps += any;
+            }
+            tile_row<F>(P, live, rows, taps, s.K, direct ? w : packed, plan.taps * s.K, direct ? s.N : 0, to, s.N);
+        }
+    }
+}
+
+// A few input channels would make each tap too short a loop: copy a pixel's taps into one row.
+template <class F>
+void product_of_patches(const F *source, const F *w, bool transposed, F *out, const Sizes &s, const Plan &plan) {
+    const Int depth = plan.taps * s.K, PW = s.SW + 2, total = plan.rows * plan.cols;
+    F *packed = scratch<kPack, F>(depth * ceil_div(s.N, kLanes<F>) * kLanes<F>);
+    pack(w, plan, s.K, s.N, transposed, packed);
+    F *padded = scratch<kPadded, F>((s.SH + 2) * PW * s.K), *patch = scratch<kPatch, F>(kTile * depth);
+    Int offset[9 * kFew];
+    for (Int i = 0; i < depth; ++i) offset[i] = (plan.tap[i / s.K].row * PW + plan.tap[i / s.K].col) * s.K + i % s.K;
+    Live<F> live;
+    for (Int p = 0; p < kTile; ++p) live.source[p] = patch + p * depth;
+    const Int start = 0;
+    for (Int b = 0; b < s.B; ++b) {
+        pad(source + b * s.SH * s.SW * s.K, s.SH, s.SW, s.K, padded);
+        Int r = 0, c = 0;
+        for (Int done = 0; done < total; done += kTile) {
+            const Int P = std::min<Int>(kTile, total - done);
+            F *to[kTile];
+            for (Int p = 0; p < P; ++p) {
+                const F *from = padded + ((r * plan.source_step + 1) * PW + c * plan.source_step + 1) * s.K;
+                for (Int i = 0; i < depth; ++i) patch[p * depth + i] = from[offset[i]];
+                to[p] = out + result_index(s, plan, b, r, c);
+                if (++c == plan.cols) { c = 0; ++r; }
+            }
+            tile_row<F>(P, &live, &start, 1, depth, packed, depth, 0, to, s.N);
+        }
+    }
+}
+
+// A few output channels would leave most of a vector empty: let the 9 taps be output channels,
+// y[pixel, tap, n] = source[pixel] @ w[tap], and add the taps up afterwards.
+template <class F>
+void product_by_taps(const F *source, const F *w, bool transposed, F *out, const Sizes &s, const Plan *plans, Int count) {
+    const Int columns = 9 * s.N, ld = ceil_div(columns, kLanes<F>) * kLanes<F>, PW = s.SW + 2, total = s.SH * s.SW;
+    F *wide = scratch<kRows, F>(s.K * columns), *packed = scratch<kPack, F>(s.K * ld);
+    for (Int i = 0; i < 9 * s.N; ++i)
+        for (Int k = 0; k < s.K; ++k)
+            wide[k * columns + i] = w[i / s.N * s.K * s.N + (transposed ? i % s.N * s.K + k : k * s.N + i % s.N)];
+    const Plan one{0, 0, 0, 0, 1, 1, 1, {{0, 0, 0}}};
+    pack(wide, one, s.K, columns, false, packed);
+    F *y = scratch<kPadded, F>((s.SH + 2) * PW * ld);
+    std::memset(y, 0, sizeof(F) * size_t((s.SH + 2) * PW * ld));  // the border stays zero
+    const Int start = 0;
+    for (Int b = 0; b < s.B; ++b) {
+        for (Int done = 0; done < total; done += kTile) {
+            const Int P = std::min<Int>(kTile, total - done);
+            Live<F> live;
+            F *to[kTile];
+            for (Int p = 0; p < P; ++p) {
+                live.source[p] = source + (b * total + done + p) * s.K;
+                to[p] = y + (((done + p) / s.SW + 1) * PW + (done + p) % s.SW + 1) * ld;
+            }
+            tile_row<F>(P, &live, &start, 1, s.K, packed, s.K, 0, to, ld);
+        }
+        for (const Plan *plan = plans; plan < plans + count; ++plan) {
+            Int offset[9];
+            for (Int t = 0; t < plan->taps; ++t)
+                offset[t] = (plan->tap[t].row * PW + plan->tap[t].col) * ld + plan->tap[t].index * s.N;
+            for (Int r = 0; r < plan->rows; ++r)
+                for (Int c = 0; c < plan->cols; ++c) {
+                    const F *from = y + ((r * plan->source_step + 1) * PW + c * plan->source_step + 1) * ld;
+                    F *to = out + result_index(s, *plan, b, r, c);
+                    for (Int n = 0; n < s.N; ++n) {
+                        F sum = 0;
+                        for (Int t = 0; t < plan->taps; ++t) sum += from[offset[t] + n];
+                        to[n] = sum;
+                    }
+                }
+        }
+    }
+}
+
+template <class F>
+void products(const F *source, const F *w, bool transposed, F *out, Int T, const Sizes &s, const Plan *plans, Int count) {
+    for (Int t = 0; t < T; ++t) {
+        if (2 * s.N <= kLanes<F> && s.K >= kFew) {
+            product_by_taps(source, w, transposed, out, s, plans, count);
+        } else {
+            for (const Plan *plan = plans; plan < plans + count; ++plan)
+                (s.K < kFew ? product_of_patches<F> : product<F>)(source, w, transposed, out, s, *plan);
+        }
+        source += s.B * s.SH * s.SW * s.K, w += 9 * s.K * s.N, out += s.B * s.DH * s.DW * s.N;
+    }
+}
+
+template <class F>
+void conv(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {
+    const Int OH = (H - 1) / stride + 1, OW = (W - 1) / stride + 1;
+    Plan plan{OH, OW, 0, 0, 1, stride, 9, {}};
+    for (Int t = 0; t < 9; ++t) plan.tap[t] = {t / 3 - 1, t % 3 - 1, t};
+    products(x, w, false, z, T, {B, H, W, C, OH, OW, O}, &plan, 1);
+}
+
+template <class F>
+void conv_data_grad(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {
+    Plan plans[4];
+    Int count = 0;
+    for (Int pr = 0; pr < std::min(stride, H); ++pr)
+        for (Int pc = 0; pc < std::min(stride, W); ++pc) {
+            Plan &plan = plans[count++] = {(H - pr - 1) / stride + 1, (W - pc - 1) / stride + 1, pr, pc, stride, 1, 0, {}};
+            for (Int i = 0; i < 3; ++i)
+                for (Int j = 0; j < 3; ++j)
+                    if ((pr + 1 - i) % stride == 0 && (pc + 1 - j) % stride == 0)
+                        plan.tap[plan.taps++] = {(pr + 1 - i) / stride, (pc + 1 - j) / stride, i * 3 + j};
+        }
+    products(dz, w, true, dx, T, {B, (H - 1) / stride + 1, (W - 1) / stride + 1, O, H, W, C}, plans, count);
+}
+
+// ---- weight gradient: for each tap, a sum over pixels of outer products -------------------
+// Chunks of pixels at a time, so that their rows stay in the first-level cache over all tiles.
+// R rows (broadcast from a) x NV vectors (from b) of the sum over pixels of a[i]^T b[at[i]].
+template <class F, int R, int NV>
+void outer(const F *const *a, const int *at, Int pixels, Int r0, const F *b, F *out, Int ld, bool add) {
+    using V = Vec<F>;
+    V acc[R][NV];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) acc[r][v] = add ? load<V>(out + r * ld + v * kLanes<F>) : V{};
+    for (Int i = 0; i < pixels; ++i) {
+        const F *s = a[i] + r0, *d = b + at[i] * (NV * kLanes<F>);
+        V y[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) y[v] = held(load<V>(d + v * kLanes<F>));
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            const V x = splat<V>(s[r]);
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; ++v) acc[r][v] += x * y[v];
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) store(out + r * ld + v * kLanes<F>, acc[r][v]);
+}
+template <class F, int NV>
+void outer_any(Int R, const F *const *a, const int *at, Int pixels, Int r0, const F *b, F *out, Int ld, bool add) {
+    switch (R) {
+        case 1: return outer<F, 1, NV>(a, at, pixels, r0, b, out, ld, add);
+        case 2: return outer<F, 2, NV>(a, at, pixels, r0, b, out, ld, add);
+        case 3: return outer<F, 3, NV>(a, at, pixels, r0, b, out, ld, add);
+        case 4: return outer<F, 4, NV>(a, at, pixels, r0, b, out, ld, add);
+        case 5: return outer<F, 5, NV>(a, at, pixels, r0, b, out, ld, add);
+        default: return outer<F, 6, NV>(a, at, pixels, r0, b, out, ld, add);
+    }
+}
+// All tiles: out [rows, N], N a whole number of vectors, b in blocks of kChunk pixels.
+template <class F>
+void outer_product(const F *const *a, const int *at, Int pixels, Int rows, Int N, const F *b, F *out, bool add) {
+    const Int parts = ceil_div(rows, kTile);
+    for (Int n0 = 0, block; n0 < N; n0 += block, b += kChunk * block) {
+        const int vectors = tile_vectors<F>(n0, N);
+        block = vectors * kLanes<F>;
+        for (Int part = 0; part < parts; ++part) {
+            const Int r0 = rows * part / parts, R = rows * (part + 1) / parts - r0;
+            F *to = out + r0 * N + n0;
+            if (vectors == kWide) outer_any<F, kWide>(R, a, at, pixels, r0, b, to, N, add);
+            else if (vectors == 2) outer_any<F, 2>(R, a, at, pixels, r0, b, to, N, add);
+            else outer_any<F, 1>(R, a, at, pixels, r0, b, to, N, add);
+        }
+    }
+}
+
+template <class F>
+void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {
+    if (stride == 1 && O < kFew && C >= kFew) {
+        // Vectors along C: the same sum seen from x, where dz is read at the opposite tap.
+        F *turned = scratch<kTurned, F>(9 * O * C);
+        for (Int task = 0; task < T; ++task, x += B * H * W * C, dz += B * H * W * O, dw += 9 * C * O) {
+            conv_weight_grad(dz, x, turned, 1, B, H, W, O, C, 1);
+            for (Int t = 0; t < 9; ++t)
+                for (Int o = 0; o < O; ++o)
+                    for (Int c = 0; c < C; ++c) dw[(t * C + c) * O + o] = turned[((8 - t) * O + o) * C + c];
+        }
+        return;
+    }
+    const Int OH = (H - 1) / stride + 1, OW = (W - 1) / stride + 1, pixels = B * OH * OW;
+    const Int N = ceil_div(O, kLanes<F>) * kLanes<F>, PW = W + 2;
+    const bool patches = C < kFew;  // all taps of a pixel as one row
+    F *b = scratch<kRows, F>(kChunk * N), *sum = N == O ? nullptr : scratch<kOut, F>(9 * C * N);
+    F *padded = patches ? scratch<kPadded, F>((H + 2) * PW * C) : nullptr, *patch = patches ? scratch<kPatch, F>(kChunk * 9 * C) : nullptr;
+    Int offset[9 * kFew];
+    if (patches) for (Int i = 0; i < 9 * C; ++i) offset[i] = (i / C / 3 * PW + i / C % 3) * C + i % C;
+    const F *from[kChunk], *a[kChunk];
+    int row[kChunk], col[kChunk], at[kChunk];
+    for (Int task = 0; task < T; ++task, x += B * H * W * C, dz += pixels * O, dw += 9 * C * O) {
+        F *out = sum ? sum : dw;
+        Int image = 0, r = 0, c = 0;
+        for (Int p0 = 0; p0 < pixels; p0 += kChunk) {
+            const Int P = std::min(kChunk, pixels - p0);
+            F *to = b;  // dz in blocks of channels, for each its pixels: the tiles read one block at a time
+            for (Int n0 = 0, block; n0 < O; n0 += block, to += kChunk * block) {
+                block = tile_vectors<F>(n0, O) * kLanes<F>;
+                const Int width = std::min(block, O - n0);
+                for (Int p = 0; p < P; ++p) {
+                    const F *d = dz + (p0 + p) * O + n0;
+                    if (width == block) {
+                        for (Int v = 0; v < block; v += kLanes<F>) store(to + p * block + v, load<Vec<F>>(d + v));
+                    } else {
+                        std::copy(d, d + width, to + p * block);
+                        std::fill(to + p * block + width, to + (p + 1) * block, F(0));
+                    }
+                }
+            }
+            for (Int p = 0; p < P; ++p) {
+                row[p] = int(r * stride), col[p] = int(c * stride);
+                from[p] = x + ((image * H + row[p]) * W + col[p]) * C;
+                if (patches) {
+                    if (r == 0 && c == 0) pad(x + image * H * W * C, H, W, C, padded);
+                    a[p] = patch + p * 9 * C, at[p] = int(p);
+                    for (Int i = 0; i < 9 * C; ++i) patch[p * 9 * C + i] = padded[(row[p] * PW + col[p]) * C + offset[i]];
+                }
+                if (++c == OW) { c = 0; if (++r == OH) { r = 0; ++image; } }
+            }
+            if (patches) {
+                outer_product(a, at, P, 9 * C, N, b, out, p0 > 0);
+                continue;
+            }
+            for (Int t = 0; t < 9; ++t) {
+                const Int i = t / 3 - 1, j = t % 3 - 1, shift = (i * W + j) * C;
+                Int n = 0;  // pixels whose tap is not in the padding
+                for (Int p = 0; p < P; ++p) {
+                    a[n] = from[p] + shift, at[n] = int(p);
+                    n += size_t(row[p] + i) < size_t(H) && size_t(col[p] + j) < size_t(W);
+                }
+                outer_product(a, at, n, C, N, b, out + t * C * N, p0 > 0);
+            }
+        }
+        if (sum) for (Int k = 0; k < 9 * C; ++k) std::copy(sum + k * N, sum + k * N + O, dw + k * O);
+    }
+}
+
+// ---- batch norm and ReLU --------------------------------------------------------------
+// One task is n rows of O channels. Sums over rows are taken in blocks of rows in F and added up
+// in double; the variance from each block's own mean, so that a large mean costs no digits.
+constexpr Int kBlock = 64;
+
+template <class V_, int U_> struct Group { using V = V_; static constexpr int U = U_; };
+
+// Calls body(Group<V, U>, o) for U vectors of channels at a time, then single channels.
+template <class F, int U, class Body> void channels(Int O, const Body &body) {
+    Int o = 0;
+    for (; o + U * kLanes<F> <= O; o += U * kLanes<F>) body(Group<Vec<F>, U>(), o);
+    if (U > 1) for (; o + kLanes<F> <= O; o += kLanes<F>) body(Group<Vec<F>, 1>(), o);
+    for (; o < O; ++o) body(Group<F, 1>(), o);
+}
+
+// The ReLU's input, the same operations everywhere: the mask must agree between the passes.
+template <class V> inline V activation(V xhat, V gamma, V beta) { return gamma * xhat + beta; }
+// `value` where the unit is on; "not (y <= 0)" lets NaN through, as torch does.
+template <bool relu, class V> inline V masked(V y, V value) { return relu ? (y <= 0 ? V{} : value) : value; }
+
+template <class F, bool relu>
+void norm(const F *z, const F *gamma, const F *beta, F *a, F *mean_out, F *rstd_out, Int T, Int n, Int O, double eps) {
+    double *mean = scratch<kStats, double>(2 * O), *m2 = mean + O;
+    F *part = scratch<kRows, F>(2 * O), *part2 = part + O;
+    for (Int task = 0; task < T; ++task, z += n * O, a += n * O, gamma += O, beta += O, mean_out += O, rstd_out += O) {
+        std::fill(mean, mean + 2 * O, 0.0);
+        for (Int i0 = 0; i0 < n; i0 += kBlock) {
+            const Int rows = std::min(kBlock, n - i0);
+            const F *zb = z + i0 * O;
+            channels<F, 4>(O, [&](auto group, Int o) {
+                using V = typename decltype(group)::V;
+                constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
+                V s[U] = {}, q[U] = {};
+                for (Int i = 0; i < rows; ++i)
+                    for (int u = 0; u < U; ++u) s[u] += load<V>(zb + i * O + o + u * L);
+                for (int u = 0; u < U; ++u) s[u] /= F(rows);
+                for (Int i = 0; i < rows; ++i)
+                    for (int u = 0; u < U; ++u) {
+                        const V d = load<V>(zb + i * O + o + u * L) - s[u];
+                        q[u] += d * d;
+                    }
+                for (int u = 0; u < U; ++u) store(part + o + u * L, s[u]), store(part2 + o + u * L, q[u]);
+            });
+            const double share = double(rows) / double(i0 + rows), cross = share * double(i0);
+            for (Int o = 0; o < O; ++o) {
+                const double delta = double(part[o]) - mean[o];
+                mean[o] += delta * share;
+                m2[o] += double(part2[o]) + delta * delta * cross;
+            }
+        }
+        for (Int o = 0; o < O; ++o) mean_out[o] = F(mean[o]), rstd_out[o] = F(1.0 / std::sqrt(m2[o] / double(n) + eps));
+        for (Int i0 = 0; i0 < n; i0 += 16) {
+            const Int last = std::min(n, i0 + 16);
+            channels<F, 2>(O, [&](auto group, Int o) {
+                using V = typename decltype(group)::V;
+                constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
+                V m[U], r[U], ga[U], be[U];
+                for (int u = 0; u < U; ++u) {
+                    const Int at = o + u * L;
+                    m[u] = load<V>(mean_out + at), r[u] = load<V>(rstd_out + at), ga[u] = load<V>(gamma + at), be[u] = load<V>(beta + at);
+                }
+                for (Int i = i0; i < last; ++i)
+                    for (int u = 0; u < U; ++u) {
+                        const Int at = i * O + o + u * L;
+                        const V y = activation<V>((load<V>(z + at) - m[u]) * r[u], ga[u], be[u]);
+                        store(a + at, masked<relu, V>(y, y));
+                    }
+            });
+        }
+    }
+}
+
+// Adds to `sums` [S, O] the S sums over rows that row(group, at, o, terms) gives as terms[S].
+template <class F, int S, int U, class Row>
+void sum_rows(Int n, Int O, double *sums, F *part, const Row &row) {
+    std::fill(sums, sums + S * O, 0.0);
+    for (Int i0 = 0; i0 < n; i0 += kBlock) {
+        const Int last = std::min(n, i0 + kBlock);
+        channels<F, U>(O, [&](auto group, Int o) {
+            using V = typename decltype(group)::V;
+            constexpr int GU = decltype(group)::U, L = sizeof(V) / sizeof(F);
+            V s[GU][S] = {};
+            const auto fixed = row.template fix<V, GU>(o);
+            for (Int i = i0; i < last; ++i)
+                for (int u = 0; u < GU; ++u) row.template add<V>(fixed, u, i * O + o + u * L, s[u]);
+            for (int u = 0; u < GU; ++u)
+                for (int k = 0; k < S; ++k) store(part + k * O + o + u * L, s[u][k]);
+        });
+        for (Int k = 0; k < S * O; ++k) sums[k] += double(part[k]);
+    }
+}
+
+template <class V, int U> struct Fixed { V m[U], r[U], ga[U], be[U]; };
+
+// What the passes over one task share; the sums are of g, g xhat and, with uz, of uz, uz xhat, uz g.
+template <class F, bool relu, bool second> struct Task {
+    const F *z, *mean, *rstd, *gamma, *beta, *da, *uz;
+    template <class V, int U> Fixed<V, U> fix(Int o) const {
+        Fixed<V, U> f;
+        for (int u = 0; u < U; ++u) {
+            const Int at = o + u * Int(sizeof(V) / sizeof(F));
+            f.m[u] = load<V>(mean + at), f.r[u] = load<V>(rstd + at), f.ga[u] = load<V>(gamma + at), f.be[u] = load<V>(beta + at);
+        }
+        return f;
+    }
+    template <class V, class Fx> void add(const Fx &f, int u, Int at, V *s) const {
+        const V xhat = (load<V>(z + at) - f.m[u]) * f.r[u];
+        const V g = masked<relu, V>(activation<V>(xhat, f.ga[u], f.be[u]), load<V>(da + at));
+        s[0] += g, s[1] += g * xhat;
+        if constexpr (second) {
+            const V y = load<V>(uz + at);
+            s[2] += y, s[3] += y * xhat, s[4] += y * g;
+        }
+    }
+};
+
+template <class F, bool relu>
+void norm_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta, const F *da,
+               F *dz, F *dgamma, F *dbeta, Int T, Int n, Int O) {
+    double *sums = scratch<kStats, double>(2 * O);
+    F *part = scratch<kRows, F>(3 * O), *k0 = part, *k1 = part + O, *k2 = part + 2 * O;
+    for (Int task = 0; task < T; ++task) {
+        const Task<F, relu, false> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O, da + task * n * O, nullptr};
+        F *to = dz + task * n * O;
+        sum_rows<F, 2, 2>(n, O, sums, part, t);
+        // dz = gamma r (g - mean(g) - xhat mean(g xhat)) = k0 g + k1 xhat + k2
+        for (Int o = 0; o < O; ++o) {
+            const double scale = double(t.gamma[o]) * double(t.rstd[o]);
+            dbeta[task * O + o] = F(sums[o]), dgamma[task * O + o] = F(sums[O + o]);
+            k0[o] = F(scale), k1[o] = F(-scale * sums[O + o] / double(n)), k2[o] = F(-scale * sums[o] / double(n));
+        }
+        for (Int i0 = 0; i0 < n; i0 += 16) {
+            const Int last = std::min(n, i0 + 16);
+            channels<F, 1>(O, [&](auto group, Int o) {
+                using V = typename decltype(group)::V;
+                const auto f = t.template fix<V, 1>(o);
+                const V c0 = load<V>(k0 + o), c1 = load<V>(k1 + o), c2 = load<V>(k2 + o);
+                for (Int i = i0; i < last; ++i) {
+                    const Int at = i * O + o;
+                    const V xhat = (load<V>(t.z + at) - f.m[0]) * f.r[0];
+                    const V g = masked<relu, V>(activation<V>(xhat, f.ga[0], f.be[0]), load<V>(t.da + at));
+                    store(to + at, V(c0 * g + (c1 * xhat + c2)));
+                }
+            });
+        }
+    }
+}
+
+// Derivatives of sum(uz dz) + sum(ug dgamma) + sum(ub dbeta) for z, gamma and da. With
+// P(y) = y - mean(y) - xhat mean(y xhat):
+//   grad_da    = mask (gamma r P(uz) + ug xhat + ub)
+//   grad_gamma = r sum(uz P(g))
+//   grad_z     = -gamma r^2 (mean(g xhat) P(uz) + mean(uz xhat) P(g) + mean(uz P(g)) xhat) + ug r P(g)
+// which are per-channel combinations of uz, g, xhat and 1. uz, ug and ub may be null: zero.
+template <class F, bool relu>
+void norm_grad_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta, const F *da,
+                    const F *uz, const F *ug, const F *ub, F *grad_z, F *grad_gamma, F *grad_da, Int T, Int n, Int O) {
+    double *sums = scratch<kStats, double>(5 * O);
+    F *part = scratch<kRows, F>(7 * O);
+    F *zeros = nullptr;
+    if (!uz) {
+        zeros = scratch<kZero, F>(n * O);
+        std::fill(zeros, zeros + n * O, F(0));
+    }
+    for (Int task = 0; task < T; ++task) {
+        const Task<F, relu, true> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O,
+                                    da + task * n * O, uz ? uz + task * n * O : zeros};
+        F *to_z = grad_z + task * n * O, *to_da = grad_da + task * n * O;
+        sum_rows<F, 5, 2>(n, O, sums, part, t);
+        for (Int o = 0; o < O; ++o) {
+            const double N = double(n), r = t.rstd[o], scale = double(t.gamma[o]) * r;
+            const double g = sums[o] / N, gx = sums[O + o] / N, y = sums[2 * O + o] / N, yx = sums[3 * O + o] / N;
+            const double yPg = sums[4 * O + o] / N - g * y - gx * yx;
+            const double v = ug ? double(ug[task * O + o]) : 0.0;
+            const double A = -scale * r * gx, D = -scale * r * yx + v * r;
+            grad_gamma[task * O + o] = F(r * yPg * N);
+            part[o] = F(A), part[O + o] = F(D);                       // grad_z: of uz, of g,
+            part[2 * O + o] = F(-scale * r * yPg - A * yx - D * gx);  // of xhat
+            part[3 * O + o] = F(-A * y - D * g);                      // and of 1
+            part[4 * O + o] = F(scale);                               // grad_da: of uz,
+            part[5 * O + o] = F(v - scale * yx);                      // of xhat
+            part[6 * O + o] = F((ub ? double(ub[task * O + o]) : 0.0) - scale * y);
+        }
+        for (Int i0 = 0; i0 < n; i0 += 16) {
+            const Int last = std::min(n, i0 + 16);
+            channels<F, 1>(O, [&](auto group, Int o) {
+                using V = typename decltype(group)::V;
+                const auto f = t.template fix<V, 1>(o);
+                V k[7];
+                for (int j = 0; j < 7; ++j) k[j] = load<V>(part + j * O + o);
+                for (Int i = i0; i < last; ++i) {
+                    const Int at = i * O + o;
+                    const V xhat = (load<V>(t.z + at) - f.m[0]) * f.r[0], y = load<V>(t.uz + at);
+                    const V on = activation<V>(xhat, f.ga[0], f.be[0]);
+                    const V g = masked<relu, V>(on, load<V>(t.da + at));
+                    store(to_z + at, V(k[0] * y + k[1] * g + (k[2] * xhat + k[3])));
+                    store(to_da + at, masked<relu, V>(on, V(k[4] * y + (k[5] * xhat + k[6]))));
+                }
+            });
+        }
+    }
+}
+
+template <class Body> int guarded(const Body &body) {
+    try { body(); return 0; } catch (const std::bad_alloc &) { return 1; }  // no exception may cross the C interface
+}
+
+}  // namespace
+
+// ---- C interface: 0, or 1 where memory ran out ------------------------------------------
+#define MEGAN_EXPORT(F, name)                                                                                          \
+    extern "C" int conv_##name(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {   \
+        return guarded([=] { conv<F>(x, w, z, T, B, H, W, C, O, stride); });                                           \
+    }                                                                                                                  \
+    extern "C" int conv_data_grad_##name(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, Int C, Int O,     \
+                                         Int stride) {                                                                 \
+        return guarded([=] { conv_data_grad<F>(dz, w, dx, T, B, H, W, C, O, stride); });                               \
+    }                                                                                                                  \
+    extern "C" int conv_weight_grad_##name(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O,   \
+                                           Int stride) {                                                               \
+        return guarded([=] { conv_weight_grad<F>(x, dz, dw, T, B, H, W, C, O, stride); });                             \
+    }                                                                                                                  \
+    extern "C" int norm_##name(const F *z, const F *gamma, const F *beta, F *a, F *mean, F *rstd, Int T, Int n, Int O, \
+                               double eps, int relu) {                                                                 \
+        return guarded([=] { (relu ? norm<F, true> : norm<F, false>)(z, gamma, beta, a, mean, rstd, T, n, O, eps); }); \
+    }                                                                                                                  \
+    extern "C" int norm_grad_##name(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta,           \
+                                    const F *da, F *dz, F *dgamma, F *dbeta, Int T, Int n, Int O, int relu) {          \
+        return guarded([=] {                                                                                           \
+            (relu ? norm_grad<F, true> : norm_grad<F, false>)(z, mean, rstd, gamma, beta, da, dz, dgamma, dbeta, T, n, O); \
+        });                                                                                                            \
+    }                                                                                                                  \
+    extern "C" int norm_grad_grad_##name(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta,      \
+                                         const F *da, const F *uz, const F *ug, const F *ub, F *grad_z, F *grad_gamma, \
+                                         F *grad_da, Int T, Int n, Int O, int relu) {                                  \
+        return guarded([=] {                                                                                           \
+            (relu ? norm_grad_grad<F, true> : norm_grad_grad<F, false>)(z, mean, rstd, gamma, beta, da, uz, ug, ub,    \
+                                                                        grad_z, grad_gamma, grad_da, T, n, O);         \
+        });                                                                                                            \
+    }
+MEGAN_EXPORT(float, f32)
+MEGAN_EXPORT(double, f64)

@@ -1,0 +1,340 @@
+"""Convolution and batch norm kernels in C++ for the CPU, compiled at first use.
+
+Raw kernels on contiguous CPU tensors (float32 or float64) with a leading task axis, channels
+last, without autograd:
+
+    x [T, B, H, W, C]    w [T, 3, 3, C, O]    z [T, B, OH, OW, O]
+
+3x3 convolution, padding 1, stride 1 or 2, OH = (H - 1) // stride + 1. A call runs on the
+calling thread alone and releases the interpreter lock; calls from several threads are
+independent. A task's result does not depend on the tasks beside it.
+
+The library is compiled for this very CPU by `$CXX`, or the first of c++, g++ and clang++, and
+kept in `settings.cache()` under a digest of the source, compiler, flags and CPU.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import torch
+
+from megan import settings
+
+SOURCE = Path(__file__).with_name("native.cpp")
+FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fPIC", "-shared")
+ARCHITECTURES = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler takes
+
+_POINTERS_AND_SIZES = {
+    "conv": (3, 7, ()),
+    "conv_data_grad": (3, 7, ()),
+    "conv_weight_grad": (3, 7, ()),
+    "norm": (6, 3, (ctypes.c_double, ctypes.c_int)),
+    "norm_grad": (9, 3, (ctypes.c_int,)),
+    "norm_grad_grad": (12, 3, (ctypes.c_int,)),
+}
+_TYPES = {torch.float32: "f32", torch.float64: "f64"}
+
+_lock = threading.Lock()
+_functions: dict = {}  # (name, dtype) -> C function, once loaded
+_failure: str | None = None  # why the one attempt to load failed
+
+
+class _Unavailable(Exception):
+    """The library cannot be built or loaded here; the message says why."""
+
+
+def available() -> bool:
+    """Whether the kernels can be used; compiles them on the first call.
+
+    False with `MEGAN_KERNEL=torch`, which compiles nothing. `SettingsError` with
+    `MEGAN_KERNEL=native` where they cannot be built.
+    """
+    kernel = settings.kernel()
+    if kernel == "torch":
+        return False
+    _load()
+    if _failure is not None and kernel == "native":
+        raise settings.SettingsError(f"MEGAN_KERNEL = 'native': {_failure}")
+    return _failure is None
+
+
+def why_not() -> str:
+    """Why `available()` is false; empty where it is true."""
+    if settings.kernel() == "torch":
+        return "MEGAN_KERNEL = 'torch'"
+    _load()
+    return _failure or ""
+
+
+def conv(x: torch.Tensor, w: torch.Tensor, stride: int) -> torch.Tensor:
+    """x [T, B, H, W, C], w [T, 3, 3, C, O] -> z [T, B, OH, OW, O]."""
+    if x.dim() != 5 or w.dim() != 5:
+        raise _wrong("conv", x, w)
+    tasks, batch, height, width, channels = x.shape
+    outputs = w.shape[4]
+    if w.shape != (tasks, 3, 3, channels, outputs) or stride not in (1, 2) or not height or not width:
+        raise _wrong("conv", x, w, stride=stride)
+    function, (x, w) = _prepare("conv", x, w)
+    z = x.new_empty((tasks, batch, (height - 1) // stride + 1, (width - 1) // stride + 1, outputs))
+    if function(x.data_ptr(), w.data_ptr(), z.data_ptr(), tasks, batch, height, width, channels, outputs, stride):
+        raise MemoryError("conv: no memory for scratch")
+    return z
+
+
+def conv_data_grad(dz: torch.Tensor, w: torch.Tensor, height: int, width: int, stride: int) -> torch.Tensor:
+    """dz [T, B, OH, OW, O], w [T, 3, 3, C, O] -> dx [T, B, height, width, C]."""
+    if dz.dim() != 5 or w.dim() != 5:
+        raise _wrong("conv_data_grad", dz, w)
+    tasks, batch, rows, columns, outputs = dz.shape
+    channels = w.shape[3]
+    if (
+        w.shape != (tasks, 3, 3, channels, outputs)
+        or stride not in (1, 2)
+        or height < 1
+        or width < 1
+        or rows != (height - 1) // stride + 1
+        or columns != (width - 1) // stride + 1
+    ):
+        raise _wrong("conv_data_grad", dz, w, height=height, width=width, stride=stride)
+    function, (dz, w) = _prepare("conv_data_grad", dz, w)
+    dx = dz.new_empty((tasks, batch, height, width, channels))
+    if function(dz.data_ptr(), w.data_ptr(), dx.data_ptr(), tasks, batch, height, width, channels, outputs, stride):
+        raise MemoryError("conv_data_grad: no memory for scratch")
+    return dx
+
+
+def conv_weight_grad(x: torch.Tensor, dz: torch.Tensor, stride: int) -> torch.Tensor:
+    """x [T, B, H, W, C], dz [T, B, OH, OW, O] -> dw [T, 3, 3, C, O]."""
+    if x.dim() != 5 or dz.dim() != 5:
+        raise _wrong("conv_weight_grad", x, dz)
+    tasks, batch, height, width, channels = x.shape
+    outputs = dz.shape[4]
+    if (
+        stride not in (1, 2)
+        or not height
+        or not width
+        or dz.shape != (tasks, batch, (height - 1) // stride + 1, (width - 1) // stride + 1, outputs)
+    ):
+        raise _wrong("conv_weight_grad", x, dz, stride=stride)
+    function, (x, dz) = _prepare("conv_weight_grad", x, dz)
+    dw = x.new_empty((tasks, 3, 3, channels, outputs))
+    if function(x.data_ptr(), dz.data_ptr(), dw.data_ptr(), tasks, batch, height, width, channels, outputs, stride):
+        raise MemoryError("conv_weight_grad: no memory for scratch")
+    return dw
+
+
+def norm_relu(
+    z: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, eps: float, relu: bool = True
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Batch norm with the batch's own statistics (biased variance), then ReLU.
+
+    z [T, ..., O], gamma and beta [T, O] -> a [T, ..., O], mean [T, O], rstd [T, O]: the
+    statistics of each task and channel over everything between the first and last axis.
+    """
+    tasks, count, channels = _norm_sizes("norm_relu", z, gamma, beta)
+    function, (z, gamma, beta) = _prepare("norm", z, gamma, beta)
+    a, mean, rstd = torch.empty_like(z), torch.empty_like(gamma), torch.empty_like(gamma)
+    if function(
+        z.data_ptr(), gamma.data_ptr(), beta.data_ptr(), a.data_ptr(), mean.data_ptr(), rstd.data_ptr(),
+        tasks, count, channels, eps, relu,
+    ):  # fmt: skip
+        raise MemoryError("norm_relu: no memory for scratch")
+    return a, mean, rstd
+
+
+def norm_relu_grad(
+    z: torch.Tensor,
+    mean: torch.Tensor,
+    rstd: torch.Tensor,
+    gamma: torch.Tensor,
+    beta: torch.Tensor,
+    da: torch.Tensor,
+    relu: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradient of `norm_relu`: z, da [T, ..., O], the others [T, O] -> dz [T, ..., O], dgamma, dbeta [T, O]."""
+    tasks, count, channels = _norm_sizes("norm_relu_grad", z, mean, rstd, gamma, beta, like=(da,))
+    function, (z, mean, rstd, gamma, beta, da) = _prepare("norm_grad", z, mean, rstd, gamma, beta, da)
+    dz, dgamma, dbeta = torch.empty_like(z), torch.empty_like(gamma), torch.empty_like(gamma)
+    if function(
+        z.data_ptr(), mean.data_ptr(), rstd.data_ptr(), gamma.data_ptr(), beta.data_ptr(), da.data_ptr(),
+        dz.data_ptr(), dgamma.data_ptr(), dbeta.data_ptr(), tasks, count, channels, relu,
+    ):  # fmt: skip
+        raise MemoryError("norm_relu_grad: no memory for scratch")
+    return dz, dgamma, dbeta
+
+
+def norm_relu_grad_grad(
+    z: torch.Tensor,
+    mean: torch.Tensor,
+    rstd: torch.Tensor,
+    gamma: torch.Tensor,
+    beta: torch.Tensor,
+    da: torch.Tensor,
+    uz: torch.Tensor | None,
+    ugamma: torch.Tensor | None,
+    ubeta: torch.Tensor | None,
+    relu: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradient of `norm_relu_grad` for the cotangents uz of dz, ugamma of dgamma, ubeta of dbeta (None: zero).
+
+    z, da, uz [T, ..., O], the others [T, O] -> grad_z [T, ..., O], grad_gamma [T, O], grad_da [T, ..., O];
+    mean and rstd count as functions of z, and the gradient for beta is zero.
+    """
+    rows = [mean, rstd, gamma, beta] + [u for u in (ugamma, ubeta) if u is not None]
+    tasks, count, channels = _norm_sizes("norm_relu_grad_grad", z, *rows, like=(da,) if uz is None else (da, uz))
+    function, tensors = _prepare("norm_grad_grad", z, mean, rstd, gamma, beta, da, uz, ugamma, ubeta)
+    z, gamma = tensors[0], tensors[3]
+    grad_z, grad_gamma, grad_da = torch.empty_like(z), torch.empty_like(gamma), torch.empty_like(z)
+    if function(
+        *[None if t is None else t.data_ptr() for t in tensors],
+        grad_z.data_ptr(), grad_gamma.data_ptr(), grad_da.data_ptr(), tasks, count, channels, relu,
+    ):  # fmt: skip
+        raise MemoryError("norm_relu_grad_grad: no memory for scratch")
+    return grad_z, grad_gamma, grad_da
+
+
+def _norm_sizes(name, z, *rows, like=()) -> tuple[int, int, int]:
+    shape = z.shape
+    if len(shape) >= 2:
+        tasks, channels = shape[0], shape[-1]
+        expected = (tasks, channels)
+        if all(row.shape == expected for row in rows) and all(other.shape == shape for other in like):
+            numel = z.numel()
+            if numel:
+                return tasks, numel // (tasks * channels), channels
+    raise _wrong(name, z, *rows, *like)
+
+
+def _wrong(name, *tensors, **numbers) -> ValueError:
+    shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+    return ValueError(f"{name}: shapes {shapes} do not fit" + "".join(f", {key} = {value}" for key, value in numbers.items()))
+
+
+def _prepare(name, first, *others):
+    """The C function for the tensors' type, and the tensors contiguous (None stays None)."""
+    dtype = first.dtype
+    function = _functions.get((name, dtype))
+    if function is None:
+        _load()
+        if _failure is not None:
+            raise settings.SettingsError(f"the native kernels are not available: {_failure}")
+        if dtype not in _TYPES:
+            raise ValueError(f"{name}: {dtype}, expected float32 or float64")
+        function = _functions[name, dtype]
+    tensors = [first.contiguous()]
+    for tensor in (first, *others):
+        if tensor is not None and (tensor.dtype is not dtype or not tensor.is_cpu):
+            raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, expected {dtype} on cpu")
+    tensors += [None if tensor is None else tensor.contiguous() for tensor in others]
+    return function, tensors
+
+
+def _load() -> None:
+    """Compiles where needed and loads, once a process; afterwards `_functions` or `_failure` is set."""
+    global _failure
+    if _functions or _failure is not None:
+        return
+    with _lock:
+        if _functions or _failure is not None:
+            return
+        try:
+            library = _open()
+        except _Unavailable as error:
+            _failure = str(error)
+            return
+        found = {}
+        for name, (pointers, sizes, rest) in _POINTERS_AND_SIZES.items():
+            for dtype, suffix in _TYPES.items():
+                function = getattr(library, f"{name}_{suffix}")
+                function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_longlong] * sizes + list(rest)
+                function.restype = ctypes.c_int
+                found[name, dtype] = function
+        _functions.update(found)
+
+
+def _open() -> ctypes.CDLL:
+    compiler, version = _compiler()
+    try:
+        source = SOURCE.read_bytes()
+    except OSError as error:
+        raise _Unavailable(f"cannot read the kernels' source: {error}") from None
+    parts = [source, version.encode(), repr((compiler, FLAGS, ARCHITECTURES)).encode(), _cpu().encode()]
+    digest = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:20]
+    path = settings.cache() / f"native-{digest}.so"
+    if path.exists():
+        with contextlib.suppress(OSError):  # a damaged file: compiled again
+            return ctypes.CDLL(str(path))
+    _compile(compiler, path)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise _Unavailable(f"the compiled kernels do not load: {error}") from None
+
+
+def _compiler() -> tuple[list[str], str]:
+    """The compiler's command line and what it says of its version."""
+    named = os.environ.get("CXX")
+    candidates = [named] if named else ["c++", "g++", "clang++"]
+    for candidate in candidates:
+        try:
+            command = shlex.split(candidate)
+            where = shutil.which(command[0])
+            if where is None:
+                continue
+            command[0] = where
+            answer = subprocess.run([*command, "--version"], capture_output=True, text=True, errors="replace", timeout=60)
+        except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+            continue
+        if answer.returncode == 0:
+            return command, answer.stdout
+    raise _Unavailable(f"CXX = {named!r} is no C++ compiler that runs" if named else "no C++ compiler (c++, g++ or clang++) on the PATH")
+
+
+def _compile(compiler: list[str], path: Path) -> None:
+    """Compiles into a file beside `path` and renames: processes that race write the same library."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=path.stem, suffix=".tmp", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _Unavailable(f"cannot write compiled kernels to {path.parent}: {error.strerror or error}") from None
+    try:
+        message = ""
+        for architecture in ARCHITECTURES:
+            command = [*compiler, *FLAGS, *architecture, "-o", temporary, str(SOURCE)]
+            try:
+                answer = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=600)
+            except (OSError, subprocess.SubprocessError) as error:
+                raise _Unavailable(f"the compiler does not run: {error}") from None
+            if answer.returncode == 0:
+                try:
+                    os.chmod(temporary, 0o755)
+                    os.replace(temporary, path)
+                except OSError as error:
+                    raise _Unavailable(f"cannot write {path}: {error.strerror or error}") from None
+                return
+            message = message or answer.stderr.strip()
+        raise _Unavailable(f"{compiler[0]} cannot compile the kernels: {message[:2000]}")
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _cpu() -> str:
+    """What -march=native depends on: code for one CPU may not run on another that shares the cache folder."""
+    kept = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU implementer", "CPU part")
+    try:
+        first = Path("/proc/cpuinfo").read_text(errors="replace").split("\n\n")[0]
+        lines = [line for line in first.splitlines() if line.partition(":")[0].strip() in kept]
+    except OSError:
+        lines = [platform.processor()]
+    return "\n".join([platform.system(), platform.machine(), *lines])

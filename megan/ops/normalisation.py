@@ -1,0 +1,129 @@
+"""Batch normalisation and ReLU in one operation, with a task axis and explicit derivatives.
+
+Ioffe and Szegedy 2015, always with the current batch's statistics, per task and channel,
+as in the MAML network (Finn et al. 2017). Written with xhat = (z - mean) * r,
+r = (variance + eps)^(-1/2), and the symmetric map
+
+    P(y) = y - mean(y) - xhat * mean(y * xhat),
+
+the derivative of xhat is r P. That gives the first derivatives in `_first` and the second
+ones in `_second`; a third (the gradient penalty's) is left to autograd through `_second`.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from megan.ops import kernels
+
+EPSILON = 1e-5
+
+
+def norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tensor:
+    """max(0, gamma * xhat + beta), or without the maximum.
+
+    **Arguments** `z` [tasks, images, height, width, channels]; `gamma`, `beta` [tasks, channels].
+    **Returns** the shape of `z`.
+    """
+    return _NormRelu.apply(z, gamma, beta, relu)
+
+
+def _mean(y: Tensor) -> Tensor:
+    return y.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def _wide(channelwise: Tensor) -> Tensor:
+    return channelwise[:, None, None, None, :]
+
+
+def _statistics(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and r, each [tasks, channels]."""
+    mean = _mean(z)
+    variance = (z - mean).square().mean(dim=(1, 2, 3))
+    return mean[:, 0, 0, 0], (variance + EPSILON).rsqrt()
+
+
+def _value(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, relu: bool) -> Tensor:
+    y = torch.addcmul(_wide(beta - gamma * r * mean), z, _wide(gamma * r))
+    return y.relu() if relu else y
+
+
+def _terms(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, relu: bool) -> tuple:
+    """xhat, and g: the gradient that passes the ReLU, with its mask."""
+    xhat = (z - _wide(mean)) * _wide(r)
+    mask = (_wide(gamma) * xhat + _wide(beta) > 0) if relu else None
+    return xhat, da if mask is None else da * mask, mask
+
+
+def _project(y: Tensor, xhat: Tensor) -> Tensor:
+    return y - _mean(y) - xhat * _mean(y * xhat)
+
+
+def _first(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, relu: bool) -> tuple:
+    """Gradients to z, gamma and beta."""
+    xhat, g, _ = _terms(z, gamma, beta, mean, r, da, relu)
+    dgamma = (g * xhat).sum(dim=(1, 2, 3))
+    return _wide(gamma * r) * _project(g, xhat), dgamma, g.sum(dim=(1, 2, 3))
+
+
+def _second(
+    z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, uz: Tensor, ugamma: Tensor, ubeta: Tensor, relu: bool
+) -> tuple:
+    """Gradients of <uz, dz> + <ugamma, dgamma> + <ubeta, dbeta> to z, gamma and da."""
+    xhat, g, mask = _terms(z, gamma, beta, mean, r, da, relu)
+    pg = _project(g, xhat)
+    to_g = _wide(gamma * r) * _project(uz, xhat) + _wide(ugamma) * xhat + _wide(ubeta)
+    to_gamma = r * (uz * pg).sum(dim=(1, 2, 3))
+    curvature = _project(_mean(g * xhat) * uz + _mean(uz * xhat) * g, xhat) + _mean(uz * pg) * xhat
+    to_z = _wide(ugamma * r) * pg - _wide(gamma * r * r) * curvature
+    return to_z, to_gamma, to_g if mask is None else to_g * mask
+
+
+class _NormRelu(Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, relu: bool) -> Tensor:
+        fused = kernels.normalisation(z)
+        if fused:
+            a, mean, r = fused.norm_relu(z, gamma, beta, EPSILON, relu)
+        else:
+            mean, r = _statistics(z)
+            a = _value(z, gamma, beta, mean, r, relu)
+        ctx.save_for_backward(z, gamma, beta, mean, r)
+        ctx.relu = relu
+        return a
+
+    @staticmethod
+    def backward(ctx: Any, da: Tensor) -> tuple:
+        z, gamma, beta, mean, r = ctx.saved_tensors
+        return *_NormReluGrad.apply(z, gamma, beta, mean, r, da, ctx.relu), None
+
+
+class _NormReluGrad(Function):
+    """`mean` and `r` come along to save work; they are functions of z, and its derivative counts them."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, relu: bool) -> tuple:
+        ctx.save_for_backward(z, gamma, beta, mean, r, da)
+        ctx.relu = relu
+        ctx.set_materialize_grads(False)
+        fused = kernels.normalisation(z)
+        if fused:
+            return fused.norm_relu_grad(z, mean, r, gamma, beta, da, relu)
+        return _first(z, gamma, beta, mean, r, da, relu)
+
+    @staticmethod
+    def backward(ctx: Any, uz: Tensor | None, ugamma: Tensor | None, ubeta: Tensor | None) -> tuple:
+        z, gamma, beta, mean, r, da = ctx.saved_tensors
+        fused = kernels.normalisation(z)
+        if torch.is_grad_enabled() or not fused:
+            if torch.is_grad_enabled():  # a third derivative follows: the statistics must depend on z
+                mean, r = _statistics(z)
+            uz = torch.zeros_like(z) if uz is None else uz
+            ugamma = torch.zeros_like(gamma) if ugamma is None else ugamma
+            ubeta = torch.zeros_like(beta) if ubeta is None else ubeta
+            to_z, to_gamma, to_da = _second(z, gamma, beta, mean, r, da, uz, ugamma, ubeta, ctx.relu)
+        else:
+            to_z, to_gamma, to_da = fused.norm_relu_grad_grad(z, mean, r, gamma, beta, da, uz, ugamma, ubeta, ctx.relu)
+        return to_z, to_gamma, None, None, None, to_da, None

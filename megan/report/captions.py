@@ -1,0 +1,75 @@
+"""What a figure must say of its data: study, tasks, seeds, length, and who diverged."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from megan.params import Variant
+from megan.report.inputs import broken, read_table
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Read from `accuracy.csv` and `diverged.csv`, for the variants of one figure.
+
+    `table` is `accuracy.csv` indexed by variant; `diverged` has the columns variant, seed,
+    meta_step, loss; `shared` is what holds for most variants ("2 seeds, 800 meta-steps"),
+    and `notes[variant]` what sets one apart, diverged seeds among it, else "".
+    """
+
+    study: str
+    table: pd.DataFrame
+    diverged: pd.DataFrame
+    shared: str
+    notes: dict[str, str]
+
+    @property
+    def tasks_a_seed(self) -> int:
+        """Meta-test tasks of one seed, the same for all variants; 0 when every seed diverged."""
+        finished = self.table[self.table["seeds"] > 0]
+        return int((finished["tasks"] // finished["seeds"]).max()) if len(finished) else 0
+
+    @property
+    def single(self) -> bool:
+        """Whether some variant has one finished seed only, and so no band and no seed interval."""
+        return bool((self.table["seeds"] == 1).any())
+
+    def label(self, variant: str, name: str) -> str:
+        """`name`, with what sets the variant apart on a line of its own."""
+        return f"{name}\n({self.notes[variant]})" if self.notes[variant] else name
+
+
+def read(tables: Path, variants: dict[str, Variant]) -> Facts:
+    """Raises `ReportError` when a table is missing or lacks one of `variants`."""
+    path = tables / "accuracy.csv"
+    columns = ["study", "variant", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "meta_steps"]
+    table = read_table(path, columns).set_index("variant")
+    absent = [variant for variant in variants if variant not in table.index]
+    if absent:
+        raise broken(path, f"has no row of the variant {absent[0]!r}")
+    table = table.loc[list(variants)]
+    diverged = read_table(tables / "diverged.csv", ["variant", "seed", "meta_step", "loss"])
+    diverged = diverged[diverged["variant"].isin(list(variants))]
+
+    planned = table["seeds"] + table["diverged"]
+    parts = [[_count(n, "seed") for n in planned], [_count(n, "meta-step") for n in table["meta_steps"]]]
+    usual = [Counter(texts).most_common(1)[0][0] for texts in parts]  # of equally common ones, the first
+    notes = {}
+    for position, variant in enumerate(variants):
+        own = [texts[position] for texts, common in zip(parts, usual) if texts[position] != common]
+        lost = diverged.loc[diverged["variant"] == variant, "seed"].tolist()
+        if lost:
+            own.append("every seed diverged" if len(lost) == planned[variant] else f"seed{'s' * (len(lost) > 1)} {', '.join(map(str, lost))} diverged")
+        notes[variant] = ", ".join(own)
+    unless = " unless noted" if any(len(set(texts)) > 1 for texts in parts) else ""
+    return Facts(str(table["study"].iloc[0]), table, diverged, ", ".join(usual) + unless, notes)
+
+
+def title(facts: Facts, subject: str) -> str:
+    return f"{subject}, study {facts.study}: {facts.shared}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

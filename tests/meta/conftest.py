@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from megan import params
+from megan.data.episodes import Episodes
+from megan.meta.system import System
+
+DEFAULTS = {
+    "tier": "headline", "approach": "maml", "fakes_per_real": 1, "noise_size": 4,
+    "fake_steps": 2, "real_weight": 3.0, "generator_inner_lr": 0.4, "shared_statistics": True, "gan_loss": "non_saturating",
+}  # fmt: skip
+
+
+@pytest.fixture
+def make_system():
+    def make(ways=3, steps=3, **options):
+        inner = params.Inner(steps=steps, test_steps=steps, learning_rate=0.4)
+        return System(params.Variant(**{**DEFAULTS, **options}), inner, ways)
+
+    return make
+
+
+@pytest.fixture
+def make_episodes():
+    """Random float64 tasks; images of uniform noise, since ReLU masks must not sit on ties."""
+
+    def make(tasks=2, ways=3, shots=1, queries=2, seed=0, size=28):
+        source = torch.Generator().manual_seed(seed)
+        label = torch.arange(ways)
+        return Episodes(
+            support=torch.rand(tasks, ways * shots, size, size, 1, generator=source, dtype=torch.float64),
+            query=torch.rand(tasks, ways * queries, size, size, 1, generator=source, dtype=torch.float64),
+            support_labels=label.repeat_interleave(shots),
+            query_labels=label.repeat_interleave(queries),
+            classes=torch.zeros(tasks, ways, dtype=torch.int64),
+            key=torch.randint(2**62, (tasks,), generator=source),
+            ways=ways,
+        )
+
+    return make

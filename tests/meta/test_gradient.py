@@ -1,0 +1,187 @@
+"""The outer gradient against a slow reference, a finite difference, and the paper's equalities."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from megan.meta.gradient import outer_gradient, summed
+from megan.meta.iteration import State
+
+_spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference.py"))
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+
+def relative(ours, theirs):
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def initial(system, seeds=(0,)):
+    """Float64 weights, away from gamma = 1 and beta = 0, where a wrong derivative can hide."""
+    weights = system.initial_weights(torch.tensor(seeds), torch.float64)
+    source = torch.Generator().manual_seed(1)
+    for name, value in weights.items():
+        if "gamma" in name or "beta" in name or "bias" in name:
+            value += 0.2 * torch.randn(value.shape, generator=source, dtype=torch.float64)
+    return weights
+
+
+def slow_gradient(system, weights, episodes):
+    leaves = {name: value[0].clone().requires_grad_() for name, value in weights.items()}
+    losses = [
+        reference.outer_loss(
+            system.variant, system.inner, system.ways, leaves, episodes.support[task], episodes.support_labels,
+            episodes.query[task], episodes.query_labels, episodes.key[task],
+        )
+        for task in range(len(episodes.support))
+    ]  # fmt: skip
+    loss = torch.stack(losses).mean()
+    gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return loss.detach(), dict(zip(leaves, gradients, strict=True))
+
+
+VARIANTS = {
+    "maml": {"approach": "maml"},
+    "n_plus_1": {"approach": "n_plus_1"},
+    "from the first step": {"approach": "n_plus_1", "fake_steps": 3},
+    "equal weight": {"approach": "n_plus_1", "real_weight": 1.0},
+    "vanilla": {"approach": "n_plus_1", "gan_loss": "vanilla"},
+    "apart": {"approach": "n_plus_1", "shared_statistics": False},
+    "two fakes": {"approach": "n_plus_1", "fakes_per_real": 2},
+}
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_gradient_is_the_slow_references(options, make_system, make_episodes):
+    system, episodes = make_system(**options), make_episodes()
+    weights = initial(system)
+    ours = outer_gradient(system, weights, episodes, len(episodes.support))
+    loss, theirs = slow_gradient(system, weights, episodes)
+    assert float(ours.loss[0]) == pytest.approx(float(loss), rel=1e-12)
+    for group in {name.partition(".")[0] for name in weights}:
+        names = [name for name in weights if name.startswith(group)]
+        flat = [torch.cat([values[name].flatten() for name in names]) for values in (ours.gradient, theirs)]
+        assert float(flat[1].norm()) > 1e-8, f"{group} gets no gradient, so the comparison shows nothing"
+        assert relative(*flat) < 1e-9, group
+
+
+@pytest.mark.parametrize("approach", ["maml", "n_plus_1"])
+def test_gradient_is_a_finite_difference(approach, make_system, make_episodes):
+    # The inner gradient jumps where a ReLU switches, so the difference must be too small to switch one.
+    system, episodes = make_system(approach=approach, steps=2), make_episodes()
+    weights = initial(system)
+    gradient = outer_gradient(system, weights, episodes, 2).gradient
+    source = torch.Generator().manual_seed(3)
+    direction = {name: torch.randn(value.shape, generator=source, dtype=torch.float64) for name, value in weights.items()}
+    size = 1e-9
+
+    def loss(sign):
+        moved = {name: value + sign * size * direction[name] for name, value in weights.items()}
+        return float(outer_gradient(system, moved, episodes, 2).loss[0])
+
+    difference = (loss(1) - loss(-1)) / (2 * size)
+    slope = sum(float((gradient[name] * direction[name]).sum()) for name in weights)
+    assert slope == pytest.approx(difference, rel=1e-5)
+
+
+def test_first_order_gradient_points_elsewhere(make_system, make_episodes):
+    """The test above would not notice a dropped second-order term if the two agreed."""
+    system, episodes = make_system(), make_episodes()
+    weights = initial(system)
+    full = outer_gradient(system, weights, episodes, 2).gradient
+    leaves = {name: value.repeat(2, *[1] * (value.dim() - 1)) for name, value in weights.items()}
+    from megan.meta.adapt import adapt
+    from megan.models import classifier
+
+    adapted = {name: value.detach().requires_grad_() for name, value in adapt(system, leaves, episodes, 3, False).items()}
+    loss = system.outer_loss(classifier.logits(adapted, episodes.query), episodes).mean()
+    first_order = torch.autograd.grad(loss, adapted["cls.conv1"])[0].sum(dim=0, keepdim=True)
+    assert relative(first_order, full["cls.conv1"]) > 0.05
+
+
+def test_masked_fake_output_equals_maml(make_system, make_episodes):
+    """N+1 whose fakes never come in and whose fake output is masked is N-way MAML."""
+    episodes = make_episodes()
+    maml, n_plus_1 = make_system(), make_system(approach="n_plus_1", fake_steps=0)
+    weights = initial(maml)
+    wider = n_plus_1.initial_weights(torch.tensor([0]), torch.float64) | weights
+    minus_infinity = torch.full((1, 1), -1e30, dtype=torch.float64)
+    wider["cls.head"] = torch.cat([weights["cls.head"], torch.zeros(1, 64, 1, dtype=torch.float64)], dim=2)
+    wider["cls.bias"] = torch.cat([weights["cls.bias"], minus_infinity], dim=1)
+    ours, theirs = outer_gradient(n_plus_1, wider, episodes, 2), outer_gradient(maml, weights, episodes, 2)
+    assert float(ours.loss[0]) == pytest.approx(float(theirs.loss[0]), abs=1e-12)
+    for name, value in theirs.gradient.items():
+        mine = ours.gradient[name][..., : value.shape[-1]]
+        assert float((mine - value).abs().max()) < 1e-12, name
+    assert all(float(value.abs().max()) == 0 for name, value in ours.gradient.items() if name.startswith("gen."))
+
+
+def test_unused_fake_output_equals_maml_with_as_many_outputs(make_system, make_episodes):
+    """Without fakes N+1 is MAML on the same architecture, the output more included."""
+    episodes = make_episodes(ways=3)
+    n_plus_1, maml = make_system(approach="n_plus_1", fake_steps=0, ways=3), make_system(ways=4)
+    weights = initial(maml)
+    wider = n_plus_1.initial_weights(torch.tensor([0]), torch.float64) | weights
+    ours, theirs = outer_gradient(n_plus_1, wider, episodes, 2), outer_gradient(maml, weights, episodes, 2)
+    for name, value in theirs.gradient.items():
+        assert float((ours.gradient[name] - value).abs().max()) < 1e-12, name
+
+
+def test_initial_classifier_is_the_same_for_maml_and_n_plus_1(make_system):
+    seeds = torch.tensor([5])
+    narrow = make_system().initial_weights(seeds, torch.float64)
+    wide = make_system(approach="n_plus_1").initial_weights(seeds, torch.float64)
+    for name, value in narrow.items():
+        assert torch.equal(wide[name][..., : value.shape[-1]], value), name
+
+
+@pytest.mark.parametrize("approach", ["maml", "n_plus_1"])
+def test_chunks_and_seeds_do_not_change_the_gradient(approach, make_system, make_episodes):
+    from dataclasses import replace
+
+    system, episodes = make_system(approach=approach), make_episodes(tasks=4)
+
+    def part(tasks):
+        return replace(episodes, support=episodes.support[tasks], query=episodes.query[tasks], key=episodes.key[tasks])
+
+    weights = initial(system, seeds=(0, 1))
+    together = outer_gradient(system, weights, episodes, 2)  # two seeds of two tasks each
+    for seed in (0, 1):
+        own = {name: value[seed : seed + 1] for name, value in weights.items()}
+        alone = summed(outer_gradient(system, own, part(slice(2 * seed + task, 2 * seed + task + 1)), 2) for task in (0, 1))
+        for name, value in alone.gradient.items():
+            assert torch.allclose(together.gradient[name][seed : seed + 1], value, rtol=1e-10, atol=1e-13), name
+
+
+def test_adam_is_torchs():
+    from megan.meta import optimise
+
+    source = torch.Generator().manual_seed(0)
+    weight = torch.randn(2, 5, generator=source, dtype=torch.float64)
+    theirs = weight.clone().requires_grad_()
+    optimiser = torch.optim.Adam([theirs], lr=0.01)
+    ours, first, second = {"w": weight.clone()}, {"w": torch.zeros(2, 5).double()}, {"w": torch.zeros(2, 5).double()}
+    alive = torch.tensor([True, True])
+    for step in range(5):
+        gradient = torch.randn(2, 5, generator=source, dtype=torch.float64)
+        theirs.grad = gradient.clone()
+        optimiser.step()
+        optimise.adam(ours, first, second, {"w": gradient}, torch.tensor(step), torch.tensor(0.01, dtype=torch.float64), alive)
+    assert torch.allclose(ours["w"], theirs.detach(), rtol=1e-12, atol=1e-14)
+
+
+def test_a_dead_seed_stays_where_it_is(make_system):
+    from megan.meta import optimise
+
+    state = State.fresh(make_system(), torch.tensor([0, 1]), torch.float32)
+    before = state.snapshot()
+    gradient = {name: torch.ones_like(value) for name, value in state.part("theta").items()}
+    gradient["cls.conv0"][1] = float("nan")
+    alive = optimise.finite(gradient, torch.zeros(2))
+    assert alive.tolist() == [True, False]
+    optimise.adam(state.part("theta"), state.part("first"), state.part("second"), gradient, state["step"], torch.tensor(0.1), alive)
+    for name in ("theta/cls.conv0", "first/cls.conv0", "second/cls.head"):
+        assert torch.equal(state[name][1], before[name][1]), name
+        assert not torch.equal(state[name][0], before[name][0]), name

@@ -1,0 +1,138 @@
+"""The tables and the metrics file of a made-up study, whose right numbers are known."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from megan import paths
+from megan.report import summary
+from megan.report.statistics import seed_interval, task_interval
+
+
+def _tables():
+    return {path.stem: pd.read_csv(path) for path in paths.tables("quick").iterdir()}
+
+
+def _tasks(variant):
+    return pd.read_csv(paths.tested("quick", variant) / "tasks.csv")
+
+
+def test_every_table_has_its_columns(made_up):
+    summary.run(made_up().write())
+    assert {name: list(table.columns) for name, table in _tables().items()} == {
+        "curves": ["variant", "label", "seed", "meta_step", "split", "accuracy", "loss", "fake_wins"],
+        "curves_mean": ["variant", "meta_step", "split", "accuracy"],
+        "accuracy": ["study", "variant", "label", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "fake_wins", "meta_steps"],
+        "seeds": ["variant", "label", "seed", "tasks", "accuracy", "ci95_tasks", "fake_wins", "best_meta_step"],
+        "comparisons": [
+            "variant", "label", "reference", "difference", "ci95_seeds", "ci95_tasks_within_seeds",
+            "seeds", "tasks", "meta_steps", "reference_meta_steps",
+        ],
+        "steps": ["variant", "seed", "inner_step", "accuracy", "fake_wins"],
+        "diverged": ["variant", "label", "seed", "meta_step", "loss"],
+    }
+
+
+def test_accuracy_is_the_mean_over_seeds(made_up):
+    summary.run(made_up().write())
+    tables = _tables()
+    for row in tables["accuracy"].itertuples():
+        means = _tasks(row.variant).groupby("seed")["accuracy"].mean()
+        assert row.accuracy == pytest.approx(means.mean(), abs=1e-6)
+        assert row.ci95_seeds == pytest.approx(seed_interval(means), abs=1e-6)
+        assert (row.seeds, row.diverged, row.tasks, row.meta_steps) == (3, 0, 60, 800)
+        own = tables["seeds"][tables["seeds"]["variant"] == row.variant]
+        assert own["accuracy"].tolist() == pytest.approx(means.tolist(), abs=1e-6)
+        first = _tasks(row.variant).query("seed == 0")["accuracy"]
+        assert own["ci95_tasks"].iloc[0] == pytest.approx(task_interval(first), abs=1e-6)
+    assert tables["accuracy"]["fake_wins"].isna().tolist() == [True, False]
+
+
+def test_difference_to_maml(made_up):
+    summary.run(made_up().write())
+    (row,) = _tables()["comparisons"].itertuples()
+    both = _tasks("n_plus_1").merge(_tasks("maml"), on=["seed", "task"])
+    means = (both["accuracy_x"] - both["accuracy_y"]).groupby(both["seed"]).mean()
+    assert (row.variant, row.reference, row.seeds, row.tasks) == ("n_plus_1", "maml", 3, 60)
+    assert row.difference == pytest.approx(means.mean(), abs=1e-6)
+    assert row.ci95_seeds == pytest.approx(seed_interval(means), abs=1e-6)
+
+
+def test_a_diverged_seed_is_named_and_never_averaged(made_up):
+    params = made_up(diverged={"n_plus_1": {1: 300}}).write()
+    # Rows that should not be there, and would show in any mean.
+    with open(paths.tested("quick", "n_plus_1") / "tasks.csv", "a") as file:
+        file.writelines(f"1,{task},0.0,1.0\n" for task in range(20))
+    summary.run(params)
+    tables = _tables()
+    tasks = _tasks("n_plus_1").query("seed != 1")
+    row = tables["accuracy"].set_index("variant").loc["n_plus_1"]
+    assert (row["seeds"], row["diverged"], row["tasks"]) == (2, 1, 40)
+    assert row["accuracy"] == pytest.approx(tasks["accuracy"].mean(), abs=1e-6)
+    assert tables["diverged"][["variant", "seed", "meta_step"]].values.tolist() == [["n_plus_1", 1, 300]]
+    assert tables["diverged"]["loss"].isna().all()
+    assert tables["seeds"].query("variant == 'n_plus_1'")["seed"].tolist() == [0, 2]
+    assert tables["comparisons"]["seeds"].tolist() == [2]
+    assert set(tables["steps"].query("variant == 'n_plus_1'")["seed"]) == {0, 2}
+    curves = tables["curves"].query("variant == 'n_plus_1'")
+    assert curves.query("seed == 1")["meta_step"].max() == 300
+    finished = curves.query("seed != 1 and split == 'validation'").groupby("meta_step")["accuracy"].mean()
+    mean = tables["curves_mean"].query("variant == 'n_plus_1' and split == 'validation'").set_index("meta_step")["accuracy"]
+    assert np.allclose(mean, finished, atol=1e-6)
+
+
+def test_every_seed_diverged(made_up):
+    summary.run(made_up(seeds=(0,), diverged={"n_plus_1": {0: 300}, "maml": {0: 100}}).write())
+    tables = _tables()
+    assert tables["accuracy"]["seeds"].tolist() == [0, 0]
+    assert tables["accuracy"]["accuracy"].isna().all()
+    assert tables["seeds"].empty and tables["steps"].empty and tables["curves_mean"].empty
+    metrics = json.loads(paths.metrics("quick").read_text())
+    assert metrics["variants"]["maml"] == {"accuracy": None, "ci95_seeds": None, "ci95_tasks": None, "seeds": 0, "diverged": 1}
+
+
+def test_metrics_repeat_the_table(made_up):
+    params = made_up(seeds=(0,)).write()
+    summary.run(params)
+    metrics = json.loads(paths.metrics("quick").read_text())
+    assert metrics["study"] == "quick"
+    assert metrics["encoder"] == {"validation_accuracy": 0.912346}
+    assert list(metrics["variants"]) == ["maml", "n_plus_1"]
+    table = _tables()["accuracy"].set_index("variant")
+    for variant, values in metrics["variants"].items():
+        assert values["accuracy"] == pytest.approx(table.loc[variant, "accuracy"])
+        assert values["ci95_seeds"] is None and math.isnan(table.loc[variant, "ci95_seeds"])
+        assert (values["seeds"], values["diverged"]) == (1, 0)
+
+
+def test_removed_variants_stay_out(made_up):
+    made_up(variants=("maml", "n_plus_1", "old")).write()
+    summary.run(made_up().params)
+    assert _tables()["accuracy"]["variant"].tolist() == ["maml", "n_plus_1"]
+
+
+def test_shorter_runs_say_so(made_up):
+    summary.run(made_up(smoke=("n_plus_1",)).write())
+    (row,) = _tables()["comparisons"].itertuples()
+    assert (row.seeds, row.meta_steps, row.reference_meta_steps) == (1, 400, 800)
+    assert math.isnan(row.ci95_seeds)
+
+
+def test_without_maml_nothing_is_compared(made_up):
+    summary.run(made_up(variants=("a", "b")).write())
+    assert _tables()["comparisons"].empty
+
+
+def test_a_rerun_gives_the_same_bytes_and_leaves_no_old_table(made_up):
+    params = made_up(diverged={"n_plus_1": {1: 300}}).write()
+    summary.run(params)
+    files = [paths.metrics("quick"), *sorted(paths.tables("quick").iterdir())]
+    before = [path.read_bytes() for path in files]
+    (paths.tables("quick") / "old.csv").write_text("a\n1\n")
+    summary.run(params)
+    assert [paths.metrics("quick"), *sorted(paths.tables("quick").iterdir())] == files
+    assert [path.read_bytes() for path in files] == before
+    assert not [path for path in paths.results("quick").rglob("*.tmp")]
