@@ -5,6 +5,7 @@ A data set is one module with its `SOURCES`, and one line in the registry below.
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from megan import params, paths, settings, storage
 from megan.data import fetch, glyphs, omniglot
@@ -32,10 +33,10 @@ def run(study_name: str, data: params.Data) -> None:
                 path = _fetched(source, data.dataset)
                 shutil.copyfile(path, folder / path.name)
     except OSError as error:
-        raise DataError(f"the download cannot be written: {error}") from None
+        raise DataError(f"data set {data.dataset!r} cannot be stored: {error}; free some space or mend the folder, and run again") from None
 
 
-def _fetched(source: fetch.Source, dataset: str) -> "paths.Path":
+def _fetched(source: fetch.Source, dataset: str) -> Path:
     try:
         return fetch.fetch(source, settings.mirror())
     except DataError as error:

@@ -31,13 +31,13 @@ UNIT = 20 / EXTENT  # size in pixels of a drawing at which near-duplicates are c
 NEAR = 2.0  # pixels, of SIZE
 
 # One standard deviation each; lengths in pixels of a drawing.
-LENGTH = 16.5  # the longer side before the drawer's variation
+LENGTH = 15.7  # the longer side before the drawer's variation
 CENTRE = (13.3, 13.6)  # Omniglot's mean centre
 SHIFT = 1.35
-ROTATION = 0.1  # rad
-SLANT = 0.12
+ROTATION = 0.08  # rad
+SLANT = 0.1
 LOG_SIZE = 0.11
-LOG_ASPECT = 0.14
+LOG_ASPECT = 0.12
 PEN = 0.72  # radius
 LOG_PEN = 0.08
 BEND = 1.1

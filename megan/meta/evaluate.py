@@ -18,7 +18,7 @@ from megan.params import Tasks
 
 @dataclass(frozen=True)
 class Scores:
-    """On the CPU, float64 [seeds, tasks, steps + 1]: before the first inner step and after each."""
+    """On the CPU, float64 [seeds, tasks, counts]: after each number of inner steps that was asked for."""
 
     accuracy: Tensor
     fake_wins: Tensor
@@ -26,11 +26,13 @@ class Scores:
 
 
 def evaluate(
-    system: System, weights: Weights, split: Split, seeds: Tensor, purpose: str, count: int, tasks: Tasks, steps: int, workers: Workers
+    system: System, weights: Weights, split: Split, seeds: Tensor, purpose: str, count: int, tasks: Tasks, steps: int, workers: Workers,
+    *, every_step: bool,
 ) -> Scores:
     """Scores on `count` tasks a seed, keyed by (seed, purpose, task): the same for every variant.
 
-    **Arguments** `weights` [seeds, ...] each; `steps` inner steps.
+    **Arguments** `weights` [seeds, ...] each; `steps` inner steps; `every_step`: score
+    before the first of them and after each, else after the last alone.
     """
     dtype = next(iter(weights.values())).dtype
 
@@ -42,11 +44,13 @@ def evaluate(
         )  # fmt: skip
         start = per_task({name: weight[group] for name, weight in weights.items()}, len(numbers))
         rows = []
-        for adapted in trajectory(system, start, sampled, steps, differentiable=False):
+        for step, adapted in enumerate(trajectory(system, start, sampled, steps, differentiable=False)):
+            if step < steps and not every_step:
+                continue
             with torch.no_grad():
                 logits = classifier.logits(adapted, sampled.query)
                 rows.append(torch.stack([*system.scores(logits, sampled), system.outer_loss(logits, sampled).double()]))
-        return torch.stack(rows, dim=-1).unflatten(1, (-1, len(numbers)))  # [3, seeds, tasks, steps + 1]
+        return torch.stack(rows, dim=-1).unflatten(1, (-1, len(numbers)))  # [3, seeds, tasks, counts]
 
     groups = workers.seed_groups(len(seeds))
     # On CUDA too, in runs: a meta-test of thousands of tasks need not fit at once.

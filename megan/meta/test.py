@@ -42,7 +42,10 @@ def run(params: Params, name: str) -> None:
     tqdm.write(f"test {name}: {study.test.tasks} tasks a seed, seeds {seeds.tolist()}")
     with storage.replacing_folder(paths.tested(params.study, name)) as folder:
         if healthy:
-            scores = evaluate(system, weights, split, seeds, "test", study.test.tasks, study.tasks, study.inner.test_steps, workers)
+            scores = evaluate(
+                system, weights, split, seeds, "test", study.test.tasks, study.tasks, study.inner.test_steps, workers,
+                every_step=True,
+            )  # fmt: skip
         else:
             empty = torch.empty(0, study.test.tasks, study.inner.test_steps + 1, dtype=torch.float64)
             scores = Scores(empty, empty, empty)

@@ -103,6 +103,7 @@ class Training:
         scores = evaluate(
             self.system, theta, self.validation, self.seeds, "validation",
             self.study.train.validation_tasks, self.study.tasks, self.study.inner.test_steps, self.workers,
+            every_step=False,
         )  # fmt: skip
         means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in ("accuracy", "loss", "fake_wins")}
         self._add_rows(step, "validation", means)

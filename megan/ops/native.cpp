@@ -235,30 +235,37 @@ void product(const F *source, const F *w, bool transposed, F *out, const Sizes &
         const Int b0 = s.B * g / groups, images = s.B * (g + 1) / groups - b0;
         const Int most = aligned ? images : kTile, total = plan.rows * plan.cols * images;
         Int b = b0, r = 0, c = 0;  // image fastest, then column, then row
+        const F *from = source + b0 * s.SH * s.SW * s.K;
+        F *to = out + result_index(s, plan, b0, 0, 0);
         for (Int done = 0; done < total; done += most) {
             const Int P = std::min(most, total - done);
-            const F *from[kTile];
-            F *to[kTile];
+            Live<F> live[9];
+            const F *at[kTile];
+            F *result[kTile];
             Int row[kTile], col[kTile], rows[9], taps = 0;
             for (Int p = 0; p < P; ++p) {
                 row[p] = r * plan.source_step, col[p] = c * plan.source_step;
-                from[p] = source + ((b * s.SH + row[p]) * s.SW + col[p]) * s.K;
-                to[p] = out + result_index(s, plan, b, r, c);
-                if (++b == b0 + images) { b = b0; if (++c == plan.cols) { c = 0; ++r; } }
+                at[p] = from, result[p] = to;
+                from += s.SH * s.SW * s.K, to += s.DH * s.DW * s.N;
+                if (++b < b0 + images) continue;
+                b = b0;
+                if (++c == plan.cols) c = 0, ++r;
+                from = source + ((b0 * s.SH + r * plan.source_step) * s.SW + c * plan.source_step) * s.K;
+                to = out + result_index(s, plan, b0, r, c);
             }
-            Live<F> live[9];
             for (Int t = 0; t < plan.taps; ++t) {
                 const Tap &tap = plan.tap[t];
-                bool any = false;
-                for (Int p = 0; p < P; ++p) {
-                    const bool inside = size_t(row[p] + tap.row) < size_t(s.SH) && size_t(col[p] + tap.col) < size_t(s.SW);
-                    live[taps].source[p] = inside ? from[p] + (tap.row * s.SW + tap.col) * s.K : zero;
-                    any |= inside;
+                const Int shift = (tap.row * s.SW + tap.col) * s.K;
+                const auto inside = [&](Int p) { return size_t(row[p] + tap.row) < size_t(s.SH) && size_t(col[p] + tap.col) < size_t(s.SW); };
+                if (aligned) {
+                    if (!inside(0)) continue;
+                    for (Int p = 0; p < P; ++p) live[taps].source[p] = at[p] + shift;
+                } else {
+                    for (Int p = 0; p < P; ++p) live[taps].source[p] = inside(p) ? at[p] + shift : zero;
                 }
-                rows[taps] = t * s.K;
-                taps += any;
+                rows[taps++] = t * s.K;
             }
-            tile_row<F>(P, live, rows, taps, s.K, direct ? w : packed, plan.taps * s.K, direct ? s.N : 0, to, s.N);
+            tile_row<F>(P, live, rows, taps, s.K, direct ? w : packed, plan.taps * s.K, direct ? s.N : 0, result, s.N);
         }
     }
 }

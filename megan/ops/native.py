@@ -30,7 +30,7 @@ import torch
 from megan import settings
 
 SOURCE = Path(__file__).with_name("native.cpp")
-FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fPIC", "-shared")
+FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 ARCHITECTURES = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler takes
 
 _POINTERS_AND_SIZES = {

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from megan import paths
+from megan.errors import MeganError
 from megan.params import Params
 
 COMMAND = "dvc repro"
 _ROUNDING = 1e-6  # float32 means of accuracies may pass 1 by this much
 
 
-class ReportError(Exception):
+class ReportError(MeganError):
     """An input of the report is missing or wrong; one line names the file and what to run."""
 
 

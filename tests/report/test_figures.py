@@ -101,6 +101,8 @@ def test_diverged_seed_is_marked_where_it_broke(made_up):
     assert broken.get_xdata()[-1] == 310 and broken.get_linestyle() == ":"
     own = pd.read_csv(TABLES / "curves.csv").query("variant == 'n_plus_1' and seed == 1 and split == 'validation'")
     assert np.allclose(broken.get_ydata()[:-1], own["accuracy"]) and broken.get_ydata()[-1] == broken.get_ydata()[-2]
+    mean = pd.read_csv(TABLES / "curves_mean.csv").query("variant == 'n_plus_1' and split == 'validation'")["accuracy"]
+    assert np.allclose(_lines(figure)["validation/n_plus_1"].get_ydata(), mean, atol=1e-6)
     assert any("seed 1 diverged" in text.get_text() for text in figure.axes[0].get_legend().get_texts())
 
 
@@ -177,7 +179,7 @@ def test_every_seed_of_every_variant_diverged(made_up):
 
 
 def test_unknown_figure(made_up):
-    with pytest.raises(KeyError):
+    with pytest.raises(ReportError, match="'nonsense'; expected one of: convergence"):
         figures.run("nonsense", made_up().params)
 
 

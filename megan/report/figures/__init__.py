@@ -4,6 +4,7 @@ from importlib import import_module
 
 from megan import paths
 from megan.params import Params
+from megan.report.inputs import ReportError
 
 MODULES = {
     "convergence": "megan.report.figures.convergence",
@@ -15,7 +16,9 @@ MODULES = {
 def run(name: str, params: Params) -> None:
     """Draw one figure of the current study into `paths.figures(study)`, from its tables alone.
 
-    **Raises** `KeyError` for a name that is not in `MODULES`, `ReportError` for a missing table.
+    **Raises** `ReportError` for a name that is not in `MODULES`, or a missing table.
     """
+    if name not in MODULES:
+        raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(MODULES)}")
     figure = import_module(MODULES[name])
     figure.draw(paths.tables(params.study), paths.figures(params.study), params.variants)

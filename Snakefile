@@ -1,0 +1,63 @@
+# The stages of dvc.yaml, several at a time or on a cluster: `snakemake --cores N`.
+#
+# Every rule runs its DVC stage. Snakemake decides what can run beside what; DVC alone decides
+# what must run, and brings back from its cache what need not. So there is one record of what
+# was made from what, dvc.lock, whichever engine was used. See workflow/README.md.
+
+import sys
+
+sys.path.insert(0, str(workflow.basedir))  # the modules that the stages run, installed or not
+
+import yaml
+
+from megan import params as parameters, paths
+from megan.errors import MeganError
+from megan.report.figures import MODULES as FIGURES
+
+if config:
+    sys.exit(
+        f"Snakefile: --config and --configfile ({', '.join(map(str, config))}) would not reach the stages;"
+        " edit params.yaml instead, or set one run's values by: dvc exp run -S KEY=VALUE"
+    )
+try:
+    PARAMS = parameters.load()
+except MeganError as error:
+    sys.exit(f"Snakefile: {error}")
+
+STUDY = PARAMS.study
+VARIANTS = list(PARAMS.variants)
+LOG = f".snakemake/logs/{STUDY}"
+
+
+wildcard_constraints:
+    variant="|".join(VARIANTS),
+    figure="|".join(FIGURES),
+
+
+def modules(stage, **item):
+    """The source files that dvc.yaml lists for `stage`: one list serves both engines."""
+    block = STAGES[stage]
+    listed = block.get("do", block)["deps"]
+    return [path.replace("${item}", item.get("item", "")) for path in listed if path.startswith("megan/")]
+
+
+with open("dvc.yaml", encoding="utf-8") as file:
+    STAGES = yaml.safe_load(file)["stages"]
+
+# A user's own MEGAN_THREADS wins. Threads share out work and change no result.
+REPRO = (
+    "MEGAN_THREADS=${{MEGAN_THREADS:-{threads}}}"
+    " dvc --wait-for-lock repro --quiet --single-item {params.stage} > {log} 2>&1"
+)
+
+
+rule all:
+    default_target: True
+    input:
+        [paths.figures(STUDY) / f"{figure}.{kind}" for figure in FIGURES for kind in ("png", "svg")],
+        paths.metrics(STUDY),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/report.smk"

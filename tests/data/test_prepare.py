@@ -1,0 +1,99 @@
+"""Stage `prepare`: the files it writes, and that a failure leaves none."""
+
+import json
+
+import numpy as np
+import pytest
+
+from megan import params, paths, storage
+from megan.data import catalogue, download, glyphs, omniglot, packed, prepare
+from megan.data.errors import DataError
+from megan.data.scripts import SCRIPTS
+from megan.params import ParamsError
+
+
+@pytest.fixture
+def raw(here, tiny, data, monkeypatch):
+    monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
+    download.run("study", data)
+    return paths.raw("study")
+
+
+def load(name: str) -> packed.Split:
+    return packed.load(paths.split("study", name))
+
+
+def test_alphabet_protocol(raw, data, tasks):
+    prepare.run("study", data, tasks)
+    splits = catalogue.split("study", data, tasks)
+    images, digests = omniglot.read(raw)
+    assert {path.name for path in paths.prepared("study").iterdir()} == {
+        "train.safetensors", "validation.safetensors", "test.safetensors", "splits.json",
+    }  # fmt: skip
+    for name, chosen in splits.items():
+        split = load(name)
+        assert split.alphabet_names == tuple(chosen)
+        assert split.class_names == tuple(f"{one}/{character}" for one, characters in chosen.items() for character in characters)
+        np.testing.assert_array_equal(split.images.numpy(), np.concatenate([images[one] for one in chosen]))
+    record = json.loads((paths.prepared("study") / "splits.json").read_text())
+    assert record["sources"] == digests
+    assert record["protocol"] == "alphabet"
+    assert {name: one["alphabets"] for name, one in record["splits"].items()} == splits
+    assert record["splits"]["test"]["character_count"] == 8
+
+
+def test_standard_protocol(raw, data, tasks):
+    data = data.model_copy(update={"protocol": "standard", "validation_alphabets": 0, "train_characters": 12, "validation_characters": 4})
+    prepare.run("study", data, tasks.model_copy(update={"scope": "any"}))
+    images, _ = omniglot.read(raw)
+    names = []
+    for name, size in (("train", 8), ("validation", 4), ("test", 5)):
+        split = load(name)
+        assert len(split.images) == size
+        for image, label in zip(split.images.numpy(), split.class_names, strict=True):
+            alphabet, _, character = label.partition("/character")
+            np.testing.assert_array_equal(image, images[alphabet][int(character) - 1])
+        names += split.class_names
+    assert len(set(names)) == 17
+
+
+def test_repeats(raw, data, tasks):
+    prepare.run("study", data, tasks)
+    before = {path.name: storage.digest_file(path) for path in paths.prepared("study").iterdir()}
+    prepare.run("study", data, tasks)
+    assert before == {path.name: storage.digest_file(path) for path in paths.prepared("study").iterdir()}
+
+
+def test_glyphs(here, data, tasks, monkeypatch):
+    chosen = ("Ogham", "Hebrew", "NKo", "Lisu")
+    for module in (glyphs, catalogue):
+        monkeypatch.setattr(module, "SCRIPTS", {name: SCRIPTS[name] for name in chosen})
+    data = data.model_copy(update={"dataset": "glyphs"})
+    download.run("study", data)
+    prepare.run("study", data, tasks)
+    found = {name: load(name).alphabet_names for name in catalogue.SPLITS}
+    assert found["test"] == ("Hebrew", "Ogham")
+    assert sorted(found["train"] + found["validation"]) == ["Lisu", "NKo"]
+    assert load("test").class_names[0] == "Hebrew/U+05D0"
+
+
+def test_impossible_split_is_refused_before_reading(here, data, tasks):
+    with pytest.raises(ParamsError, match="validation_alphabets"):
+        prepare.run("study", data.model_copy(update={"validation_alphabets": 30}), tasks)
+
+
+def test_failure_leaves_nothing(raw, data, tasks):
+    (raw / "images_evaluation.zip").write_bytes(b"")
+    with pytest.raises(DataError, match="empty"):
+        prepare.run("study", data, tasks)
+    assert not paths.prepared("study").exists()
+
+
+def test_without_download(here, data, tasks):
+    for dataset in params.Data.model_fields["dataset"].annotation.__args__:
+        with pytest.raises(DataError):
+            prepare.run("study", data.model_copy(update={"dataset": dataset}), tasks.model_copy(update={"ways": 5}))
+
+
+def test_every_data_set_has_a_reader():
+    assert set(prepare.READERS) == set(params.Data.model_fields["dataset"].annotation.__args__)

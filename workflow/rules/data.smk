@@ -1,0 +1,28 @@
+# From the public files to packed images of each split.
+
+
+rule download:
+    input:
+        modules("download"),
+    output:
+        directory(paths.raw(STUDY)),
+    params:
+        stage="download",
+    log:
+        f"{LOG}/download.log",
+    shell:
+        REPRO
+
+
+rule prepare:
+    input:
+        paths.raw(STUDY),
+        modules("prepare"),
+    output:
+        directory(paths.prepared(STUDY)),
+    params:
+        stage="prepare",
+    log:
+        f"{LOG}/prepare.log",
+    shell:
+        REPRO

@@ -1,0 +1,59 @@
+# The encoder, and each variant's meta-training and meta-test.
+
+# Cores that a variant gets when all are trained side by side.
+SHARE = max(1, (workflow.cores or 1) // len(VARIANTS))
+
+
+rule encoder:
+    input:
+        paths.prepared(STUDY),
+        modules("encoder"),
+    output:
+        directory(paths.encoder(STUDY)),
+        paths.provenance(STUDY, "encoder"),
+    params:
+        stage="encoder",
+    log:
+        f"{LOG}/encoder.log",
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    shell:
+        REPRO
+
+
+rule train:
+    input:
+        paths.prepared(STUDY),
+        modules("train"),
+    output:
+        directory(paths.trained(STUDY, "{variant}")),
+        paths.provenance(STUDY, "train-{variant}"),
+    params:
+        stage="train@{variant}",
+    log:
+        f"{LOG}/train-{{variant}}.log",
+    threads: SHARE
+    resources:
+        gpu=1,
+    shell:
+        REPRO
+
+
+rule test:
+    input:
+        paths.prepared(STUDY),
+        paths.trained(STUDY, "{variant}"),
+        modules("test"),
+    output:
+        directory(paths.tested(STUDY, "{variant}")),
+        paths.provenance(STUDY, "test-{variant}"),
+    params:
+        stage="test@{variant}",
+    log:
+        f"{LOG}/test-{{variant}}.log",
+    threads: SHARE
+    resources:
+        gpu=1,
+    shell:
+        REPRO
