@@ -8,8 +8,6 @@ import sys
 
 sys.path.insert(0, str(workflow.basedir))  # the modules that the stages run, installed or not
 
-import yaml
-
 from megan import params as parameters, paths
 from megan.errors import MeganError
 from megan.report.figures import MODULES as FIGURES
@@ -17,7 +15,7 @@ from megan.report.figures import MODULES as FIGURES
 if config:
     sys.exit(
         f"Snakefile: --config and --configfile ({', '.join(map(str, config))}) would not reach the stages;"
-        " edit params.yaml instead, or set one run's values by: dvc exp run -S KEY=VALUE"
+        " edit params.yaml instead, or give one run its values by: dvc exp run -S KEY=VALUE"
     )
 try:
     PARAMS = parameters.load()
@@ -26,29 +24,11 @@ except MeganError as error:
 
 STUDY = PARAMS.study
 VARIANTS = list(PARAMS.variants)
-LOG = f".snakemake/logs/{STUDY}"
 
 
 wildcard_constraints:
     variant="|".join(VARIANTS),
     figure="|".join(FIGURES),
-
-
-def modules(stage, **item):
-    """The source files that dvc.yaml lists for `stage`: one list serves both engines."""
-    block = STAGES[stage]
-    listed = block.get("do", block)["deps"]
-    return [path.replace("${item}", item.get("item", "")) for path in listed if path.startswith("megan/")]
-
-
-with open("dvc.yaml", encoding="utf-8") as file:
-    STAGES = yaml.safe_load(file)["stages"]
-
-# A user's own MEGAN_THREADS wins. Threads share out work and change no result.
-REPRO = (
-    "MEGAN_THREADS=${{MEGAN_THREADS:-{threads}}}"
-    " dvc --wait-for-lock repro --quiet --single-item {params.stage} > {log} 2>&1"
-)
 
 
 rule all:
@@ -58,6 +38,7 @@ rule all:
         paths.metrics(STUDY),
 
 
+include: "workflow/rules/stage.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"

@@ -54,6 +54,9 @@ template <class V> inline V held(V v) {
     return v;
 }
 
+// Loops over registers.
+#define UNROLL _Pragma("GCC unroll 8")
+
 inline Int ceil_div(Int a, Int b) { return (a + b - 1) / b; }
 
 // Scratch that one thread keeps between calls, one buffer for each `Use`.
@@ -98,47 +101,31 @@ template <class F, int P, int NV>
 void tile(const Live<F> *live, Int taps, Int K, Int ld, F *const *out, Int n0, Int width) {
     using V = Vec<F>;
     V acc[P][NV];
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) acc[p][v] = V{};
+    UNROLL for (int p = 0; p < P; ++p)
+        UNROLL for (int v = 0; v < NV; ++v) acc[p][v] = V{};
     for (Int t = 0; t < taps; ++t) {
         const F *w = live[t].weights;
         const F *s[P];
-#pragma GCC unroll 8
-        for (int p = 0; p < P; ++p) s[p] = live[t].source[p];
+        UNROLL for (int p = 0; p < P; ++p) s[p] = live[t].source[p];
         for (Int k = 0; k < K; ++k, w += ld) {
             V b[NV];
-#pragma GCC unroll 4
-            for (int v = 0; v < NV; ++v) b[v] = held(load<V>(w + v * kLanes<F>));
-#pragma GCC unroll 8
-            for (int p = 0; p < P; ++p) {
+            UNROLL for (int v = 0; v < NV; ++v) b[v] = held(load<V>(w + v * kLanes<F>));
+            UNROLL for (int p = 0; p < P; ++p) {
                 const V a = splat<V>(s[p][k]);
-#pragma GCC unroll 4
-                for (int v = 0; v < NV; ++v) acc[p][v] += a * b[v];
+                UNROLL for (int v = 0; v < NV; ++v) acc[p][v] += a * b[v];
             }
         }
     }
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
+    UNROLL for (int p = 0; p < P; ++p) {
         F rest[NV * kLanes<F>], *to = width == NV * kLanes<F> ? out[p] + n0 : rest;
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) store(to + v * kLanes<F>, acc[p][v]);
+        UNROLL for (int v = 0; v < NV; ++v) store(to + v * kLanes<F>, acc[p][v]);
         if (to == rest) std::copy(rest, rest + width, out[p] + n0);
     }
 }
 
 template <class F, int NV>
-void tile_any(Int P, const Live<F> *live, Int taps, Int K, Int ld, F *const *out, Int n0, Int width) {
-    switch (P) {
-        case 1: return tile<F, 1, NV>(live, taps, K, ld, out, n0, width);
-        case 2: return tile<F, 2, NV>(live, taps, K, ld, out, n0, width);
-        case 3: return tile<F, 3, NV>(live, taps, K, ld, out, n0, width);
-        case 4: return tile<F, 4, NV>(live, taps, K, ld, out, n0, width);
-        case 5: return tile<F, 5, NV>(live, taps, K, ld, out, n0, width);
-        default: return tile<F, 6, NV>(live, taps, K, ld, out, n0, width);
-    }
-}
+constexpr decltype(&tile<F, 1, NV>) kTiles[] = {tile<F, 1, NV>, tile<F, 2, NV>, tile<F, 3, NV>, tile<F, 4, NV>, tile<F, 5, NV>, tile<F, 6, NV>};
+
 // Vectors in the tile that starts at channel n0 of N (the last vector may be partly outside).
 template <class F> inline int tile_vectors(Int n0, Int N) {
     const Int left = ceil_div(N - n0, kLanes<F>);
@@ -197,9 +184,8 @@ void tile_row(Int P, Live<F> *live, const Int *row, Int taps, Int K, const F *we
         block = vectors * kLanes<F>;
         const Int width = std::min(block, N - n0), step = ld ? ld : block;
         for (Int t = 0; t < taps; ++t) live[t].weights = weights + row[t] * step;
-        if (vectors == kWide) tile_any<F, kWide>(P, live, taps, K, step, out, n0, width);
-        else if (vectors == 2) tile_any<F, 2>(P, live, taps, K, step, out, n0, width);
-        else tile_any<F, 1>(P, live, taps, K, step, out, n0, width);
+        const auto &tiles = vectors == kWide ? kTiles<F, kWide> : vectors == 2 ? kTiles<F, 2> : kTiles<F, 1>;
+        tiles[P - 1](live, taps, K, step, out, n0, width);
         weights += ld ? block : rows * block;
     }
 }
@@ -228,7 +214,7 @@ void product(const F *source, const F *w, bool transposed, F *out, const Sizes &
     if (!direct) pack(w, plan, s.K, s.N, transposed, packed);
     F *zero = scratch<kZero, F>(s.K);
     std::fill(zero, zero + s.K, F(0));
-    Int groups = ceil_div(s.B, kTile);
+    Int groups = std::max<Int>(1, ceil_div(s.B, kTile));
     const bool aligned = s.B / groups >= 4;
     if (!aligned) groups = 1;
     for (Int g = 0; g < groups; ++g) {
@@ -379,57 +365,40 @@ void conv_data_grad(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, 
 }
 
 // ---- weight gradient: for each tap, a sum over pixels of outer products -------------------
-// Chunks of pixels at a time, so that their rows stay in the first-level cache over all tiles.
+// Taken over chunks of pixels, so that their rows stay in the caches over all tiles.
 // R rows (broadcast from a) x NV vectors (from b) of the sum over pixels of a[i]^T b[at[i]].
 template <class F, int R, int NV>
 void outer(const F *const *a, const int *at, Int pixels, Int r0, const F *b, F *out, Int ld, bool add) {
     using V = Vec<F>;
     V acc[R][NV];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) acc[r][v] = add ? load<V>(out + r * ld + v * kLanes<F>) : V{};
+    UNROLL for (int r = 0; r < R; ++r)
+        UNROLL for (int v = 0; v < NV; ++v) acc[r][v] = add ? load<V>(out + r * ld + v * kLanes<F>) : V{};
     for (Int i = 0; i < pixels; ++i) {
         const F *s = a[i] + r0, *d = b + at[i] * (NV * kLanes<F>);
         V y[NV];
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) y[v] = held(load<V>(d + v * kLanes<F>));
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
+        UNROLL for (int v = 0; v < NV; ++v) y[v] = held(load<V>(d + v * kLanes<F>));
+        UNROLL for (int r = 0; r < R; ++r) {
             const V x = splat<V>(s[r]);
-#pragma GCC unroll 4
-            for (int v = 0; v < NV; ++v) acc[r][v] += x * y[v];
+            UNROLL for (int v = 0; v < NV; ++v) acc[r][v] += x * y[v];
         }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) store(out + r * ld + v * kLanes<F>, acc[r][v]);
+    UNROLL for (int r = 0; r < R; ++r)
+        UNROLL for (int v = 0; v < NV; ++v) store(out + r * ld + v * kLanes<F>, acc[r][v]);
 }
 template <class F, int NV>
-void outer_any(Int R, const F *const *a, const int *at, Int pixels, Int r0, const F *b, F *out, Int ld, bool add) {
-    switch (R) {
-        case 1: return outer<F, 1, NV>(a, at, pixels, r0, b, out, ld, add);
-        case 2: return outer<F, 2, NV>(a, at, pixels, r0, b, out, ld, add);
-        case 3: return outer<F, 3, NV>(a, at, pixels, r0, b, out, ld, add);
-        case 4: return outer<F, 4, NV>(a, at, pixels, r0, b, out, ld, add);
-        case 5: return outer<F, 5, NV>(a, at, pixels, r0, b, out, ld, add);
-        default: return outer<F, 6, NV>(a, at, pixels, r0, b, out, ld, add);
-    }
-}
+constexpr decltype(&outer<F, 1, NV>) kOuters[] = {outer<F, 1, NV>, outer<F, 2, NV>, outer<F, 3, NV>, outer<F, 4, NV>, outer<F, 5, NV>, outer<F, 6, NV>};
+
 // All tiles: out [rows, N], N a whole number of vectors, b in blocks of kChunk pixels.
 template <class F>
 void outer_product(const F *const *a, const int *at, Int pixels, Int rows, Int N, const F *b, F *out, bool add) {
     const Int parts = ceil_div(rows, kTile);
     for (Int n0 = 0, block; n0 < N; n0 += block, b += kChunk * block) {
         const int vectors = tile_vectors<F>(n0, N);
+        const auto &outers = vectors == kWide ? kOuters<F, kWide> : vectors == 2 ? kOuters<F, 2> : kOuters<F, 1>;
         block = vectors * kLanes<F>;
         for (Int part = 0; part < parts; ++part) {
             const Int r0 = rows * part / parts, R = rows * (part + 1) / parts - r0;
-            F *to = out + r0 * N + n0;
-            if (vectors == kWide) outer_any<F, kWide>(R, a, at, pixels, r0, b, to, N, add);
-            else if (vectors == 2) outer_any<F, 2>(R, a, at, pixels, r0, b, to, N, add);
-            else outer_any<F, 1>(R, a, at, pixels, r0, b, to, N, add);
+            outers[R - 1](a, at, pixels, r0, b, out + r0 * N + n0, N, add);
         }
     }
 }
@@ -458,6 +427,7 @@ void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W
     int row[kChunk], col[kChunk], at[kChunk];
     for (Int task = 0; task < T; ++task, x += B * H * W * C, dz += pixels * O, dw += 9 * C * O) {
         F *out = sum ? sum : dw;
+        if (pixels == 0) std::fill(dw, dw + 9 * C * O, F(0));
         Int image = 0, r = 0, c = 0;
         for (Int p0 = 0; p0 < pixels; p0 += kChunk) {
             const Int P = std::min(kChunk, pixels - p0);
@@ -499,18 +469,18 @@ void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W
                 outer_product(a, at, n, C, N, b, out + t * C * N, p0 > 0);
             }
         }
-        if (sum) for (Int k = 0; k < 9 * C; ++k) std::copy(sum + k * N, sum + k * N + O, dw + k * O);
+        if (sum && pixels) for (Int k = 0; k < 9 * C; ++k) std::copy(sum + k * N, sum + k * N + O, dw + k * O);
     }
 }
 
 // ---- batch norm and ReLU --------------------------------------------------------------
-// One task is n rows of O channels. Sums over rows are taken in blocks of rows in F and added up
-// in double; the variance from each block's own mean, so that a large mean costs no digits.
-constexpr Int kBlock = 64;
+// One task is n rows of O channels. Sums over a block of rows are taken in F and added up in double;
+// the variance is summed about the mean of the first block, so that a large mean costs no digits.
+constexpr Int kBlock = 64;  // rows
+constexpr Int kStep = 8;    // rows that one set of loaded constants serves: few, to read memory in order
 
+// Calls body(type, o) for U vectors of channels at a time, then for what is left, single channels last.
 template <class V_, int U_> struct Group { using V = V_; static constexpr int U = U_; };
-
-// Calls body(Group<V, U>, o) for U vectors of channels at a time, then single channels.
 template <class F, int U, class Body> void channels(Int O, const Body &body) {
     Int o = 0;
     for (; o + U * kLanes<F> <= O; o += U * kLanes<F>) body(Group<Vec<F>, U>(), o);
@@ -518,136 +488,125 @@ template <class F, int U, class Body> void channels(Int O, const Body &body) {
     for (; o < O; ++o) body(Group<F, 1>(), o);
 }
 
-// The ReLU's input, the same operations everywhere: the mask must agree between the passes.
-template <class V> inline V activation(V xhat, V gamma, V beta) { return gamma * xhat + beta; }
-// `value` where the unit is on; "not (y <= 0)" lets NaN through, as torch does.
-template <bool relu, class V> inline V masked(V y, V value) { return relu ? (y <= 0 ? V{} : value) : value; }
+template <bool relu, class V> inline V masked(V y, V value) { return relu ? (y <= 0 ? V{} : value) : value; }  // NaN stays, as in torch
 
-template <class F, bool relu>
-void norm(const F *z, const F *gamma, const F *beta, F *a, F *mean_out, F *rstd_out, Int T, Int n, Int O, double eps) {
-    double *mean = scratch<kStats, double>(2 * O), *m2 = mean + O;
-    F *part = scratch<kRows, F>(2 * O), *part2 = part + O;
-    for (Int task = 0; task < T; ++task, z += n * O, a += n * O, gamma += O, beta += O, mean_out += O, rstd_out += O) {
-        std::fill(mean, mean + 2 * O, 0.0);
-        for (Int i0 = 0; i0 < n; i0 += kBlock) {
-            const Int rows = std::min(kBlock, n - i0);
-            const F *zb = z + i0 * O;
-            channels<F, 4>(O, [&](auto group, Int o) {
-                using V = typename decltype(group)::V;
-                constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
-                V s[U] = {}, q[U] = {};
-                for (Int i = 0; i < rows; ++i)
-                    for (int u = 0; u < U; ++u) s[u] += load<V>(zb + i * O + o + u * L);
-                for (int u = 0; u < U; ++u) s[u] /= F(rows);
-                for (Int i = 0; i < rows; ++i)
-                    for (int u = 0; u < U; ++u) {
-                        const V d = load<V>(zb + i * O + o + u * L) - s[u];
-                        q[u] += d * d;
-                    }
-                for (int u = 0; u < U; ++u) store(part + o + u * L, s[u]), store(part2 + o + u * L, q[u]);
-            });
-            const double share = double(rows) / double(i0 + rows), cross = share * double(i0);
-            for (Int o = 0; o < O; ++o) {
-                const double delta = double(part[o]) - mean[o];
-                mean[o] += delta * share;
-                m2[o] += double(part2[o]) + delta * delta * cross;
-            }
-        }
-        for (Int o = 0; o < O; ++o) mean_out[o] = F(mean[o]), rstd_out[o] = F(1.0 / std::sqrt(m2[o] / double(n) + eps));
-        for (Int i0 = 0; i0 < n; i0 += 16) {
-            const Int last = std::min(n, i0 + 16);
-            channels<F, 2>(O, [&](auto group, Int o) {
-                using V = typename decltype(group)::V;
-                constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
-                V m[U], r[U], ga[U], be[U];
-                for (int u = 0; u < U; ++u) {
-                    const Int at = o + u * L;
-                    m[u] = load<V>(mean_out + at), r[u] = load<V>(rstd_out + at), ga[u] = load<V>(gamma + at), be[u] = load<V>(beta + at);
-                }
-                for (Int i = i0; i < last; ++i)
-                    for (int u = 0; u < U; ++u) {
-                        const Int at = i * O + o + u * L;
-                        const V y = activation<V>((load<V>(z + at) - m[u]) * r[u], ga[u], be[u]);
-                        store(a + at, masked<relu, V>(y, y));
-                    }
-            });
-        }
-    }
-}
-
-// Adds to `sums` [S, O] the S sums over rows that row(group, at, o, terms) gives as terms[S].
-template <class F, int S, int U, class Row>
-void sum_rows(Int n, Int O, double *sums, F *part, const Row &row) {
-    std::fill(sums, sums + S * O, 0.0);
-    for (Int i0 = 0; i0 < n; i0 += kBlock) {
-        const Int last = std::min(n, i0 + kBlock);
-        channels<F, U>(O, [&](auto group, Int o) {
-            using V = typename decltype(group)::V;
-            constexpr int GU = decltype(group)::U, L = sizeof(V) / sizeof(F);
-            V s[GU][S] = {};
-            const auto fixed = row.template fix<V, GU>(o);
-            for (Int i = i0; i < last; ++i)
-                for (int u = 0; u < GU; ++u) row.template add<V>(fixed, u, i * O + o + u * L, s[u]);
-            for (int u = 0; u < GU; ++u)
-                for (int k = 0; k < S; ++k) store(part + k * O + o + u * L, s[u][k]);
-        });
-        for (Int k = 0; k < S * O; ++k) sums[k] += double(part[k]);
-    }
-}
-
-template <class V, int U> struct Fixed { V m[U], r[U], ga[U], be[U]; };
-
-// What the passes over one task share; the sums are of g, g xhat and, with uz, of uz, uz xhat, uz g.
-template <class F, bool relu, bool second> struct Task {
+// One task's inputs and what every pass computes from them in the same way: the masks must agree.
+template <class F, bool relu> struct Task {
     const F *z, *mean, *rstd, *gamma, *beta, *da, *uz;
-    template <class V, int U> Fixed<V, U> fix(Int o) const {
-        Fixed<V, U> f;
-        for (int u = 0; u < U; ++u) {
-            const Int at = o + u * Int(sizeof(V) / sizeof(F));
-            f.m[u] = load<V>(mean + at), f.r[u] = load<V>(rstd + at), f.ga[u] = load<V>(gamma + at), f.be[u] = load<V>(beta + at);
-        }
-        return f;
-    }
-    template <class V, class Fx> void add(const Fx &f, int u, Int at, V *s) const {
-        const V xhat = (load<V>(z + at) - f.m[u]) * f.r[u];
-        const V g = masked<relu, V>(activation<V>(xhat, f.ga[u], f.be[u]), load<V>(da + at));
-        s[0] += g, s[1] += g * xhat;
-        if constexpr (second) {
-            const V y = load<V>(uz + at);
-            s[2] += y, s[3] += y * xhat, s[4] += y * g;
-        }
-    }
+    template <class V> struct At {  // some channels
+        V mean, rstd, gamma, beta;
+        V xhat(V z) const { return (z - mean) * rstd; }
+        V y(V xhat) const { return gamma * xhat + beta; }
+    };
+    template <class V> At<V> at(Int o) const { return {load<V>(mean + o), load<V>(rstd + o), load<V>(gamma + o), load<V>(beta + o)}; }
 };
 
 template <class F, bool relu>
-void norm_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta, const F *da,
-               F *dz, F *dgamma, F *dbeta, Int T, Int n, Int O) {
+void norm(const F *z, const F *gamma, const F *beta, F *a, F *mean_out, F *rstd_out, Int T, Int n, Int O, double eps) {
     double *sums = scratch<kStats, double>(2 * O);
-    F *part = scratch<kRows, F>(3 * O), *k0 = part, *k1 = part + O, *k2 = part + 2 * O;
-    for (Int task = 0; task < T; ++task) {
-        const Task<F, relu, false> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O, da + task * n * O, nullptr};
-        F *to = dz + task * n * O;
-        sum_rows<F, 2, 2>(n, O, sums, part, t);
-        // dz = gamma r (g - mean(g) - xhat mean(g xhat)) = k0 g + k1 xhat + k2
-        for (Int o = 0; o < O; ++o) {
-            const double scale = double(t.gamma[o]) * double(t.rstd[o]);
-            dbeta[task * O + o] = F(sums[o]), dgamma[task * O + o] = F(sums[O + o]);
-            k0[o] = F(scale), k1[o] = F(-scale * sums[O + o] / double(n)), k2[o] = F(-scale * sums[o] / double(n));
-        }
-        for (Int i0 = 0; i0 < n; i0 += 16) {
-            const Int last = std::min(n, i0 + 16);
-            channels<F, 1>(O, [&](auto group, Int o) {
+    F *part = scratch<kRows, F>(3 * O), *pilot = part + 2 * O;
+    for (Int task = 0; task < T; ++task, z += n * O, a += n * O, gamma += O, beta += O, mean_out += O, rstd_out += O) {
+        std::fill(sums, sums + 2 * O, 0.0);
+        std::fill(pilot, pilot + O, F(0));
+        // The first block twice: for the pilot, then with the others.
+        for (Int i0 = 0, pass = 0; i0 < n; i0 += pass++ ? kBlock : 0) {
+            const Int rows = std::min(kBlock, n - i0);
+            channels<F, 4>(O, [&](auto group, Int o) {
                 using V = typename decltype(group)::V;
-                const auto f = t.template fix<V, 1>(o);
-                const V c0 = load<V>(k0 + o), c1 = load<V>(k1 + o), c2 = load<V>(k2 + o);
+                constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
+                V s[U] = {}, q[U] = {}, c[U];
+                UNROLL for (int u = 0; u < U; ++u) c[u] = load<V>(pilot + o + u * L);
+                for (Int i = i0; i < i0 + rows; ++i)
+                    UNROLL for (int u = 0; u < U; ++u) {
+                        const V d = load<V>(z + i * O + o + u * L) - c[u];
+                        s[u] += d, q[u] += d * d;
+                    }
+                UNROLL for (int u = 0; u < U; ++u) store(part + o + u * L, s[u]), store(part + O + o + u * L, q[u]);
+            });
+            if (pass == 0) {
+                for (Int o = 0; o < O; ++o) pilot[o] = part[o] / F(rows);
+            } else {
+                for (Int k = 0; k < 2 * O; ++k) sums[k] += double(part[k]);
+            }
+        }
+        for (Int o = 0; o < O; ++o) {
+            const double shift = sums[o] / double(n), variance = sums[O + o] / double(n) - shift * shift;
+            mean_out[o] = F(double(pilot[o]) + shift);
+            rstd_out[o] = F(1.0 / std::sqrt((variance < 0 ? 0 : variance) + eps));
+        }
+        const Task<F, relu> t{z, mean_out, rstd_out, gamma, beta, nullptr, nullptr};
+        for (Int i0 = 0; i0 < n; i0 += kStep)
+            channels<F, 1>(O, [&, last = std::min(n, i0 + kStep)](auto group, Int o) {
+                using V = typename decltype(group)::V;
+                const auto f = t.template at<V>(o);
                 for (Int i = i0; i < last; ++i) {
-                    const Int at = i * O + o;
-                    const V xhat = (load<V>(t.z + at) - f.m[0]) * f.r[0];
-                    const V g = masked<relu, V>(activation<V>(xhat, f.ga[0], f.be[0]), load<V>(t.da + at));
-                    store(to + at, V(c0 * g + (c1 * xhat + c2)));
+                    const V y = f.y(f.xhat(load<V>(z + i * O + o)));
+                    store(a + i * O + o, masked<relu, V>(y, y));
                 }
             });
+    }
+}
+
+// Means over rows [5, O] of g = mask da, g xhat and, if `second`, of uz, uz xhat and uz g.
+template <class F, bool relu, bool second>
+void gradient_means(const Task<F, relu> &t, Int n, Int O, double *means, F *part) {
+    constexpr int S = second ? 5 : 2;
+    std::fill(means, means + S * O, 0.0);
+    for (Int i0 = 0; i0 < n; i0 += kBlock) {
+        const Int end = std::min(n, i0 + kBlock);
+        std::fill(part, part + S * O, F(0));
+        for (Int j0 = i0; j0 < end; j0 += kStep)
+            channels<F, 2>(O, [&, last = std::min(end, j0 + kStep)](auto group, Int o) {
+                using V = typename decltype(group)::V;
+                constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
+                V s[U][S];
+                UNROLL for (int u = 0; u < U; ++u)
+                    UNROLL for (int k = 0; k < S; ++k) s[u][k] = load<V>(part + k * O + o + u * L);
+                for (Int i = j0; i < last; ++i)
+                    UNROLL for (int u = 0; u < U; ++u) {
+                        const Int at = i * O + o + u * L;
+                        const auto f = t.template at<V>(o + u * L);
+                        const V xhat = f.xhat(load<V>(t.z + at)), g = masked<relu, V>(f.y(xhat), load<V>(t.da + at));
+                        s[u][0] += g, s[u][1] += g * xhat;
+                        if constexpr (second) {
+                            const V y = load<V>(t.uz + at);
+                            s[u][2] += y, s[u][3] += y * xhat, s[u][4] += y * g;
+                        }
+                    }
+                UNROLL for (int u = 0; u < U; ++u)
+                    UNROLL for (int k = 0; k < S; ++k) store(part + k * O + o + u * L, s[u][k]);
+            });
+        for (Int k = 0; k < S * O; ++k) means[k] += double(part[k]);
+    }
+    for (Int k = 0; k < S * O; ++k) means[k] /= double(n);
+}
+
+// dz = gamma r (g - mean(g) - xhat mean(g xhat)), a combination of g, xhat and 1 for each channel.
+template <class F, bool relu>
+void norm_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta, const F *da,
+               F *dz, F *dgamma, F *dbeta, Int T, Int n, Int O) {
+    double *means = scratch<kStats, double>(2 * O);
+    F *part = scratch<kRows, F>(3 * O);
+    for (Int task = 0; task < T; ++task) {
+        const Task<F, relu> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O, da + task * n * O, nullptr};
+        gradient_means<F, relu, false>(t, n, O, means, part);
+        for (Int o = 0; o < O; ++o) {
+            const double scale = double(t.gamma[o]) * double(t.rstd[o]), g = means[o], gx = means[O + o];
+            dbeta[task * O + o] = F(g * double(n)), dgamma[task * O + o] = F(gx * double(n));
+            part[o] = F(scale), part[O + o] = F(-scale * gx), part[2 * O + o] = F(-scale * g);
         }
+        F *to = dz + task * n * O;
+        for (Int i0 = 0; i0 < n; i0 += kStep)
+            channels<F, 1>(O, [&, last = std::min(n, i0 + kStep)](auto group, Int o) {
+                using V = typename decltype(group)::V;
+                const auto f = t.template at<V>(o);
+                const V of_g = load<V>(part + o), of_xhat = load<V>(part + O + o), of_one = load<V>(part + 2 * O + o);
+                for (Int i = i0; i < last; ++i) {
+                    const Int at = i * O + o;
+                    const V xhat = f.xhat(load<V>(t.z + at)), g = masked<relu, V>(f.y(xhat), load<V>(t.da + at));
+                    store(to + at, V(of_g * g + (of_xhat * xhat + of_one)));
+                }
+            });
     }
 }
 
@@ -656,53 +615,42 @@ void norm_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F
 //   grad_da    = mask (gamma r P(uz) + ug xhat + ub)
 //   grad_gamma = r sum(uz P(g))
 //   grad_z     = -gamma r^2 (mean(g xhat) P(uz) + mean(uz xhat) P(g) + mean(uz P(g)) xhat) + ug r P(g)
-// which are per-channel combinations of uz, g, xhat and 1. uz, ug and ub may be null: zero.
+// which are combinations of uz, g, xhat and 1 for each channel. uz, ug and ub may be null: zero.
 template <class F, bool relu>
 void norm_grad_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta, const F *da,
                     const F *uz, const F *ug, const F *ub, F *grad_z, F *grad_gamma, F *grad_da, Int T, Int n, Int O) {
-    double *sums = scratch<kStats, double>(5 * O);
-    F *part = scratch<kRows, F>(7 * O);
-    F *zeros = nullptr;
-    if (!uz) {
-        zeros = scratch<kZero, F>(n * O);
-        std::fill(zeros, zeros + n * O, F(0));
-    }
+    double *means = scratch<kStats, double>(5 * O);
+    F *part = scratch<kRows, F>(7 * O), *zeros = uz ? nullptr : scratch<kZero, F>(n * O);
+    if (!uz) std::fill(zeros, zeros + n * O, F(0));
     for (Int task = 0; task < T; ++task) {
-        const Task<F, relu, true> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O,
-                                    da + task * n * O, uz ? uz + task * n * O : zeros};
-        F *to_z = grad_z + task * n * O, *to_da = grad_da + task * n * O;
-        sum_rows<F, 5, 2>(n, O, sums, part, t);
+        const Task<F, relu> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O,
+                              da + task * n * O, uz ? uz + task * n * O : zeros};
+        gradient_means<F, relu, true>(t, n, O, means, part);
         for (Int o = 0; o < O; ++o) {
-            const double N = double(n), r = t.rstd[o], scale = double(t.gamma[o]) * r;
-            const double g = sums[o] / N, gx = sums[O + o] / N, y = sums[2 * O + o] / N, yx = sums[3 * O + o] / N;
-            const double yPg = sums[4 * O + o] / N - g * y - gx * yx;
-            const double v = ug ? double(ug[task * O + o]) : 0.0;
-            const double A = -scale * r * gx, D = -scale * r * yx + v * r;
-            grad_gamma[task * O + o] = F(r * yPg * N);
-            part[o] = F(A), part[O + o] = F(D);                       // grad_z: of uz, of g,
-            part[2 * O + o] = F(-scale * r * yPg - A * yx - D * gx);  // of xhat
-            part[3 * O + o] = F(-A * y - D * g);                      // and of 1
-            part[4 * O + o] = F(scale);                               // grad_da: of uz,
-            part[5 * O + o] = F(v - scale * yx);                      // of xhat
-            part[6 * O + o] = F((ub ? double(ub[task * O + o]) : 0.0) - scale * y);
+            const double r = t.rstd[o], scale = double(t.gamma[o]) * r;
+            const double g = means[o], gx = means[O + o], y = means[2 * O + o], yx = means[3 * O + o];
+            const double yPg = means[4 * O + o] - g * y - gx * yx;
+            const double u = ug ? double(ug[task * O + o]) : 0.0, v = ub ? double(ub[task * O + o]) : 0.0;
+            const double of_y = -scale * r * gx, of_g = -scale * r * yx + u * r;
+            grad_gamma[task * O + o] = F(r * yPg * double(n));
+            const double k[7] = {of_y, of_g, -scale * r * yPg - of_y * yx - of_g * gx, -of_y * y - of_g * g,  // grad_z: uz, g, xhat, 1
+                                 scale, u - scale * yx, v - scale * y};                                       // grad_da: uz, xhat, 1
+            for (int j = 0; j < 7; ++j) part[j * O + o] = F(k[j]);
         }
-        for (Int i0 = 0; i0 < n; i0 += 16) {
-            const Int last = std::min(n, i0 + 16);
-            channels<F, 1>(O, [&](auto group, Int o) {
+        F *to_z = grad_z + task * n * O, *to_da = grad_da + task * n * O;
+        for (Int i0 = 0; i0 < n; i0 += kStep)
+            channels<F, 1>(O, [&, last = std::min(n, i0 + kStep)](auto group, Int o) {
                 using V = typename decltype(group)::V;
-                const auto f = t.template fix<V, 1>(o);
+                const auto f = t.template at<V>(o);
                 V k[7];
-                for (int j = 0; j < 7; ++j) k[j] = load<V>(part + j * O + o);
+                UNROLL for (int j = 0; j < 7; ++j) k[j] = load<V>(part + j * O + o);
                 for (Int i = i0; i < last; ++i) {
                     const Int at = i * O + o;
-                    const V xhat = (load<V>(t.z + at) - f.m[0]) * f.r[0], y = load<V>(t.uz + at);
-                    const V on = activation<V>(xhat, f.ga[0], f.be[0]);
-                    const V g = masked<relu, V>(on, load<V>(t.da + at));
+                    const V xhat = f.xhat(load<V>(t.z + at)), on = f.y(xhat), y = load<V>(t.uz + at), g = masked<relu, V>(on, load<V>(t.da + at));
                     store(to_z + at, V(k[0] * y + k[1] * g + (k[2] * xhat + k[3])));
                     store(to_da + at, masked<relu, V>(on, V(k[4] * y + (k[5] * xhat + k[6]))));
                 }
             });
-        }
     }
 }
 

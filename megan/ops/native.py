@@ -206,11 +206,13 @@ def _norm_sizes(name, z, *rows, like=()) -> tuple[int, int, int]:
     shape = z.shape
     if len(shape) >= 2:
         tasks, channels = shape[0], shape[-1]
-        expected = (tasks, channels)
-        if all(row.shape == expected for row in rows) and all(other.shape == shape for other in like):
-            numel = z.numel()
-            if numel:
-                return tasks, numel // (tasks * channels), channels
+        fits = z.numel() > 0
+        for row in rows:
+            fits = fits and row.shape == (tasks, channels)
+        for other in like:
+            fits = fits and other.shape == shape
+        if fits:
+            return tasks, z.numel() // (tasks * channels), channels
     raise _wrong(name, z, *rows, *like)
 
 

@@ -8,6 +8,8 @@ rule download:
         directory(paths.raw(STUDY)),
     params:
         stage="download",
+    message:
+        "download"
     log:
         f"{LOG}/download.log",
     shell:
@@ -22,6 +24,8 @@ rule prepare:
         directory(paths.prepared(STUDY)),
     params:
         stage="prepare",
+    message:
+        "prepare"
     log:
         f"{LOG}/prepare.log",
     shell:

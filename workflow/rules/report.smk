@@ -12,6 +12,8 @@ rule summary:
         directory(paths.tables(STUDY)),
     params:
         stage="summary",
+    message:
+        "summary"
     log:
         f"{LOG}/summary.log",
     shell:
@@ -21,11 +23,13 @@ rule summary:
 rule figure:
     input:
         paths.tables(STUDY),
-        lambda wildcards: modules("figure", item=wildcards.figure),
+        lambda wildcards: modules("figure", wildcards.figure),
     output:
         [paths.figures(STUDY) / f"{{figure}}.{kind}" for kind in ("png", "svg")],
     params:
         stage="figure@{figure}",
+    message:
+        "figure@{wildcards.figure}"
     log:
         f"{LOG}/figure-{{figure}}.log",
     shell:

@@ -13,6 +13,8 @@ rule encoder:
         paths.provenance(STUDY, "encoder"),
     params:
         stage="encoder",
+    message:
+        "encoder"
     log:
         f"{LOG}/encoder.log",
     threads: workflow.cores
@@ -31,6 +33,8 @@ rule train:
         paths.provenance(STUDY, "train-{variant}"),
     params:
         stage="train@{variant}",
+    message:
+        "train@{wildcards.variant}"
     log:
         f"{LOG}/train-{{variant}}.log",
     threads: SHARE
@@ -50,6 +54,8 @@ rule test:
         paths.provenance(STUDY, "test-{variant}"),
     params:
         stage="test@{variant}",
+    message:
+        "test@{wildcards.variant}"
     log:
         f"{LOG}/test-{{variant}}.log",
     threads: SHARE

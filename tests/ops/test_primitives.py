@@ -1,0 +1,109 @@
+"""Every formulation against the others and against plain torch, to the third derivative, in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from megan.ops import convolution, gathered, grouped, kernels, native, normalisation
+
+FORMULATIONS = {"gathered": gathered, "grouped": grouped, "native": native}
+SHAPES = [  # tasks, images, height, width, channels, outputs, stride
+    (1, 1, 2, 2, 1, 1, 2),
+    (2, 3, 7, 7, 2, 5, 2),
+    (3, 2, 6, 4, 3, 8, 1),
+    (2, 5, 14, 14, 8, 16, 2),
+    (2, 2, 5, 7, 17, 3, 1),
+]
+
+
+@pytest.fixture(params=FORMULATIONS)
+def formulation(request, monkeypatch):
+    """Make every device use one formulation, its fused normalisation included."""
+    module = FORMULATIONS[request.param]
+    if module is native and not native.available():
+        pytest.skip(f"native kernels: {native.why_not()}")
+    monkeypatch.setattr(kernels, "_formulation", lambda x: module)
+    monkeypatch.setattr(kernels, "normalisation", lambda x: native if module is native else None)
+    return module
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def plain_conv(x, w, stride):
+    """A loop over tasks through torch's own convolution."""
+    outputs = [
+        F.conv2d(images.permute(0, 3, 1, 2), weights.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1)
+        for images, weights in zip(x, w, strict=True)
+    ]
+    return torch.stack(outputs).permute(0, 1, 3, 4, 2)
+
+
+def plain_norm_relu(z, gamma, beta, relu):
+    """Written out for autograd. (F.batch_norm's own third derivative takes the statistics for constants.)"""
+    over = (1, 2, 3)
+    mean, variance = z.mean(dim=over, keepdim=True), z.var(dim=over, keepdim=True, correction=0)
+    xhat = (z - mean) / (variance + normalisation.EPSILON).sqrt()
+    y = gamma[:, None, None, None] * xhat + beta[:, None, None, None]
+    return y.relu() if relu else y
+
+
+def test_the_plain_normalisation_is_torchs():
+    z, gamma, beta = random(1, 4, 5, 3, 7), random(1, 7, seed=1), random(1, 7, seed=2)
+    theirs = F.batch_norm(z[0].permute(0, 3, 1, 2), None, None, gamma[0], beta[0], training=True, eps=normalisation.EPSILON)
+    assert torch.allclose(plain_norm_relu(z, gamma, beta, False)[0], theirs.permute(0, 2, 3, 1), rtol=1e-12, atol=1e-12)
+
+
+def derivatives(function, inputs, order):
+    """Value and nested gradients: each order differentiates a random projection of the one before."""
+    inputs = [value.clone().requires_grad_() for value in inputs]
+    level, found = [function(*inputs)], []
+    for depth in range(order + 1):
+        found.append([value.detach() for value in level])
+        if depth == order:
+            return found
+        scalar = sum((value * random(*value.shape, seed=7 + depth)).sum() + 0.5 * value.square().sum() for value in level)
+        level = list(torch.autograd.grad(scalar, inputs, create_graph=True))
+    return found
+
+
+def close(ours, theirs, tolerance):
+    scale = max(float(value.norm()) for value in theirs)
+    return all(float((a - b).norm()) <= tolerance * scale for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convolution_and_its_derivatives(formulation, shape):
+    tasks, images, height, width, channels, outputs, stride = shape
+    inputs = [random(tasks, images, height, width, channels), random(tasks, 3, 3, channels, outputs, seed=1)]
+    ours = derivatives(lambda x, w: convolution.conv(x, w, stride), inputs, 3)
+    theirs = derivatives(lambda x, w: plain_conv(x, w, stride), inputs, 3)
+    for order, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+        assert close(mine, other, 1e-11), f"derivative of order {order}"
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("shape", [(1, 2, 3, 3, 1), (3, 4, 5, 3, 7), (2, 5, 7, 7, 16)])
+def test_normalisation_and_its_derivatives(formulation, shape, relu):
+    inputs = [random(*shape), 1 + 0.3 * random(shape[0], shape[-1], seed=1), 0.3 * random(shape[0], shape[-1], seed=2)]
+    ours = derivatives(lambda z, gamma, beta: normalisation.norm_relu(z, gamma, beta, relu), inputs, 3)
+    theirs = derivatives(lambda z, gamma, beta: plain_norm_relu(z, gamma, beta, relu), inputs, 3)
+    for order, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+        assert close(mine, other, 1e-9), f"derivative of order {order}"
+
+
+def test_formulations_agree_in_float32(monkeypatch):
+    x, w = random(4, 5, 14, 14, 64).float(), random(4, 3, 3, 64, 64, seed=1).float() / 24
+    results = {name: module.conv(x, w, 2) for name, module in FORMULATIONS.items() if module is not native or native.available()}
+    exact = plain_conv(x.double(), w.double(), 2)
+    for name, result in results.items():
+        assert float((result - exact).norm() / exact.norm()) < 1e-6, name
+
+
+def test_a_task_does_not_depend_on_the_others(formulation):
+    x, w = random(3, 2, 6, 6, 4), random(3, 3, 3, 4, 8, seed=1)
+    together = formulation.conv(x, w, 2)
+    for task in range(3):
+        alone = formulation.conv(x[task : task + 1].contiguous(), w[task : task + 1].contiguous(), 2)
+        assert torch.allclose(together[task : task + 1], alone, rtol=1e-12, atol=1e-14)

@@ -1,0 +1,193 @@
+"""Throw-away repositories: the project's files, shrunk to seconds, under git and DVC of their own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+VARIANTS = ("maml", "n_plus_1")  # those that a shrunk project keeps: without and with a generator
+
+
+@dataclass
+class Project:
+    """A repository of its own, with the environment that its commands run in."""
+
+    folder: Path
+    environment: dict[str, str]
+    started: list[subprocess.Popen] = field(default_factory=list)
+
+    def run(self, command: str, expect: int | None = 0, **environment: str) -> str:
+        """Run a command to its end. Returns stdout and stderr together, after checking the exit code."""
+        done = subprocess.run(
+            command.split(), cwd=self.folder, env=self.environment | environment, timeout=300,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert expect is None or done.returncode == expect, f"{command}: exit code {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def fails(self, command: str, **environment: str) -> str:
+        """Run a command that must not succeed."""
+        output = self.run(f"env {command}", expect=None, **environment)
+        return output
+
+    def start(self, command: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            command.split(), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def params(self) -> dict[str, Any]:
+        return yaml.safe_load(self.path("params.yaml").read_text(encoding="utf-8"))
+
+    def edit_params(self, change: Callable[[dict[str, Any]], object]) -> None:
+        document = self.params()
+        change(document)
+        self.path("params.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    def append(self, name: str, text: str) -> None:
+        with open(self.path(name), "a", encoding="utf-8") as file:
+            file.write(text)
+
+    def content(self, *names: str) -> dict[str, bytes]:
+        """Every file below the named folders, or the named files, by path."""
+        found = {}
+        for name in names:
+            path = self.path(name)
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file() and file.name != ".snakemake_timestamp":
+                    found[str(file.relative_to(self.folder))] = file.read_bytes()
+        return found
+
+    def results(self) -> dict[str, bytes]:
+        """All that must repeat: everything made except provenance, which tells times and hosts."""
+        made = self.content("data/raw", "data/prepared", "results")
+        return {name: content for name, content in made.items() if "/provenance/" not in name and not name.startswith("results/README")}
+
+    def copy(self, folder: Path) -> "Project":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder, self.environment)
+
+    def end(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def ran(output: str) -> list[str]:
+    """The stages that DVC says it ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage ")]
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+    """The first true value of `condition`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds:g} s for {what}")
+
+
+def shrink(document: dict[str, Any]) -> None:
+    """Two variants and a few steps of everything, in every study."""
+    for block in ("variants", "styles"):
+        document[block] = {name: document[block][name] for name in VARIANTS}
+    for study in document["studies"].values():
+        study["tasks"].update(train_queries=1, test_queries=1)
+        study["inner"].update(steps=2, test_steps=2)
+        study["encoder"].update(steps=2, batch_size=8, stem_stride=2)
+        study["train"].update(meta_batch=2, log_every=2, validate_every=3, validation_tasks=4, checkpoint_every=1)
+        for tier in study["tiers"].values():
+            tier.update(meta_steps=6, seeds=[0, 1])
+        study["test"].update(tasks=8)
+    document["variant_defaults"].update(fake_steps=1)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """One thread, one compiled kernel for all, and nothing read from or left in the user's own settings."""
+    base = tmp_path_factory.mktemp("environment")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEGAN_", "DVC_", "GIT_", "SNAKEMAKE_"))}
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MEGAN_THREADS": "1",
+        "MEGAN_DEVICE": "cpu",
+        "MEGAN_CACHE": str(base / "kernels"),
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(base / "dvc"),
+        "DVC_GLOBAL_CONFIG_DIR": str(base / "dvc-settings"),
+        "DVC_SYSTEM_CONFIG_DIR": str(base / "dvc-settings"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        **{f"GIT_{who}_{what}": f"{what.lower()}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Project:
+    """The project as it stands, params.yaml untouched, without results. Only to be read."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split("\0")  # fmt: skip
+    if "dvc.yaml" not in listed:
+        pytest.skip("these tests copy the files that git lists, and this is no git checkout of the project")
+    folder = tmp_path_factory.mktemp("original") / "project"
+    for name in filter(None, listed):
+        # A file may have gone since; a lock would tell what another study's results were made from.
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    project = Project(folder, environment)
+    _commit(project)
+    return project
+
+
+@pytest.fixture(scope="session")
+def tiny(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The shrunk project with the embedded glyphs, nothing made yet. Only to be copied."""
+    project = original.copy(tmp_path_factory.mktemp("tiny") / "project")
+    project.edit_params(shrink)
+    project.edit_params(lambda document: document.update(study="quick"))
+    project.run("git commit -qam tiny")
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """The shrunk project after `dvc repro`, and what that printed. Only to be copied."""
+    project = tiny.copy(tmp_path_factory.mktemp("finished") / "project")
+    return project, project.run("dvc repro")
+
+
+@pytest.fixture
+def spare(tmp_path: Path) -> Iterator[Callable[[Project], Project]]:
+    """Makes copies whose processes end with the test."""
+    made: list[Project] = []
+
+    def copy(project: Project) -> Project:
+        made.append(project.copy(tmp_path / f"project{len(made)}"))
+        return made[-1]
+
+    yield copy
+    for project in made:
+        project.end()
+
+
+def _commit(project: Project) -> None:
+    project.run("git init -q")
+    project.run("git add -A")
+    project.run("git commit -qm project")
