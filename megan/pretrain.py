@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from megan import paths, provenance, settings, storage
+from megan import paths, progress, provenance, settings, storage
 from megan.data import packed, streams
 from megan.meta import checkpoint, work
 from megan.meta.interrupt import Interrupt
@@ -36,7 +35,7 @@ def run(params: Params) -> None:
     machine = {"device": device, "kernel": "torch", "threads": settings.threads()}
     with checkpoint.locked(f"{params.study}/encoder", storage.digest({**identity, **machine})) as resume:
         if work.stands(target, identity, "encoder"):
-            tqdm.write("encoder: another process has just finished this; taking its result")
+            progress.say("encoder: another process has just finished this; taking its result")
             return
         split = packed.load(paths.split(params.study, "train"), device=device)
         classes, drawings = split.images.shape[:2]
@@ -44,7 +43,7 @@ def run(params: Params) -> None:
         network = encoder.resnet(classes, options.stem_stride).to(device)
         seconds = _fit(network, split.images[:, : drawings - options.validation_drawers], options, resume)
         accuracy = _accuracy(network, split.images[:, drawings - options.validation_drawers :])
-        tqdm.write(f"encoder: {accuracy:.1%} of held-back drawings of {classes} characters")
+        progress.say(f"encoder: {accuracy:.1%} of held-back drawings of {classes} characters")
         with storage.replacing_folder(target) as folder:
             save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, folder / "weights.safetensors")
             storage.write_json(folder / "metrics.json", {
@@ -74,7 +73,7 @@ def _fit(network: nn.Module, images: Tensor, options: Encoder, resume: checkpoin
     first, before = _restore(network, optimiser, schedule, resume)
     started = time.monotonic()
     network.train()
-    with Interrupt("encoder") as interrupt, tqdm(total=options.steps, initial=first, desc="encoder", unit="step", mininterval=1) as bar:
+    with Interrupt("encoder") as interrupt, progress.bar("encoder", options.steps, first) as bar:
         for step in range(first, options.steps):
             batch, labels = _batch(images, options.seed, step, options.batch_size)
             loss = F.cross_entropy(network(batch), labels)

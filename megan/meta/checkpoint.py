@@ -15,9 +15,8 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from tqdm import tqdm
 
-from megan import paths, storage
+from megan import paths, progress, storage
 
 
 class Resume:
@@ -66,7 +65,7 @@ def locked(name: str, digest: str) -> Iterator[Resume]:
         lock.acquire(timeout=0)
     except Timeout:
         pid = holder.read_text().strip() if holder.exists() else "unknown"
-        tqdm.write(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
+        progress.say(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
         lock.acquire()
     try:
         storage.write_text(holder, f"{os.getpid()}\n")

@@ -3,7 +3,7 @@
 import signal
 from types import FrameType
 
-from tqdm import tqdm
+from megan import progress
 
 
 class Interrupt:
@@ -27,5 +27,5 @@ class Interrupt:
     def stop_if_asked(self) -> None:
         """Call after the state is saved. Exits with 128 + signal, as a shell reports it."""
         if self.asked:
-            tqdm.write(f"{self.name}: stopped by {signal.Signals(self.asked).name}; state saved, the same command goes on from here")
+            progress.say(f"{self.name}: stopped by {signal.Signals(self.asked).name}; state saved, the same command goes on from here")
             raise SystemExit(128 + self.asked)

@@ -9,9 +9,8 @@ import time
 import pandas
 import torch
 from safetensors.torch import load_file
-from tqdm import tqdm
 
-from megan import paths, provenance, storage
+from megan import paths, progress, provenance, storage
 from megan.data import packed
 from megan.meta import work
 from megan.meta.evaluate import Scores, evaluate
@@ -39,7 +38,7 @@ def run(params: Params, name: str) -> None:
     weights = {key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()}
     split = packed.load(paths.split(params.study, "test"), device=workers.device)
     system = System(params.variant(name), study.inner, study.tasks.ways)
-    tqdm.write(f"test {name}: {study.test.tasks} tasks a seed, seeds {seeds.tolist()}")
+    progress.say(f"test {name}: {study.test.tasks} tasks a seed, seeds {seeds.tolist()}")
     with storage.replacing_folder(paths.tested(params.study, name)) as folder:
         if healthy:
             scores = evaluate(

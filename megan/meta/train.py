@@ -14,9 +14,8 @@ from typing import Any
 import pandas
 import torch
 from safetensors.torch import save_file
-from tqdm import tqdm
 
-from megan import paths, provenance, storage
+from megan import paths, progress, provenance, storage
 from megan.data import packed
 from megan.meta import checkpoint, work
 from megan.meta.evaluate import evaluate
@@ -38,7 +37,7 @@ def run(params: Params, name: str) -> None:
     # Rounding differs between devices, kernels and chunks: the state of one is no state of another.
     with checkpoint.locked(f"{params.study}/{stage}", storage.digest({**identity, **workers.rounding()})) as resume:
         if work.stands(paths.trained(params.study, name), identity, stage):
-            tqdm.write(f"{stage}: another process has just finished this; taking its result")
+            progress.say(f"{stage}: another process has just finished this; taking its result")
             return
         training = Training(params, name, workers, resume)
         training.run()
@@ -71,7 +70,7 @@ class Training:
         advance = iteration(self.system, study, train, self.seeds, last, self.state, self.workers)
         with (
             Interrupt(f"train@{self.name}") as interrupt,
-            tqdm(total=last, initial=self.first, desc=f"train {self.name}", unit="step", mininterval=1) as self.bar,
+            progress.bar(f"train {self.name}", last, self.first) as self.bar,
         ):
             if not self.rows:
                 self._validate(0)
@@ -139,7 +138,7 @@ class Training:
         self.state.assign(tensors)
         for key, value in json.loads(text["progress"]).items():
             setattr(self, key, value)
-        tqdm.write(f"train@{self.name}: going on from meta-step {int(self.state['step'])} of {self.tier.meta_steps}")
+        progress.say(f"train@{self.name}: going on from meta-step {int(self.state['step'])} of {self.tier.meta_steps}")
 
     def _write_curve(self, path: Path) -> None:
         with storage.replacing(path) as temporary:

@@ -132,21 +132,26 @@ template <class F> inline int tile_vectors(Int n0, Int N) {
     return left >= kWide ? kWide : left >= 2 ? 2 : 1;
 }
 
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Index{__VA_ARGS__})
+#endif
+
 // to[k * ld + n] = from[n * K + k] for n < N, k < K: 4 x 4 at a time, in registers.
 template <class F> void transpose(const F *from, Int N, Int K, F *to, Int ld) {
     typedef F Q __attribute__((vector_size(4 * sizeof(F))));
     typedef typename std::conditional<sizeof(F) == 4, int, Int>::type I;
-    typedef I M __attribute__((vector_size(4 * sizeof(F))));
+    typedef I Index __attribute__((vector_size(4 * sizeof(F)), unused));
     const Int whole_n = N / 4 * 4, whole_k = K / 4 * 4;
     for (Int n = 0; n < whole_n; n += 4)
         for (Int k = 0; k < whole_k; k += 4) {
             const F *f = from + n * K + k;
             const Q a = load<Q>(f), b = load<Q>(f + K), c = load<Q>(f + 2 * K), d = load<Q>(f + 3 * K);
-            const Q p = __builtin_shuffle(a, c, M{0, 4, 1, 5}), q = __builtin_shuffle(b, d, M{0, 4, 1, 5});
-            const Q r = __builtin_shuffle(a, c, M{2, 6, 3, 7}), s = __builtin_shuffle(b, d, M{2, 6, 3, 7});
-            F *g = to + k * ld + n;
-            store(g, Q(__builtin_shuffle(p, q, M{0, 4, 1, 5}))), store(g + ld, Q(__builtin_shuffle(p, q, M{2, 6, 3, 7})));
-            store(g + 2 * ld, Q(__builtin_shuffle(r, s, M{0, 4, 1, 5}))), store(g + 3 * ld, Q(__builtin_shuffle(r, s, M{2, 6, 3, 7})));
+            const Q p = SHUFFLE(a, c, 0, 4, 1, 5), q = SHUFFLE(b, d, 0, 4, 1, 5);
+            const Q r = SHUFFLE(a, c, 2, 6, 3, 7), s = SHUFFLE(b, d, 2, 6, 3, 7);
+            const Q columns[4] = {SHUFFLE(p, q, 0, 4, 1, 5), SHUFFLE(p, q, 2, 6, 3, 7), SHUFFLE(r, s, 0, 4, 1, 5), SHUFFLE(r, s, 2, 6, 3, 7)};
+            for (int i = 0; i < 4; ++i) store(to + (k + i) * ld + n, columns[i]);
         }
     for (Int n = 0; n < N; ++n)
         for (Int k = n < whole_n ? whole_k : 0; k < K; ++k) to[k * ld + n] = from[n * K + k];

@@ -34,11 +34,6 @@ class Project:
         assert expect is None or done.returncode == expect, f"{command}: exit code {done.returncode}\n{done.stdout}"
         return done.stdout
 
-    def fails(self, command: str, **environment: str) -> str:
-        """Run a command that must not succeed."""
-        output = self.run(f"env {command}", expect=None, **environment)
-        return output
-
     def start(self, command: str) -> subprocess.Popen:
         process = subprocess.Popen(
             command.split(), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,

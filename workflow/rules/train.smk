@@ -1,7 +1,7 @@
 # The encoder, and each variant's meta-training and meta-test.
 
-# Cores that a variant gets when all are trained side by side.
-SHARE = max(1, (workflow.cores or 1) // len(VARIANTS))
+CORES = workflow.resource_settings.cores or 1  # none are given to a cluster: its profile sets threads
+SHARE = max(1, CORES // len(VARIANTS))  # of a variant, when all are trained side by side
 
 
 rule encoder:
@@ -17,7 +17,7 @@ rule encoder:
         "encoder"
     log:
         f"{LOG}/encoder.log",
-    threads: workflow.cores
+    threads: CORES
     resources:
         gpu=1,
     shell:

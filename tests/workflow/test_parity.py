@@ -1,0 +1,110 @@
+"""DVC's graph and Snakemake's are the same: addresses, inputs and outputs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+
+Graph = dict[str, dict[str, Any]]
+CORES = 5
+
+
+@pytest.fixture(scope="module", params=["quick", "omniglot"])
+def project(request, original, tmp_path_factory) -> Any:
+    """Two studies, so that a path which names one of them shows."""
+    project = original.copy(tmp_path_factory.mktemp("graph") / "project")
+    project.edit_params(lambda document: document.update(study=request.param))
+    return project
+
+
+@pytest.fixture(scope="module")
+def dvc(project) -> Graph:
+    with Repo(str(project.folder)) as repo:
+        return {
+            stage.name: {
+                "inputs": sorted(dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)),
+                "outputs": sorted(out.def_path for out in stage.outs),
+            }
+            for stage in repo.index.stages
+        }
+
+
+@pytest.fixture(scope="module")
+def snakemake(project) -> Graph:
+    program = Path(__file__).with_name("snakemake_graph.py")
+    return json.loads(project.run(f"{sys.executable} {program} {CORES}").splitlines()[-1])
+
+
+def expanded(inputs: list[str], outputs: set[str]) -> set[str]:
+    """A folder that several stages fill stands for what they put there: DVC takes it whole, Snakemake by parts."""
+    found = set()
+    for name in inputs:
+        inside = {output for output in outputs if output.startswith(f"{name}/")}
+        found |= inside or {name}
+    return found
+
+
+def test_same_stages(dvc, snakemake):
+    assert set(dvc) == set(snakemake)
+
+
+def test_same_outputs(dvc, snakemake):
+    for address, stage in dvc.items():
+        assert stage["outputs"] == snakemake[address]["outputs"], address
+
+
+def test_same_inputs(dvc, snakemake):
+    outputs = {output for stage in dvc.values() for output in stage["outputs"]}
+    for address, stage in dvc.items():
+        assert expanded(stage["inputs"], outputs) == set(snakemake[address]["inputs"]), address
+
+
+def test_every_input_is_an_output_or_a_source(dvc, project):
+    outputs = {output for stage in dvc.values() for output in stage["outputs"]}
+    for address, stage in dvc.items():
+        for name in expanded(stage["inputs"], outputs):
+            assert name in outputs or project.path(name).is_file(), f"{address} reads {name}"
+
+
+def test_jobs_share_the_cores(snakemake, project):
+    variants = len(project.params()["variants"])
+    trainings = [job for address, job in snakemake.items() if address.startswith("train@")]
+    assert len(trainings) == variants
+    assert all(job["gpu"] == 1 for job in trainings)
+    assert {job["threads"] for job in trainings} == {max(1, CORES // variants)}
+    assert snakemake["encoder"]["threads"] == CORES
+
+
+@pytest.mark.parametrize("option", ["--config study=omniglot", "--configfile changed.yaml"])
+def test_config_is_refused(original, spare, option):
+    project = spare(original)
+    project.append("changed.yaml", "study: omniglot\n")
+    output = project.run(f"snakemake --cores 1 {option}", expect=1)
+    (line,) = [line for line in output.splitlines() if "profile" not in line]
+    assert line.startswith("Snakefile: --config") and "params.yaml" in line and "dvc exp run -S" in line
+
+
+def test_wrong_parameters_are_refused(original, spare):
+    project = spare(original)
+    project.edit_params(lambda document: document.update(study="quik"))
+    output = project.run("snakemake --cores 1", expect=1)
+    (line,) = [line for line in output.splitlines() if "profile" not in line]
+    assert line == "Snakefile: params.yaml: unknown study 'quik'; did you mean 'quick'?"
+
+
+def test_cluster_profile_has_only_known_options(original):
+    """Snakemake's own parser reads the options; the executor needs its plugin and is left out."""
+    from snakemake.cli import get_argument_parser
+
+    profile = yaml.safe_load(original.path("workflow/profiles/slurm/config.yaml").read_text(encoding="utf-8"))
+    assert profile.pop("executor") == "slurm"
+    known = {option.lstrip("-") for action in get_argument_parser()._actions for option in action.option_strings}
+    assert set(profile) <= known
+    with Repo(str(original.folder)) as repo:
+        rules = {stage.name.partition("@")[0] for stage in repo.index.stages}
+    assert {*profile["set-resources"], *profile["set-threads"]} <= rules
