@@ -110,21 +110,37 @@ class Study(_Block):
 
 
 class Variant(_Block):
-    """One system of the paper, every option resolved."""
+    """One system of the paper, every option resolved; `params.yaml` says what each means."""
 
     tier: Literal["headline", "smoke"]
-    approach: Literal["maml", "n_plus_1"]
-    fakes_per_real: Annotated[int, Field(ge=1, le=20)]
+    approach: Literal["maml", "n_plus_1", "multi_task"]
+    fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
+    generator: Literal["standard", "fcn"]
+    conditioning: Literal["none", "label", "image", "prototype"]
+    skip: bool
     noise_size: Annotated[int, Field(ge=1, le=1024)]
+    fakes_per_real: Annotated[int, Field(ge=1, le=20)]
     fake_steps: Count
     real_weight: Weight
-    generator_inner_lr: Rate
     shared_statistics: bool
-    gan_loss: Literal["vanilla", "non_saturating"]
+    gan_loss: Literal["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"]
+    generator_inner_lr: Rate
+    clip: Rate
+    gradient_penalty: Weight
+    shared_layers: Annotated[int, Field(ge=0, le=4)]
+    told_real: bool
+    classify_fakes: bool
+    discrimination_weight: Weight
+    condition_discriminator: bool
+    outer_fake_weight: Weight
+    outer_discrimination_weight: Weight
+    generator_outer_loss: Literal["classification", "fooling"]
+    fooling_through: Literal["generator", "both"]
 
     @property
-    def has_generator(self) -> bool:
-        return self.approach != "maml"
+    def needs_encoder(self) -> bool:
+        """Whether the pre-trained encoder's prototypes condition the generator."""
+        return self.approach != "maml" and self.conditioning == "prototype" and self.fake_source.endswith("generator")
 
 
 class Style(_Block):
@@ -221,6 +237,7 @@ def load(path: Path = paths.PARAMS) -> Params:
         if not isinstance(overrides, dict):
             raise ParamsError(f"params.yaml: variants.{name} must be a mapping, got {overrides!r:.80}")
         variants[_name("variant", name)] = _checked(Variant, {**defaults, **overrides}, f"variants.{name}")
+        _check_variant(name, variants[name])
     if not isinstance(document["study"], str) or document["study"] not in studies:
         raise ParamsError(_unknown("study", document["study"], list(studies)))
     styles = {name: _checked(Style, block, f"styles.{name}") for name, block in document["styles"].items()}
@@ -263,6 +280,28 @@ def _first_problem(model: type[_Block], error: ValidationError, where: str) -> s
         return f"params.yaml: key {dotted!r} is missing"
     message = problem["msg"].removeprefix("Input should be ")
     return f"params.yaml: {dotted} = {problem['input']!r:.80}: expected {message}"
+
+
+def _check_variant(name: str, variant: Variant) -> None:
+    """Options that contradict one another, each with the reason."""
+
+    def refuse(key: str, reason: str) -> None:
+        raise ParamsError(f"params.yaml: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
+
+    if variant.skip and variant.conditioning != "image":
+        refuse("skip", f"a residual needs an image, and conditioning is {variant.conditioning!r}; set conditioning: image or skip: false")
+    if variant.approach != "multi_task":
+        for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
+            if getattr(variant, key) != neutral:
+                refuse(key, f"only approach 'multi_task' has a discriminator apart, this is {variant.approach!r}; expected {neutral!r}")
+    if variant.approach == "multi_task" and variant.conditioning == "none" and variant.fake_source.endswith("generator"):
+        for key in ("classify_fakes", "condition_discriminator"):
+            if getattr(variant, key):
+                refuse(key, "fakes made without conditioning have no class; expected False")
+        if variant.outer_fake_weight:
+            refuse("outer_fake_weight", "fakes made without conditioning have no class; expected 0")
+    if variant.generator_outer_loss == "fooling" and variant.fake_source != "generator":
+        refuse("generator_outer_loss", f"there is no generator to train with fake_source {variant.fake_source!r}; expected 'classification'")
 
 
 def _check_study(name: str, study: Study) -> None:

@@ -9,7 +9,7 @@ import time
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from megan import paths, progress, provenance, settings, storage
@@ -125,12 +125,3 @@ def _accuracy(network: nn.Module, images: Tensor) -> float:
         hits += int((network(drawings[:, None].float() / 255).argmax(dim=1) == label).sum())
     return hits / (images.shape[0] * images.shape[1])
 
-
-def load(params: Params, device: str) -> nn.Module:
-    """The pre-trained encoder in eval mode."""
-    folder, options = paths.encoder(params.study), params.current.encoder
-    work.check_fits(folder, {"encoder": options.model_dump(mode="json")}, "encoder")
-    weights = load_file(folder / "weights.safetensors", device=device)
-    network = encoder.resnet(len(weights["fc.bias"]), options.stem_stride).to(device)
-    network.load_state_dict(weights)
-    return network.eval()

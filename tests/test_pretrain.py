@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from megan import params, paths, pretrain
 from megan.data import packed
+from megan.meta import prototypes
 from megan.models import encoder
 
 DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
@@ -17,15 +18,15 @@ DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
 
 @pytest.fixture(params=[8])
 def study(request, tmp_path, monkeypatch):
-    """A working directory whose only split is `train`: four characters that differ by a bright quarter."""
+    """A working directory whose only split is `train`: small images of four characters that differ by a bright quarter."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
     monkeypatch.setenv("MEGAN_THREADS", "1")
     generator = numpy.random.default_rng(0)
-    images = generator.integers(0, 100, (4, 20, 28, 28), dtype=numpy.uint8)
+    images = generator.integers(0, 100, (4, 20, 12, 12), dtype=numpy.uint8)
     for character in range(4):
-        row, column = 14 * (character // 2), 14 * (character % 2)
-        images[character, :, row : row + 14, column : column + 14] += 100
+        row, column = 6 * (character // 2), 6 * (character % 2)
+        images[character, :, row : row + 6, column : column + 6] += 100
     packed.write(paths.split("quick", "train"), {"A": images}, {"A": list("abcd")})
     document = json.loads(json.dumps(DOCUMENT))
     document["study"] = "quick"
@@ -38,13 +39,13 @@ def weights():
     return load_file(paths.encoder("quick") / "weights.safetensors")
 
 
-@pytest.mark.parametrize("study", [24], indirect=True)
+@pytest.mark.parametrize("study", [40], indirect=True)
 def test_it_learns_and_says_how_well(study):
     pretrain.run(study)
     metrics = json.loads((paths.encoder("quick") / "metrics.json").read_text())
     assert metrics["classes"] == 4 and metrics["validation_drawings"] == 16
     assert metrics["validation_accuracy"] > 0.6, "no better than the four classes' 0.25"
-    network = pretrain.load(study, "cpu")
+    network = prototypes.load(study, "cpu")
     embedding = encoder.features(network, torch.rand(3, 1, 28, 28))
     assert embedding.shape == (3, encoder.FEATURES)
     assert not network.training, "prototypes must not depend on what else is in the batch"

@@ -27,6 +27,8 @@ class Episodes:
     classes: Tensor  # int64 [seeds * tasks, ways]: rows of the split's images
     key: Tensor  # int64 [seeds * tasks]: the stream of the task's noise
     ways: int
+    others: Tensor | None = None  # [seeds * tasks, ways * shots * others, height, width, channels]: other classes
+    prototypes: Tensor | None = None  # [seeds * tasks, ways, features]: mean embedding of a class's support
 
 
 def sample(
@@ -40,6 +42,7 @@ def sample(
     shots: int,
     queries: int,
     scope: str,
+    others: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Episodes:
     """Draw the tasks of one meta-iteration.
@@ -47,35 +50,46 @@ def sample(
     **Arguments** `seeds` int64 [seeds]; `purpose`, `step` and `tasks` int64 [tasks] key the
     streams; `scope` is `alphabet` (an alphabet uniformly among those with enough
     characters, then `ways` of its classes) or `any` (`ways` classes of the split).
-    **Raises** `ValueError` when no alphabet of the split has `ways` classes.
+    With `others`, as many more classes from the same alphabet, `others` drawings of each
+    for every support drawing. Neither more queries nor `others` change the support.
+    **Raises** `ValueError` when no alphabet of the split has classes enough.
     """
 
     def stream(name: str) -> Tensor:
         return streams.key(seeds, f"{purpose}/{name}", step, tasks).flatten()
 
+    count = 2 * ways if others else ways
     if scope == "alphabet":
-        usable = split.usable_alphabets(ways)
+        usable = split.usable_alphabets(count)
         alphabet = usable[(streams.uniform(stream("alphabet"), 1)[:, 0] * len(usable)).long()]
         size = split.size[alphabet]
-        classes = split.first[alphabet][:, None] + streams.choose(stream("class"), split.largest, ways, size)
+        classes = split.first[alphabet][:, None] + streams.choose(stream("class"), split.largest, count, size)
     else:
-        if len(split.images) < ways:
-            raise ValueError(f"{len(split.images)} classes cannot make a task of {ways} ways")
-        classes = streams.choose(stream("class"), len(split.images), ways)
+        if len(split.images) < count:
+            raise ValueError(f"{len(split.images)} classes cannot make a task of {ways} ways" + f" and {ways} others" * bool(others))
+        classes = streams.choose(stream("class"), len(split.images), count)
 
     # The drawings of each class: a stream a class, by its place in the task.
-    places = streams.bits(stream("drawing"), ways)
-    drawings = streams.choose(places, split.images.shape[1], shots + queries)
-    images = split.images[classes[..., None], drawings]  # [T, ways, shots + queries, H, W]
-    images = (images.to(dtype) / 255)[..., None]
-    support, query = images.split([shots, queries], dim=2)
+    places = streams.bits(stream("drawing"), count)
+    drawings = streams.choose(places, split.images.shape[1], max(shots + queries, shots * others))
+
+    def images(which: slice, first: int, last: int) -> Tensor:
+        picked = split.images[classes[:, which, None], drawings[:, which, first:last]]  # [T, ways, drawings, H, W]
+        return (picked.to(dtype) / 255)[..., None].flatten(1, 2)
+
+    prototypes = None
+    own, other = slice(ways), slice(ways, count)
+    if split.embedding is not None:
+        prototypes = split.embedding[classes[:, own, None], drawings[:, own, :shots]].mean(dim=2).to(dtype)
     label = torch.arange(ways, device=split.images.device)
     return Episodes(
-        support=support.flatten(1, 2),
-        query=query.flatten(1, 2),
+        support=images(own, 0, shots),
+        query=images(own, shots, shots + queries),
         support_labels=label.repeat_interleave(shots),
         query_labels=label.repeat_interleave(queries),
-        classes=classes,
+        classes=classes[:, own],
         key=stream("noise"),
         ways=ways,
+        others=images(other, 0, shots * others) if others else None,
+        prototypes=prototypes,
     )

@@ -26,6 +26,7 @@ class Split:
     alphabet_names: tuple[str, ...]
     class_names: tuple[str, ...]
     largest: int  # classes of the largest alphabet
+    embedding: Tensor | None = None  # [classes, drawers, features] of the prototype encoder, where it is needed
     _usable: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def usable_alphabets(self, ways: int) -> Tensor:

@@ -21,13 +21,14 @@ def trajectory(system: System, weights: Weights, episodes: Episodes, steps: int,
     steps, for the outer gradient. Without it every step starts from detached weights.
     **Yields** steps + 1 dictionaries of weights, each [tasks, ...].
     """
+    weights = system.project(weights)
     yield weights
     for step in range(steps):
         if not differentiable:
             weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
         with torch.enable_grad():
             losses = system.inner_losses(weights, episodes, step, steps)
-            weights = descend(weights, losses, differentiable)
+            weights = system.project(descend(weights, losses, differentiable))
         yield weights
 
 

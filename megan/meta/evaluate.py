@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from megan.data import episodes
 from megan.data.packed import Split
 from megan.meta.adapt import trajectory
 from megan.meta.gradient import per_task
 from megan.meta.parallel import Workers
 from megan.meta.system import System
-from megan.models import classifier
 from megan.models.initial import Weights
 from megan.params import Tasks
 
@@ -38,18 +36,15 @@ def evaluate(
 
     def chunk_scores(job: tuple[slice, Tensor]) -> Tensor:
         group, numbers = job
-        sampled = episodes.sample(
-            split, seeds[group], purpose, 0, numbers,
-            ways=tasks.ways, shots=tasks.shots, queries=tasks.test_queries, scope=tasks.scope, dtype=dtype,
-        )  # fmt: skip
+        sampled = system.sample(split, seeds[group], purpose, 0, numbers, tasks, tasks.test_queries, dtype)
         start = per_task({name: weight[group] for name, weight in weights.items()}, len(numbers))
         rows = []
         for step, adapted in enumerate(trajectory(system, start, sampled, steps, differentiable=False)):
             if step < steps and not every_step:
                 continue
             with torch.no_grad():
-                logits = classifier.logits(adapted, sampled.query)
-                rows.append(torch.stack([*system.scores(logits, sampled), system.outer_loss(logits, sampled).double()]))
+                logits = system.classify(adapted, sampled.query)
+                rows.append(torch.stack([*system.scores(logits, sampled), system.query_loss(logits, sampled).double()]))
         return torch.stack(rows, dim=-1).unflatten(1, (-1, len(numbers)))  # [3, seeds, tasks, counts]
 
     groups = workers.seed_groups(len(seeds))

@@ -13,7 +13,6 @@ from torch import Tensor
 from megan.data.episodes import Episodes
 from megan.meta.adapt import adapt
 from megan.meta.system import System
-from megan.models import classifier
 from megan.models.initial import Weights
 
 
@@ -45,16 +44,26 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
     leaves = {name: weight.detach().requires_grad_() for name, weight in meta.items()}
     weights = per_task(leaves, len(episodes.support) // seeds)
     adapted = adapt(system, weights, episodes, system.inner.steps, differentiable=True)
-    logits = classifier.logits(adapted, episodes.query)
-    losses = system.outer_loss(logits, episodes)
-    # Before fakes come in phi may touch nothing, then its gradient is zero.
-    gradients = torch.autograd.grad(losses.sum() / meta_batch, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    logits = system.classify(adapted, episodes.query)
+    losses = system.outer_losses(adapted, logits, episodes)
+    gradient = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    for index, descent in enumerate(losses):
+        share = {name: descent.rates[group] for name in leaves if (group := name.partition(".")[0]) in descent.rates}
+        found = torch.autograd.grad(
+            descent.loss.sum() / meta_batch,
+            [leaves[name] for name in share],
+            retain_graph=index < len(losses) - 1,
+            allow_unused=True,  # a critic that no fake has met yet, say: its gradient is zero
+            materialize_grads=True,
+        )
+        for (name, weight), value in zip(share.items(), found, strict=True):
+            gradient[name] += weight * value
     accuracy, fake_wins = system.scores(logits.detach(), episodes)
 
     def total(values: Tensor) -> Tensor:
         return values.detach().double().view(seeds, -1).sum(dim=1) / meta_batch
 
-    return Outer(dict(zip(leaves, gradients, strict=True)), total(losses), total(accuracy), total(fake_wins))
+    return Outer(gradient, total(system.query_loss(logits, episodes)), total(accuracy), total(fake_wins))
 
 
 def summed(chunks: Iterable[Outer]) -> Outer:

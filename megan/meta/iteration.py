@@ -8,7 +8,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from megan.data import episodes
 from megan.data.packed import Split
 from megan.meta import gradient, optimise
 from megan.meta.parallel import Workers
@@ -63,10 +62,7 @@ def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_st
 
     def chunk_gradient(job: tuple[slice, Tensor]) -> gradient.Outer:
         group, numbers = job
-        sampled = episodes.sample(
-            split, seeds[group], "train", state["step"], numbers,
-            ways=tasks.ways, shots=tasks.shots, queries=tasks.train_queries, scope=tasks.scope, dtype=dtype,
-        )  # fmt: skip
+        sampled = system.sample(split, seeds[group], "train", state["step"], numbers, tasks, tasks.train_queries, dtype)
         meta = {name: weight[group] for name, weight in state.part("theta").items()}
         return gradient.outer_gradient(system, meta, sampled, batch)
 

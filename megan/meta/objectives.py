@@ -1,4 +1,4 @@
-"""Each loss of the paper (sections 3.3, 3.4 and 4.2), a value a task.
+"""Each loss of the paper (sections 3.2 to 3.4, 4.2), a value a task.
 
 Logits are [tasks, images, outputs], critic values [tasks, images], losses [tasks].
 """
@@ -15,13 +15,17 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return -log_probability.gather(-1, index)[..., 0].mean(dim=1)
 
 
-def n_plus_1(logits_real: Tensor, labels: Tensor, logits_fake: Tensor, real_weight: float) -> Tensor:
-    """(w * mean_real + mean_fake) / (w + 1), fakes labelled with the last output (section 4.2).
+def real_and_fake(on_real: Tensor, on_fake: Tensor, real_weight: float) -> Tensor:
+    """(w * mean_real + mean_fake) / (w + 1): with w = 3 reals count three times (section 4.2).
 
-    With w = 3 reals count three times as much as fakes; the division keeps MAML's scale.
+    The division keeps MAML's scale, and with it the meaning of the inner step size.
     """
-    fake = torch.full((logits_fake.shape[1],), logits_fake.shape[2] - 1, device=logits_fake.device)
-    return (real_weight * cross_entropy(logits_real, labels) + cross_entropy(logits_fake, fake)) / (real_weight + 1)
+    return (real_weight * on_real + on_fake) / (real_weight + 1)
+
+
+def fake_output(logits: Tensor) -> Tensor:
+    """The label of every fake in N+1: the last output. int64 [images]"""
+    return torch.full((logits.shape[1],), logits.shape[2] - 1, device=logits.device)
 
 
 def critic_value(logits: Tensor) -> Tensor:
@@ -32,10 +36,29 @@ def critic_value(logits: Tensor) -> Tensor:
     return logits[..., :-1].logsumexp(dim=-1) - logits[..., -1]
 
 
-def generator_loss(gan_loss: str, critic_on_fakes: Tensor) -> Tensor:
-    """What phi descends on, for D = sigmoid(critic value) (Goodfellow et al. 2014)."""
-    if gan_loss == "vanilla":  # log(1 - D(G(z)))
-        return -F.softplus(critic_on_fakes).mean(dim=1)
-    if gan_loss == "non_saturating":  # -log D(G(z))
-        return F.softplus(-critic_on_fakes).mean(dim=1)
-    raise ValueError(f"gan_loss {gan_loss!r}: expected vanilla or non_saturating")
+def generator_loss(gan_loss: str, on_fakes: Tensor) -> Tensor:
+    """What phi descends on; `on_fakes` are critic values, and D = sigmoid(critic value)."""
+    if gan_loss == "vanilla":  # log(1 - D(G(z))), Goodfellow et al. 2014
+        return -F.softplus(on_fakes).mean(dim=1)
+    if gan_loss == "non_saturating":  # -log D(G(z)), ibid. section 3
+        return F.softplus(-on_fakes).mean(dim=1)
+    return -on_fakes.mean(dim=1)  # Wasserstein, Arjovsky et al. 2017: the printed sign turned to descend
+
+
+def discriminator_loss(gan_loss: str, on_reals: Tensor, on_fakes: Tensor) -> Tensor:
+    """What the discriminator descends on, without the gradient penalty."""
+    if gan_loss in ("vanilla", "non_saturating"):  # -log D(x) - log(1 - D(G(z)))
+        return F.softplus(-on_reals).mean(dim=1) + F.softplus(on_fakes).mean(dim=1)
+    return on_fakes.mean(dim=1) - on_reals.mean(dim=1)  # the critic maximises D(x) - D(G(z))
+
+
+def gradient_penalty(on_between: Tensor, between: Tensor) -> Tensor:
+    """(||grad_x D(x)|| - 1)^2, mean over images (Gulrajani et al. 2017, equation 3).
+
+    **Arguments** `on_between` critic values of the images `between` [tasks, images,
+    height, width, 1], which must require gradients.
+    """
+    (slope,) = torch.autograd.grad(on_between.sum(), between, create_graph=True)
+    # The tiny term keeps the derivative of the root finite where the slope is zero.
+    norm = (slope.square().sum(dim=(2, 3, 4)) + 1e-12).sqrt()
+    return (norm - 1).square().mean(dim=1)

@@ -11,11 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from megan import paths, progress, provenance, storage
-from megan.data import packed
-from megan.meta import work
+from megan.meta import assemble, work
 from megan.meta.evaluate import Scores, evaluate
 from megan.meta.parallel import Workers
-from megan.meta.system import System
 from megan.params import Params
 
 
@@ -28,7 +26,7 @@ def run(params: Params, name: str) -> None:
     trained = work.check_fits(source, work.parameters(params, name), f"train@{name}")
     identity = {
         "parameters": {"test": study.test.model_dump(mode="json"), **trained["parameters"]},
-        "data": work.data_digests(params.study, "test"),
+        "data": assemble.made_of(params, name, "test"),
         "modules": work.modules(),
         "trained": trained["digest"],
     }
@@ -36,8 +34,7 @@ def run(params: Params, name: str) -> None:
     healthy = [index for index, seed in enumerate(trained["seeds"]) if str(seed) not in trained["diverged"]]
     seeds = torch.tensor(trained["seeds"], device=workers.device)[healthy]
     weights = {key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()}
-    split = packed.load(paths.split(params.study, "test"), device=workers.device)
-    system = System(params.variant(name), study.inner, study.tasks.ways)
+    split, system = assemble.split(params, name, "test", workers.device), assemble.system(params, name)
     progress.say(f"test {name}: {study.test.tasks} tasks a seed, seeds {seeds.tolist()}")
     with storage.replacing_folder(paths.tested(params.study, name)) as folder:
         if healthy:

@@ -16,13 +16,11 @@ import torch
 from safetensors.torch import save_file
 
 from megan import paths, progress, provenance, storage
-from megan.data import packed
-from megan.meta import checkpoint, work
+from megan.meta import assemble, checkpoint, work
 from megan.meta.evaluate import evaluate
 from megan.meta.interrupt import Interrupt
 from megan.meta.iteration import State, iteration
 from megan.meta.parallel import Workers
-from megan.meta.system import System
 from megan.params import Params
 
 CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]
@@ -32,7 +30,7 @@ def run(params: Params, name: str) -> None:
     """Meta-train variant `name` in the current study, from its last checkpoint if there is one."""
     stage = f"train@{name}"
     wanted = work.parameters(params, name)
-    identity = {"parameters": wanted, "data": work.data_digests(params.study, "train", "validation"), "modules": work.modules()}
+    identity = {"parameters": wanted, "data": assemble.made_of(params, name, "train", "validation"), "modules": work.modules()}
     workers = Workers()
     # Rounding differs between devices, kernels and chunks: the state of one is no state of another.
     with checkpoint.locked(f"{params.study}/{stage}", storage.digest({**identity, **workers.rounding()})) as resume:
@@ -51,8 +49,7 @@ class Training:
     def __init__(self, params: Params, name: str, workers: Workers, resume: checkpoint.Resume) -> None:
         self.params, self.name, self.workers, self.resume = params, name, workers, resume
         self.study, self.tier = params.current, params.tier(name)
-        self.variant = params.variant(name)
-        self.system = System(self.variant, self.study.inner, self.study.tasks.ways)
+        self.system = assemble.system(params, name)
         self.seeds = torch.tensor(self.tier.seeds, device=workers.device)
         self.state = State.fresh(self.system, self.seeds, getattr(torch, self.study.train.precision))
         self.best = {key: value.cpu().clone() for key, value in self.state.part("theta").items()}
@@ -64,8 +61,7 @@ class Training:
 
     def run(self) -> None:
         study, last = self.study, self.tier.meta_steps
-        train = packed.load(paths.split(self.params.study, "train"), study.data.rotations, self.workers.device)
-        self.validation = packed.load(paths.split(self.params.study, "validation"), device=self.workers.device)
+        train, self.validation = (assemble.split(self.params, self.name, part, self.workers.device) for part in ("train", "validation"))
         begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
         advance = iteration(self.system, study, train, self.seeds, last, self.state, self.workers)
         with (

@@ -1,8 +1,16 @@
-"""The MAML network for Omniglot (Finn et al. 2017, section 5.2), N or N+1 outputs.
+"""The classifier and the discriminator: MAML's network for Omniglot, with some layers shared.
 
-Four 3x3 convolutions of 64 filters with stride 2, each with batch normalisation by the
-current batch and ReLU; the spatial mean of the last feature map, 64 features; a linear head.
+Finn et al. 2017, section 5.2: four 3x3 convolutions of 64 filters with stride 2, each with
+batch normalisation by the current batch and ReLU; the spatial mean of the last feature map,
+64 features; a linear head. MAML and N+1 have the branch `cls` alone. Multi-task (section
+3.2, Fig. 4) has a second branch `dsc` with one output, and the first layers `shared`.
+
+What only one branch may know (the real/fake value for the classifier, the label for the
+discriminator) enters as constant planes at that branch's first own layer, so that sharing
+layers does not tell the other branch.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,35 +18,70 @@ from torch import Tensor
 from megan.models import initial
 from megan.models.initial import Weights
 from megan.ops.convolution import conv
-from megan.ops.normalisation import norm_relu
+from megan.ops.normalisation import layer_norm_relu, norm_relu
 
 FILTERS = 64
 LAYERS = 4
 
 
-def initial_weights(seeds: Tensor, outputs: int, dtype: torch.dtype) -> Weights:
-    """Weights of the group `cls`, each [seeds, ...]. The first N outputs are the same for N and N+1."""
+@dataclass(frozen=True)
+class Branch:
+    """One head and the layers that lead to it."""
+
+    name: str  # the group of its own layers: `cls` or `dsc`
+    outputs: int
+    shared: int = 0  # layers that it has in common with the other branch
+    planes: int = 0  # constant input planes at its first own layer
+    layer_norm: bool = False  # in place of batch normalisation, in its own layers
+
+    def group(self, layer: int) -> str:
+        return "shared" if layer < self.shared else self.name
+
+
+def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weights:
+    """Weights of the groups `shared` and `branch.name`, each [seeds, ...].
+
+    A layer is drawn by its number and branch, shared or not; the first outputs of a head
+    and the first channels of a convolution are the same whatever follows them.
+    """
     weights: Weights = {}
     for layer in range(LAYERS):
-        channels = 1 if layer == 0 else FILTERS
-        weights[f"cls.conv{layer}"] = initial.conv(seeds, f"cls.conv{layer}", channels, FILTERS, dtype)
-        weights[f"cls.gamma{layer}"], weights[f"cls.beta{layer}"] = initial.norm(seeds, FILTERS, dtype)
+        group = branch.group(layer)
+        channels = (1 if layer == 0 else FILTERS) + (branch.planes if layer == branch.shared else 0)
+        # Shared layers start as the classifier's own would.
+        stream = f"{'cls' if group == 'shared' else group}.conv{layer}"
+        weights[f"{group}.conv{layer}"] = initial.conv(seeds, stream, channels, FILTERS, dtype)
+        weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"] = initial.norm(seeds, FILTERS, dtype)
+    features = FILTERS + (branch.planes if branch.shared == LAYERS else 0)
     # Drawn output by output, so that one more output leaves the others' draws as they are.
-    head = initial.normal(seeds, "cls.head", (outputs, FILTERS), 1 / FILTERS, dtype)
-    weights["cls.head"] = head.mT.contiguous()
-    weights["cls.bias"] = torch.zeros(len(seeds), outputs, dtype=dtype, device=seeds.device)
+    head = initial.normal(seeds, f"{branch.name}.head", (branch.outputs, features), 1 / FILTERS, dtype)
+    weights[f"{branch.name}.head"] = head.mT.contiguous()
+    weights[f"{branch.name}.bias"] = torch.zeros(len(seeds), branch.outputs, dtype=dtype, device=seeds.device)
     return weights
 
 
-def features(weights: Weights, images: Tensor) -> Tensor:
-    """[tasks, images, height, width, 1] -> [tasks, images, 64]"""
+def _with_planes(x: Tensor, planes: Tensor) -> Tensor:
+    """Append planes [tasks, images, n] to [tasks, images, height, width, channels]."""
+    wide = planes[:, :, None, None, :].expand(*x.shape[:4], planes.shape[2])
+    return torch.cat([x, wide], dim=-1)
+
+
+def logits(weights: Weights, branch: Branch, images: Tensor, planes: Tensor | None = None) -> Tensor:
+    """Outputs of one branch.
+
+    **Arguments** `images` [tasks, images, height, width, 1]; `planes` [tasks, images,
+    branch.planes], needed where the branch has any.
+    **Returns** [tasks, images, outputs].
+    """
     x = images
     for layer in range(LAYERS):
-        z = conv(x, weights[f"cls.conv{layer}"], stride=2)
-        x = norm_relu(z, weights[f"cls.gamma{layer}"], weights[f"cls.beta{layer}"])
-    return x.mean(dim=(2, 3))
-
-
-def logits(weights: Weights, images: Tensor) -> Tensor:
-    """[tasks, images, height, width, 1] -> [tasks, images, outputs]"""
-    return torch.baddbmm(weights["cls.bias"][:, None], features(weights, images), weights["cls.head"])
+        group = branch.group(layer)
+        if planes is not None and layer == branch.shared:
+            x = _with_planes(x, planes)
+        z = conv(x, weights[f"{group}.conv{layer}"], stride=2)
+        normalise = layer_norm_relu if branch.layer_norm and group == branch.name else norm_relu
+        x = normalise(z, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
+    features = x.mean(dim=(2, 3))
+    if planes is not None and branch.shared == LAYERS:
+        features = torch.cat([features, planes], dim=-1)
+    return torch.baddbmm(weights[f"{branch.name}.bias"][:, None], features, weights[f"{branch.name}.head"])

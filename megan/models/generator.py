@@ -1,10 +1,15 @@
-"""The standard generator, conditioned on a real image (section 3.1, Fig. 9 right).
+"""The generators (section 3.1, Fig. 9), conditioned on an image, a label, a prototype or nothing.
 
-The image is encoded to a 7x7 map by two strided convolutions; noise becomes a second 7x7
-map by a linear layer; both are decoded together by two steps of doubling and convolution.
-The paper gives no layers: **Reading**, sized so that a fake costs about as much as three
-passes of the classifier.
+`standard`: a conditioning image is encoded to a 7x7 map by two strided convolutions; noise
+and whatever else conditions become a second 7x7 map by a linear layer; both are decoded
+together by two steps of doubling and convolution. `fcn`: convolutions at full resolution
+over the image and a map made from the noise. The paper gives no layers: **Reading**, sized
+so that a standard fake costs about as much as three passes of the classifier.
+
+With `skip` the output is a residual on the conditioning image, G(x) + x.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,12 +19,41 @@ from megan.models.initial import Weights
 from megan.ops.convolution import conv
 from megan.ops.normalisation import norm_relu
 
-NOISE_MAP = 16  # channels of the 7x7 map made from noise
 ENCODED = (16, 32)  # filters of the two encoding convolutions
 DECODED = (32, 16)  # filters of the two decoding convolutions
+FULL = (16, 16)  # filters of the full-resolution convolutions
+PROTOTYPE_CODE = 32  # what a prototype is reduced to before it meets the noise
 
 
-def initial_weights(seeds: Tensor, noise_size: int, dtype: torch.dtype) -> Weights:
+@dataclass(frozen=True)
+class Generator:
+    """Which network, and what it is given."""
+
+    architecture: str  # standard | fcn
+    skip: bool
+    sees_image: bool
+    noise_size: int
+    label_size: int = 0  # ways under label conditioning, else 0
+    prototype_size: int = 0  # length of a class prototype, else 0
+
+    @property
+    def code_size(self) -> int:
+        return self.noise_size + self.label_size + (PROTOTYPE_CODE if self.prototype_size else 0)
+
+    @property
+    def side(self) -> int:
+        """Height and width of the map that the code becomes."""
+        return 7 if self.architecture == "standard" else 28
+
+    @property
+    def code_channels(self) -> int:
+        if self.architecture == "fcn":
+            return 1 if self.sees_image else 2
+        # Without an image the code has to carry all that the image's map would.
+        return 16 if self.sees_image else 16 + ENCODED[1]
+
+
+def initial_weights(seeds: Tensor, generator: Generator, dtype: torch.dtype) -> Weights:
     """Weights of the group `gen`, each [seeds, ...]."""
     weights: Weights = {}
 
@@ -27,12 +61,24 @@ def initial_weights(seeds: Tensor, noise_size: int, dtype: torch.dtype) -> Weigh
         weights[f"gen.{name}.conv"] = initial.conv(seeds, f"gen.{name}", channels, outputs, dtype)
         weights[f"gen.{name}.gamma"], weights[f"gen.{name}.beta"] = initial.norm(seeds, outputs, dtype)
 
-    layer("encode0", 1, ENCODED[0])
-    layer("encode1", ENCODED[0], ENCODED[1])
-    weights["gen.noise"] = initial.normal(seeds, "gen.noise", (noise_size, 7 * 7 * NOISE_MAP), noise_size**-0.5, dtype)
-    layer("decode0", ENCODED[1] + NOISE_MAP, DECODED[0])
-    layer("decode1", DECODED[0], DECODED[1])
-    weights["gen.paint"] = initial.conv(seeds, "gen.paint", DECODED[1], 1, dtype)
+    def linear(name: str, inputs: int, outputs: int) -> None:
+        weights[f"gen.{name}"] = initial.normal(seeds, f"gen.{name}", (inputs, outputs), inputs**-0.5, dtype)
+
+    if generator.prototype_size:
+        linear("prototype", generator.prototype_size, PROTOTYPE_CODE)
+    linear("code", generator.code_size, generator.side**2 * generator.code_channels)
+    if generator.architecture == "standard":
+        if generator.sees_image:
+            layer("encode0", 1, ENCODED[0])
+            layer("encode1", ENCODED[0], ENCODED[1])
+        layer("decode0", generator.code_channels + (ENCODED[1] if generator.sees_image else 0), DECODED[0])
+        layer("decode1", DECODED[0], DECODED[1])
+        last = DECODED[1]
+    else:
+        layer("full0", 2, FULL[0])
+        layer("full1", FULL[0], FULL[1])
+        last = FULL[1]
+    weights["gen.paint"] = initial.conv(seeds, "gen.paint", last, 1, dtype)
     weights["gen.bias"] = torch.zeros(len(seeds), 1, dtype=dtype, device=seeds.device)
     return weights
 
@@ -49,15 +95,30 @@ def _double(x: Tensor) -> Tensor:
     return x.reshape(tasks, images, 2 * height, 2 * width, channels)
 
 
-def generate(weights: Weights, images: Tensor, noise: Tensor) -> Tensor:
-    """G(x): one fake for each conditioning image.
+def generate(
+    weights: Weights, generator: Generator, noise: Tensor, images: Tensor, labels: Tensor, prototypes: Tensor | None = None
+) -> Tensor:
+    """G: one fake for each conditioning image.
 
-    **Arguments** `images` [tasks, fakes, 28, 28, 1]; `noise` [tasks, fakes, noise_size].
-    **Returns** [tasks, fakes, 28, 28, 1] in (0, 1), ink = 1.
+    **Arguments** `noise` [tasks, fakes, noise_size]; `images` [tasks, fakes, 28, 28, 1];
+    `labels` int64 [fakes]; `prototypes` [tasks, fakes, prototype_size]. What the generator
+    does not see is not looked at.
+    **Returns** [tasks, fakes, 28, 28, 1], ink = 1: in (0, 1), or around `images` with skip.
     """
-    encoded = _layer(weights, "encode1", _layer(weights, "encode0", images, stride=2), stride=2)
-    spread = (noise @ weights["gen.noise"]).view(*noise.shape[:2], 7, 7, NOISE_MAP)
-    x = torch.cat([encoded, spread], dim=-1)
-    x = _layer(weights, "decode0", _double(x))
-    x = _layer(weights, "decode1", _double(x))
-    return torch.sigmoid(conv(x, weights["gen.paint"]) + weights["gen.bias"][:, None, None, None, :])
+    code = [noise]
+    if generator.label_size:
+        one_hot = torch.nn.functional.one_hot(labels, generator.label_size).to(noise.dtype)
+        code.append(one_hot.expand(len(noise), -1, -1))
+    if generator.prototype_size:
+        code.append(prototypes @ weights["gen.prototype"])
+    spread = torch.cat(code, dim=-1) @ weights["gen.code"]
+    x = spread.view(*noise.shape[:2], generator.side, generator.side, generator.code_channels)
+    if generator.architecture == "standard":
+        if generator.sees_image:
+            x = torch.cat([_layer(weights, "encode1", _layer(weights, "encode0", images, 2), 2), x], dim=-1)
+        x = _layer(weights, "decode1", _double(_layer(weights, "decode0", _double(x))))
+    else:
+        x = torch.cat([images, x], dim=-1) if generator.sees_image else x
+        x = _layer(weights, "full1", _layer(weights, "full0", x))
+    painted = conv(x, weights["gen.paint"]) + weights["gen.bias"][:, None, None, None, :]
+    return images + torch.tanh(painted) if generator.skip else torch.sigmoid(painted)

@@ -20,11 +20,12 @@ def normal(seeds: Tensor, name: str, shape: tuple[int, ...], deviation: float, d
 def conv(seeds: Tensor, name: str, channels: int, outputs: int, dtype: torch.dtype) -> Tensor:
     """[seeds, 3, 3, channels, outputs] after Glorot and Bengio 2010, as in the MAML network.
 
-    The further channels or outputs of a wider network leave the deviation alone but change
-    the draws; only equal shapes share their weights.
+    Drawn channel by channel: a further input channel leaves the others' draws as they are
+    (and does not count in the deviation of a first layer, lest a constant plane shrink it).
     """
-    deviation = math.sqrt(2 / (9 * channels + 9 * outputs))
-    return normal(seeds, name, (3, 3, channels, outputs), deviation, dtype)
+    fan_in = 1 if channels < 8 else channels
+    deviation = math.sqrt(2 / (9 * fan_in + 9 * outputs))
+    return normal(seeds, name, (channels, 3, 3, outputs), deviation, dtype).permute(0, 2, 3, 1, 4).contiguous()
 
 
 def norm(seeds: Tensor, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

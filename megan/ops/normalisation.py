@@ -30,6 +30,18 @@ def norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tens
     return _NormRelu.apply(z, gamma, beta, relu)
 
 
+def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """The same with the statistics of each image alone (Ba, Kiros and Hinton 2016).
+
+    For critics under a gradient penalty, which is defined an image at a time (Gulrajani et
+    al. 2017). In plain torch, so that autograd knows derivatives of every order.
+    """
+    over = (2, 3, 4)
+    centred = z - z.mean(dim=over, keepdim=True)
+    xhat = centred * (centred.square().mean(dim=over, keepdim=True) + EPSILON).rsqrt()
+    return torch.addcmul(_wide(beta), xhat, _wide(gamma)).relu()
+
+
 def _mean(y: Tensor) -> Tensor:
     return y.mean(dim=(1, 2, 3), keepdim=True)
 

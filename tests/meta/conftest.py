@@ -5,17 +5,14 @@ from megan import params
 from megan.data.episodes import Episodes
 from megan.meta.system import System
 
-DEFAULTS = {
-    "tier": "headline", "approach": "maml", "fakes_per_real": 1, "noise_size": 4,
-    "fake_steps": 2, "real_weight": 3.0, "generator_inner_lr": 0.4, "shared_statistics": True, "gan_loss": "non_saturating",
-}  # fmt: skip
+DEFAULTS = params.read()["variant_defaults"] | {"tier": "headline", "noise_size": 4}
 
 
 @pytest.fixture
 def make_system():
     def make(ways=3, steps=3, **options):
         inner = params.Inner(steps=steps, test_steps=steps, learning_rate=0.4)
-        return System(params.Variant(**{**DEFAULTS, **options}), inner, ways)
+        return System(params.Variant(**{**DEFAULTS, **options}), inner, ways, prototype_size=6)
 
     return make
 
@@ -35,6 +32,8 @@ def make_episodes():
             classes=torch.zeros(tasks, ways, dtype=torch.int64),
             key=torch.randint(2**62, (tasks,), generator=source),
             ways=ways,
+            others=torch.rand(tasks, ways * shots, size, size, 1, generator=source, dtype=torch.float64),
+            prototypes=torch.rand(tasks, ways, 6, generator=source, dtype=torch.float64),
         )
 
     return make

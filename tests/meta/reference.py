@@ -1,6 +1,7 @@
 """A slow reference of the paper's algorithm: one task at a time, torch's own layers, plain autograd.
 
 Shares no code with the package but its streams (for the noise) and its parameters.
+Images here are [images, channels, height, width].
 """
 
 import torch
@@ -10,73 +11,212 @@ from megan.data import streams
 
 
 def convolve(x, w, stride):
-    """[images, channels, h, w] with [3, 3, channels, outputs]"""
     return F.conv2d(x, w.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1)
 
 
-def normalise(z, gamma, beta):
-    return F.relu(F.batch_norm(z, None, None, gamma, beta, training=True, eps=1e-5))
+def batch_norm_relu(z, gamma, beta):
+    # Written out: torch's own batch_norm is wrong from the third derivative on.
+    mean, variance = z.mean(dim=(0, 2, 3), keepdim=True), z.var(dim=(0, 2, 3), keepdim=True, correction=0)
+    xhat = (z - mean) / (variance + 1e-5).sqrt()
+    return F.relu(gamma[:, None, None] * xhat + beta[:, None, None])
 
 
-def classify(weights, x):
+def layer_norm_relu(z, gamma, beta):
+    xhat = (z - z.mean(dim=(1, 2, 3), keepdim=True)) / (z.var(dim=(1, 2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+    return F.relu(gamma[:, None, None] * xhat + beta[:, None, None])
+
+
+def network(weights, branch, shared, x, planes=None, own_norm=batch_norm_relu):
+    """`planes` [images, n] enter at the first layer that is not shared."""
     for layer in range(4):
-        z = convolve(x, weights[f"cls.conv{layer}"], 2)
-        x = normalise(z, weights[f"cls.gamma{layer}"], weights[f"cls.beta{layer}"])
-    return x.mean(dim=(2, 3)) @ weights["cls.head"] + weights["cls.bias"]
+        group = "shared" if layer < shared else branch
+        if planes is not None and layer == shared:
+            x = torch.cat([x, planes[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
+        norm = own_norm if group == branch else batch_norm_relu
+        z = convolve(x, weights[f"{group}.conv{layer}"], 2)
+        x = norm(z, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
+    x = x.mean(dim=(2, 3))
+    if planes is not None and shared == 4:
+        x = torch.cat([x, planes], dim=1)
+    return x @ weights[f"{branch}.head"] + weights[f"{branch}.bias"]
 
 
-def generate(weights, x, noise):
+def generate(variant, weights, x, noise, one_hot, prototypes):
     def layer(name, x, stride=1):
         z = convolve(x, weights[f"gen.{name}.conv"], stride)
-        return normalise(z, weights[f"gen.{name}.gamma"], weights[f"gen.{name}.beta"])
+        return batch_norm_relu(z, weights[f"gen.{name}.gamma"], weights[f"gen.{name}.beta"])
 
-    encoded = layer("encode1", layer("encode0", x, 2), 2)
-    spread = (noise @ weights["gen.noise"]).view(len(x), 7, 7, -1).permute(0, 3, 1, 2)
-    h = torch.cat([encoded, spread], dim=1)
-    h = layer("decode0", F.interpolate(h, scale_factor=2))
-    h = layer("decode1", F.interpolate(h, scale_factor=2))
-    return torch.sigmoid(convolve(h, weights["gen.paint"], 1) + weights["gen.bias"])
+    code = noise
+    if variant.conditioning == "label":
+        code = torch.cat([code, one_hot], dim=1)
+    if variant.conditioning == "prototype":
+        code = torch.cat([code, prototypes @ weights["gen.prototype"]], dim=1)
+    side = 7 if variant.generator == "standard" else 28
+    h = (code @ weights["gen.code"]).view(len(noise), side, side, -1).permute(0, 3, 1, 2)
+    if variant.generator == "standard":
+        if variant.conditioning == "image":
+            h = torch.cat([layer("encode1", layer("encode0", x, 2), 2), h], dim=1)
+        h = layer("decode0", F.interpolate(h, scale_factor=2))
+        h = layer("decode1", F.interpolate(h, scale_factor=2))
+    else:
+        h = torch.cat([x, h], dim=1) if variant.conditioning == "image" else h
+        h = layer("full1", layer("full0", h))
+    painted = convolve(h, weights["gen.paint"], 1) + weights["gen.bias"][:, None, None]
+    return x + torch.tanh(painted) if variant.skip else torch.sigmoid(painted)
 
 
-def first(images):
-    """One task of the package's images [images, h, w, 1] -> [images, 1, h, w]"""
-    return images.permute(0, 3, 1, 2)
+class Task:
+    """One task of a variant, and every loss on it as a function of weights without a task axis."""
 
+    def __init__(self, variant, inner, ways, episodes, task):
+        self.variant, self.inner, self.ways = variant, inner, ways
+        self.support, self.query = (images[task].permute(0, 3, 1, 2) for images in (episodes.support, episodes.query))
+        self.labels, self.query_labels = episodes.support_labels, episodes.query_labels
+        self.fake_labels = torch.cat([self.labels] * variant.fakes_per_real)
+        self.sources = torch.cat([self.support] * variant.fakes_per_real)
+        self.key = episodes.key[task]
+        self.prototypes = None if episodes.prototypes is None else episodes.prototypes[task][self.fake_labels]
 
-def outer_loss(variant, inner, ways, weights, support, labels, query, query_labels, noise_key):
-    """The outer loss of one task as a differentiable function of `weights` (no task axis)."""
-    support, query = first(support), first(query)
-    weights = dict(weights)
-    n_plus_1 = variant.approach == "n_plus_1"
-    for step in range(inner.steps):
-        fakes_in = n_plus_1 and step >= inner.steps - variant.fake_steps
+    def stream(self, step, key):
+        return streams.bits(key, step + 1)[step]
+
+    def fakes(self, weights, step):
+        noise = streams.normal(self.stream(step, self.key), len(self.sources) * self.variant.noise_size)
+        noise = noise.view(len(self.sources), -1).to(self.support.dtype)
+        one_hot = F.one_hot(self.fake_labels, self.ways).to(self.support.dtype)
+        made = generate(self.variant, weights, self.sources, noise, one_hot, self.prototypes)
+        return made.detach() if self.variant.fake_source == "frozen_generator" else made
+
+    def classify(self, weights, real, fake=None):
+        """Logits of reals, or of reals and fakes, told apart in multi-task."""
+        told = self.variant.approach == "multi_task" and self.variant.told_real
+        shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
+
+        def run(images, flags):
+            planes = torch.tensor(flags, dtype=images.dtype)[:, None] if told else None
+            return network(weights, "cls", shared, images, planes)
+
+        if fake is None:
+            return run(real, [1.0] * len(real))
+        if self.variant.shared_statistics:
+            return run(torch.cat([real, fake]), [1.0] * len(real) + [0.0] * len(fake)).split([len(real), len(fake)])
+        return run(real, [1.0] * len(real)), run(fake, [0.0] * len(fake))
+
+    def fakes_alone(self, weights, fake):
+        told = self.variant.approach == "multi_task" and self.variant.told_real
+        shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
+        return network(weights, "cls", shared, fake, torch.zeros(len(fake), 1, dtype=fake.dtype) if told else None)
+
+    def critic(self, weights, images, labels):
+        """How real each image is found: the log-odds of "real"."""
+        if self.variant.approach == "n_plus_1":
+            fake = self.classify(weights, images).softmax(dim=1)[:, -1]
+            return ((1 - fake) / fake).log()
+        planes = F.one_hot(labels, self.ways).to(images.dtype) if self.variant.condition_discriminator else None
+        norm = layer_norm_relu if self.variant.gan_loss == "wasserstein_gp" else batch_norm_relu
+        return network(weights, "dsc", self.variant.shared_layers, images, planes, norm)[:, 0]
+
+    def critic_of_both(self, weights, fake):
+        if self.variant.shared_statistics:
+            labels = torch.cat([self.labels, self.fake_labels])
+            return self.critic(weights, torch.cat([self.support, fake]), labels).split([len(self.support), len(fake)])
+        return self.critic(weights, self.support, self.labels), self.critic(weights, fake, self.fake_labels)
+
+    def generator_loss(self, on_fakes):
+        probability = torch.sigmoid(on_fakes)
+        return {
+            "vanilla": lambda: (1 - probability).log().mean(),
+            "non_saturating": lambda: -probability.log().mean(),
+            "wasserstein": lambda: -on_fakes.mean(),
+            "wasserstein_gp": lambda: -on_fakes.mean(),
+        }[self.variant.gan_loss]()
+
+    def discriminator_loss(self, on_reals, on_fakes):
+        if self.variant.gan_loss.startswith("wasserstein"):
+            return on_fakes.mean() - on_reals.mean()
+        return -torch.sigmoid(on_reals).log().mean() - (1 - torch.sigmoid(on_fakes)).log().mean()
+
+    def penalty(self, weights, fake, step):
+        if self.variant.gan_loss != "wasserstein_gp":
+            return 0.0
+        share = streams.uniform(self.stream(step, self.key ^ 1), len(fake)).to(fake.dtype)[:, None, None, None]
+        between = share * self.sources + (1 - share) * fake
+        if not between.requires_grad:
+            between.requires_grad_()
+        slope = torch.autograd.grad(self.critic(weights, between, self.fake_labels).sum(), between, create_graph=True)[0]
+        norm = (slope.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
+        return self.variant.gradient_penalty * (norm - 1).square().mean()
+
+    def project(self, weights):
+        if self.variant.gan_loss != "wasserstein" or self.variant.approach == "maml":
+            return weights
+        clipped = dict(weights)
+        for name, value in weights.items():
+            n_plus_1_head = self.variant.approach == "n_plus_1" and name == "cls.head"
+            if n_plus_1_head or name.startswith(("dsc.conv", "dsc.head")):
+                clipped[name] = value + (value.clamp(-self.variant.clip, self.variant.clip) - value).detach()
+        return clipped
+
+    def adapted(self, weights):
+        variant, rate, steps = self.variant, self.inner.learning_rate, self.inner.steps
+        weights = self.project(dict(weights))
+        for step in range(steps):
+            losses = []
+            if variant.approach == "maml" or step < steps - variant.fake_steps:
+                loss = F.cross_entropy(self.classify(weights, self.support), self.labels)
+                losses.append(({"cls": rate, "shared": rate}, loss))
+            else:
+                fake = self.fakes(weights, step)
+                balance = variant.real_weight
+                if variant.approach == "n_plus_1":
+                    real_logits, fake_logits = self.classify(weights, self.support, fake)
+                    on_fake = F.cross_entropy(fake_logits, torch.full((len(fake),), self.ways))
+                    theta = (balance * F.cross_entropy(real_logits, self.labels) + on_fake) / (balance + 1)
+                    losses.append(({"cls": rate}, theta + self.penalty(weights, fake, step)))
+                    probability = fake_logits.softmax(dim=1)[:, -1]
+                    on_fakes = ((1 - probability) / probability).log()
+                else:
+                    if variant.classify_fakes:
+                        real_logits, fake_logits = self.classify(weights, self.support, fake)
+                        on_fake = F.cross_entropy(fake_logits, self.fake_labels)
+                        theta = (balance * F.cross_entropy(real_logits, self.labels) + on_fake) / (balance + 1)
+                    else:
+                        theta = F.cross_entropy(self.classify(weights, self.support), self.labels)
+                    on_reals, on_fakes = self.critic_of_both(weights, fake)
+                    losses.append(({"cls": rate, "shared": rate}, theta))
+                    discrimination = self.discriminator_loss(on_reals, on_fakes) + self.penalty(weights, fake, step)
+                    losses.append(({"dsc": rate, "shared": variant.discrimination_weight * rate}, discrimination))
+                if variant.fake_source == "generator":
+                    losses.append(({"gen": variant.generator_inner_lr}, self.generator_loss(on_fakes)))
+            moved = dict(weights)
+            for rates, loss in losses:
+                names = [name for name in weights if name.partition(".")[0] in rates]
+                gradients = torch.autograd.grad(loss, [weights[name] for name in names], create_graph=True)
+                for name, gradient in zip(names, gradients, strict=True):
+                    moved[name] = moved[name] - rates[name.partition(".")[0]] * gradient
+            weights = self.project(moved)
+        return weights
+
+    def outer_losses(self, weights):
+        """[(groups, loss)]: what each group's outer gradient is taken of."""
+        variant, theta = self.variant, ("cls", "shared", "dsc")
+        adapted = self.adapted(weights)
+        loss = query = F.cross_entropy(self.classify(adapted, self.query), self.query_labels)
         losses = []
-        if fakes_in:
-            sources = torch.cat([support] * variant.fakes_per_real)
-            key = streams.bits(noise_key, inner.steps)[step]
-            noise = streams.normal(key, len(sources) * variant.noise_size).view(len(sources), -1).to(support.dtype)
-            fakes = generate(weights, sources, noise)
-            if variant.shared_statistics:
-                logits = classify(weights, torch.cat([support, fakes]))
-                real, fake = logits[: len(support)], logits[len(support) :]
-            else:
-                real, fake = classify(weights, support), classify(weights, fakes)
-            on_real = F.cross_entropy(real, labels)
-            on_fake = F.cross_entropy(fake, torch.full((len(fakes),), ways))
-            losses.append(("cls", inner.learning_rate, (variant.real_weight * on_real + on_fake) / (variant.real_weight + 1)))
-            probability = 1 - fake.softmax(dim=1)[:, ways]  # of any class but "fake"
-            if variant.gan_loss == "vanilla":
-                generator = (1 - probability).log().mean()
-            else:
-                generator = -probability.log().mean()
-            losses.append(("gen", variant.generator_inner_lr, generator))
-        else:
-            losses.append(("cls", inner.learning_rate, F.cross_entropy(classify(weights, support), labels)))
-        moved = dict(weights)
-        for group, rate, loss in losses:
-            names = [name for name in weights if name.startswith(group)]
-            gradients = torch.autograd.grad(loss, [weights[name] for name in names], create_graph=True)
-            for name, gradient in zip(names, gradients, strict=True):
-                moved[name] = weights[name] - rate * gradient
-        weights = moved
-    return F.cross_entropy(classify(weights, query), query_labels)
+        fooling = variant.generator_outer_loss == "fooling"
+        if variant.approach != "maml" and (fooling or variant.outer_fake_weight or variant.outer_discrimination_weight):
+            fake = self.fakes(adapted, self.inner.steps)
+            if variant.outer_fake_weight:
+                n_plus_1 = variant.approach == "n_plus_1"
+                wanted = torch.full((len(fake),), self.ways) if n_plus_1 else self.fake_labels
+                loss = loss + variant.outer_fake_weight * F.cross_entropy(self.fakes_alone(adapted, fake), wanted)
+            if variant.outer_discrimination_weight:
+                on_reals = self.critic(adapted, self.query, self.query_labels)
+                on_fakes = self.critic(adapted, fake, self.fake_labels)
+                weight = variant.outer_discrimination_weight
+                losses.append((theta, weight * self.discriminator_loss(on_reals, on_fakes)))
+                losses.append((("gen",), weight * self.generator_loss(on_fakes)))
+            if fooling:
+                held = {name: value if name.startswith("gen") or variant.fooling_through == "both" else value.detach() for name, value in adapted.items()}
+                losses.append((("gen",), self.generator_loss(self.critic(held, fake, self.fake_labels))))
+        return query, [*losses, (theta if fooling else (*theta, "gen"), loss)]

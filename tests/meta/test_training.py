@@ -208,6 +208,23 @@ def test_a_result_that_does_not_fit_is_refused(study):
         meta_test.run(study, "maml")
 
 
+def test_prototypes_reach_the_generator(study, monkeypatch):
+    """The whole way from a pre-trained encoder, and the refusal of one of other parameters."""
+    from megan import pretrain
+
+    document = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+    document["studies"]["quick"]["encoder"] |= {"steps": 1, "batch_size": 4}
+    document["variants"]["n_plus_1"] |= {"conditioning": "prototype"}
+    paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with_prototypes = params.load()
+    with pytest.raises(work.StaleError, match="dvc repro encoder"):
+        train.run(with_prototypes, "n_plus_1")
+    pretrain.run(with_prototypes)
+    train.run(with_prototypes, "n_plus_1")
+    assert outcome()[1]["gen.prototype"].shape[1] == 512
+    meta_test.run(with_prototypes, "n_plus_1")
+
+
 def test_variants_meet_the_same_test_tasks(study, monkeypatch):
     from megan.data import episodes
 
