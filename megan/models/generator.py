@@ -2,9 +2,9 @@
 
 `standard`: a conditioning image is encoded to a 7x7 map by two strided convolutions; noise
 and whatever else conditions become a second 7x7 map by a linear layer; both are decoded
-together by two steps of doubling and convolution. `fcn`: convolutions at full resolution
-over the image and a map made from the noise. The paper gives no layers: **Reading**, sized
-so that a standard fake costs about as much as three passes of the classifier.
+together by three convolutions at 7, 14 and 28 pixels. `fcn`: convolutions at full
+resolution over the image and a map made from the noise. The paper gives no layers:
+**Reading**, sized so that making a fake costs about as much as classifying it.
 
 With `skip` the output is a residual on the conditioning image, G(x) + x.
 """
@@ -20,7 +20,7 @@ from megan.ops.convolution import conv
 from megan.ops.normalisation import norm_relu
 
 ENCODED = (16, 32)  # filters of the two encoding convolutions
-DECODED = (32, 16)  # filters of the two decoding convolutions
+DECODED = (32, 16, 8)  # filters of the decoding convolutions at 7, 14 and 28 pixels
 FULL = (16, 16)  # filters of the full-resolution convolutions
 PROTOTYPE_CODE = 32  # what a prototype is reduced to before it meets the noise
 
@@ -73,7 +73,8 @@ def initial_weights(seeds: Tensor, generator: Generator, dtype: torch.dtype) -> 
             layer("encode1", ENCODED[0], ENCODED[1])
         layer("decode0", generator.code_channels + (ENCODED[1] if generator.sees_image else 0), DECODED[0])
         layer("decode1", DECODED[0], DECODED[1])
-        last = DECODED[1]
+        layer("decode2", DECODED[1], DECODED[2])
+        last = DECODED[2]
     else:
         layer("full0", 2, FULL[0])
         layer("full1", FULL[0], FULL[1])
@@ -116,7 +117,8 @@ def generate(
     if generator.architecture == "standard":
         if generator.sees_image:
             x = torch.cat([_layer(weights, "encode1", _layer(weights, "encode0", images, 2), 2), x], dim=-1)
-        x = _layer(weights, "decode1", _double(_layer(weights, "decode0", _double(x))))
+        x = _layer(weights, "decode1", _double(_layer(weights, "decode0", x)))
+        x = _layer(weights, "decode2", _double(x))
     else:
         x = torch.cat([images, x], dim=-1) if generator.sees_image else x
         x = _layer(weights, "full1", _layer(weights, "full0", x))

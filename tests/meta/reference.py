@@ -56,8 +56,8 @@ def generate(variant, weights, x, noise, one_hot, prototypes):
     if variant.generator == "standard":
         if variant.conditioning == "image":
             h = torch.cat([layer("encode1", layer("encode0", x, 2), 2), h], dim=1)
-        h = layer("decode0", F.interpolate(h, scale_factor=2))
-        h = layer("decode1", F.interpolate(h, scale_factor=2))
+        h = layer("decode1", F.interpolate(layer("decode0", h), scale_factor=2))
+        h = layer("decode2", F.interpolate(h, scale_factor=2))
     else:
         h = torch.cat([x, h], dim=1) if variant.conditioning == "image" else h
         h = layer("full1", layer("full0", h))
