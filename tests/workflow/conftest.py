@@ -1,5 +1,6 @@
 """Throw-away repositories: the project's files, shrunk to seconds, under git and DVC of their own."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -34,11 +36,12 @@ class Project:
         assert expect is None or done.returncode == expect, f"{command}: exit code {done.returncode}\n{done.stdout}"
         return done.stdout
 
-    def start(self, command: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            command.split(), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+    def start(self, command: str, log: Path | None = None) -> subprocess.Popen:
+        """Start a command and leave it running, its output in `log`."""
+        with open(log or os.devnull, "w", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                command.split(), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            )  # fmt: skip
         self.started.append(process)
         return process
 
@@ -67,6 +70,10 @@ class Project:
                     found[str(file.relative_to(self.folder))] = file.read_bytes()
         return found
 
+    def lock(self) -> dict[str, Any]:
+        """What DVC has recorded of each stage."""
+        return yaml.safe_load(self.path("dvc.lock").read_text(encoding="utf-8"))["stages"]
+
     def results(self) -> dict[str, bytes]:
         """All that must repeat: everything made except provenance, which tells times and hosts."""
         made = self.content("data/raw", "data/prepared", "results")
@@ -77,10 +84,15 @@ class Project:
         return Project(folder, self.environment)
 
     def end(self) -> None:
+        """Leave nothing running: what was started here, and a stage that outlived it."""
         for process in self.started:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.kill()
+            process.wait()
+        for holder in self.folder.glob(".resume/*/*/holder.pid"):
+            with contextlib.suppress(psutil.Error):
+                stage = psutil.Process(int(holder.read_text()))
+                if stage.cwd() == str(self.folder):
+                    stage.kill()
 
 
 def ran(output: str) -> list[str]:
@@ -105,7 +117,7 @@ def shrink(document: dict[str, Any]) -> None:
     for study in document["studies"].values():
         study["tasks"].update(train_queries=1, test_queries=1)
         study["inner"].update(steps=2, test_steps=2)
-        study["encoder"].update(steps=2, batch_size=8, stem_stride=2)
+        study["encoder"].update(steps=2, batch_size=8, stem_stride=2, validation_drawers=1)
         study["train"].update(meta_batch=2, log_every=2, validate_every=3, validation_tasks=4, checkpoint_every=1)
         for tier in study["tiers"].values():
             tier.update(meta_steps=6, seeds=[0, 1])
@@ -162,10 +174,17 @@ def tiny(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 
 @pytest.fixture(scope="session")
-def finished(tiny: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """The shrunk project after `dvc repro`, and what that printed. Only to be copied."""
-    project = tiny.copy(tmp_path_factory.mktemp("finished") / "project")
-    return project, project.run("dvc repro")
+def prepared(tiny: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """The shrunk project after `dvc repro prepare`, and what that printed. Only to be copied."""
+    project = tiny.copy(tmp_path_factory.mktemp("prepared") / "project")
+    return project, project.run("dvc repro prepare")
+
+
+@pytest.fixture(scope="session")
+def finished(prepared: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """The shrunk project after `dvc repro`, and what all of that printed. Only to be copied."""
+    project = prepared[0].copy(tmp_path_factory.mktemp("finished") / "project")
+    return project, prepared[1] + project.run("dvc repro")
 
 
 @pytest.fixture

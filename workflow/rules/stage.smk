@@ -10,11 +10,10 @@ import yaml
 LOG = f".snakemake/logs/{STUDY}"
 STAGES = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
-# The user's own MEGAN_THREADS goes before the rule's share of the cores.
-REPRO = (
-    "MEGAN_THREADS=${{MEGAN_THREADS:-{threads}}}"
-    " dvc --wait-for-lock repro --quiet --single-item {params.stage} > {log} 2>&1"
-)
+# ALONE leaves the threads to the stage: all cores of the machine, as under `dvc repro`. REPRO gives it
+# its share of them, where the number of threads changes no result; the user's MEGAN_THREADS goes before it.
+ALONE = "dvc --wait-for-lock repro --quiet --single-item {params.stage} > {log} 2>&1"
+REPRO = f"MEGAN_THREADS=${{{{MEGAN_THREADS:-{{threads}}}}}} {ALONE}"
 
 
 def modules(stage, item=""):

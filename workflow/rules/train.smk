@@ -21,12 +21,13 @@ rule encoder:
     resources:
         gpu=1,
     shell:
-        REPRO
+        ALONE
 
 
 rule train:
     input:
         paths.prepared(STUDY),
+        paths.encoder(STUDY),  # prototypes, where a variant conditions on them
         modules("train"),
     output:
         directory(paths.trained(STUDY, "{variant}")),
@@ -47,6 +48,7 @@ rule train:
 rule test:
     input:
         paths.prepared(STUDY),
+        paths.encoder(STUDY),
         paths.trained(STUDY, "{variant}"),
         modules("test"),
     output:

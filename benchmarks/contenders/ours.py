@@ -1,0 +1,60 @@
+"""megan's engine: chunks of tasks on a CPU's threads; on CUDA all tasks, captured as one graph."""
+
+import torch
+from torch import Tensor
+
+from benchmarks.contenders.problem import Problem
+from megan import params
+from megan.data.episodes import Episodes
+from megan.meta import gradient
+from megan.meta.parallel import Workers
+from megan.meta.system import System
+
+WARM_UPS = 3
+
+
+class Contender:
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.workers = Workers(device=str(problem.support.device))
+        inner = params.Inner(steps=problem.steps, test_steps=problem.steps, learning_rate=problem.rate)
+        self.system = System(params.Variant(**problem.options), inner, problem.ways)
+        self.weights = {name: value[None] for name, value in problem.weights.items()}  # one seed
+        self.chunks = [self._episodes(numbers) for numbers in self.workers.task_chunks(len(problem.support))]
+        self.replay = None if self.workers.is_cpu else self._capture()
+
+    def _episodes(self, tasks: Tensor) -> Episodes:
+        problem = self.problem
+        return Episodes(
+            support=problem.support[tasks],
+            query=problem.query[tasks],
+            support_labels=problem.support_labels,
+            query_labels=problem.query_labels,
+            classes=torch.zeros(len(tasks), problem.ways, dtype=torch.int64, device=tasks.device),
+            key=problem.keys[tasks],
+            ways=problem.ways,
+        )
+
+    def _run(self) -> None:
+        def of_chunk(episodes: Episodes) -> gradient.Outer:
+            return gradient.outer_gradient(self.system, self.weights, episodes, self.problem.meta_batch)
+
+        self.outer = gradient.summed(self.workers.map(of_chunk, self.chunks))
+
+    def _capture(self):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                self._run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._run()
+        return graph.replay
+
+    def gradient(self) -> None:
+        (self.replay or self._run)()
+
+    def result(self) -> dict[str, Tensor]:
+        return {name: value[0] for name, value in self.outer.gradient.items()}

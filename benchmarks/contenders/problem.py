@@ -1,0 +1,44 @@
+"""A problem: fixed random tasks and weights, the same for every contender, read from a file.
+
+Layouts are megan's: images [tasks, images, height, width, channels], convolutions
+[3, 3, channels, outputs], the head [features, outputs]. Imports torch alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Problem:
+    approach: str  # maml | n_plus_1
+    options: dict  # the variant's options in params.yaml, resolved
+    ways: int
+    steps: int
+    rate: float  # inner step size
+    meta_batch: int  # tasks that the gradient is a mean over
+    support: Tensor  # [tasks, ways * shots, 28, 28, 1]
+    query: Tensor  # [tasks, ways * queries, 28, 28, 1]
+    support_labels: Tensor  # int64 [ways * shots]
+    query_labels: Tensor  # int64 [ways * queries]
+    keys: Tensor  # int64 [tasks]: megan's noise streams
+    noise: Tensor | None  # [tasks, steps, fakes, noise_size]: what those streams give
+    weights: dict[str, Tensor]  # without task axis
+
+    def planar(self, images: Tensor) -> Tensor:
+        """[tasks, images, height, width, 1] -> [tasks, images, 1, height, width], as torch's layers want it."""
+        return images.movedim(-1, 2)
+
+    def save(self, path: Path) -> None:
+        torch.save(vars(self), path)
+
+
+def load(path: str | Path, tasks: range, device: str) -> Problem:
+    """Some tasks of a saved problem, on a device."""
+    content = torch.load(path, map_location=device, weights_only=True)
+    for name in ("support", "query", "keys", "noise"):
+        if content[name] is not None:
+            content[name] = content[name][tasks.start : tasks.stop].clone()
+    return Problem(**content)

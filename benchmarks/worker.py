@@ -1,0 +1,88 @@
+"""A process that runs one contender and does nothing until it is told to: `python -m benchmarks.worker NAME THREADS DEVICE`.
+
+One JSON object a line on standard input, one in reply on standard output:
+
+    {"do": "load", "problem": NAME, "path": FILE, "tasks": [FIRST, LAST]}
+    {"do": "run", "problem": NAME, "count": N}        N meta-gradients; replies their seconds
+    {"do": "result", "problem": NAME, "path": FILE}   the last meta-gradient into a file
+    {"do": "peak"}                                    replies the peak memory in bytes
+
+A reply is `{"ok": ...}` or `{"error": "ImportError: ..."}`. NAME `bare` is the interpreter
+with torch and nothing else, against which memory is measured.
+"""
+
+import importlib
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import torch
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.contenders.problem import load
+
+
+class Worker:
+    def __init__(self, name: str, device: str) -> None:
+        self.contender, self.device = CONTENDERS.get(name), device
+        self.loaded: dict[str, Any] = {}
+
+    def load(self, problem: str, path: str, tasks: list[int]) -> None:
+        content = load(path, range(*tasks), self.device)
+        module = importlib.import_module(f"benchmarks.contenders.{self.contender.modules[content.approach]}")
+        self.loaded[problem] = module.Contender(content)
+
+    def run(self, problem: str, count: int) -> float:
+        contender = self.loaded[problem]
+        self._wait()
+        start = time.perf_counter()
+        for _ in range(count):
+            contender.gradient()
+        self._wait()
+        return time.perf_counter() - start
+
+    def result(self, problem: str, path: str) -> None:
+        torch.save({name: value.detach().cpu().contiguous() for name, value in self.loaded[problem].result().items()}, path)
+
+    def peak(self) -> int:
+        return torch.cuda.max_memory_allocated() if self.device != "cpu" else _peak_resident()
+
+    def _wait(self) -> None:
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+
+def _peak_resident() -> int:
+    """Peak resident bytes of this program alone; `getrusage` would count the parent's from before `exec`."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    name, threads, device = sys.argv[1:]
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what an import prints is no reply
+    torch.set_num_threads(int(threads))
+    torch.manual_seed(0)
+    if name == "bare":
+        torch.ones(1).add_(1)
+    worker = Worker(name, device)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            reply = {"ok": getattr(worker, command.pop("do"))(**command)}
+        except Exception as error:  # reported beside the contender's name, the others go on
+            text = (str(error).strip().splitlines() or [""])[0]
+            reply = {"error": f"{type(error).__name__}: {text}", "missing": isinstance(error, ImportError)}
+        replies.write(json.dumps(reply) + "\n")
+
+
+if __name__ == "__main__":
+    main()
