@@ -63,7 +63,8 @@ class Measurement:
         self.checked = max(CHECKED_TASKS, *(entry.mode.processes for entry in found))
         # All at once: an interpreter takes seconds to import torch, and they need not queue for it.
         self.teams = {key: Team(*key, device, verbose) for key in dict.fromkeys((entry.name, entry.mode) for entry in found)}
-        for kind in {entry.kind for entry in found}:
+        self.kinds = list(dict.fromkeys(entry.kind for entry in found))
+        for kind in self.kinds:
             problems.write(kind, self.checked, torch.float64, self._file(kind, "check"))
             problems.write(kind, tasks, torch.float32, self._file(kind, "speed"))
 
@@ -71,9 +72,13 @@ class Measurement:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+        self._folder.cleanup()
+
+    def _close(self) -> None:
         for team in self.teams.values():
             team.close()
-        self._folder.cleanup()
+        self.teams = {}
 
     def _file(self, kind: Kind, purpose: str) -> Path:
         return self.folder / f"{kind.name}-{purpose}.pt"
@@ -81,8 +86,8 @@ class Measurement:
     def _team(self, entry: Entry) -> Team:
         return self.teams[entry.name, entry.mode]
 
-    def _standing(self) -> list[Entry]:
-        return [entry for entry in self.found if not entry.problem]
+    def _standing(self, kind: Kind | None = None) -> list[Entry]:
+        return [entry for entry in self.found if not entry.problem and kind in (None, entry.kind)]
 
     def _try(self, entry: Entry, work: Callable[[], None]) -> None:
         try:
@@ -92,27 +97,28 @@ class Measurement:
             self.say(f"{entry.kind.name} {entry.name} {entry.mode}: {entry.problem}")
 
     def check(self) -> None:
-        """Refuse whoever's gradient is not the reference's. Two teams at a time."""
-        with ThreadPoolExecutor(2) as pool:
-            for kind in dict.fromkeys(entry.kind for entry in self.found):
-                self.say(f"checking the gradients of {kind.name}")
-                entries = [entry for entry in self._standing() if entry.kind == kind]
-                try:
-                    with Team(REFERENCE, Mode(1, 1), self.device, self.verbose) as team:
-                        wanted = self._gradient(team, kind)
-                except Failed as failure:
-                    for entry in entries:
-                        entry.problem = f"failed: no gradient to compare with, {failure}"
-                    self.say(entries[0].problem)
-                    continue
-                list(pool.map(lambda entry, wanted=wanted: self._try(entry, lambda: self._check(entry, wanted)), entries))
+        """Refuse whoever's gradient is not the reference's."""
+        for kind in self.kinds:
+            self.say(f"checking the gradients of {kind.name}")
+            entries = self._standing(kind)
+            try:
+                with Team(REFERENCE, Mode(1, 1), self.device, self.verbose) as team:
+                    wanted = self._gradient(team, kind)
+            except Failed as failure:
+                for entry in entries:
+                    entry.problem = f"failed: no gradient to compare with, {failure}"
+                self.say(f"{kind.name}: nothing to compare with, {failure}")
+                continue
+            for entry in entries:
+                self._try(entry, lambda entry=entry, wanted=wanted: self._check(entry, wanted))
 
     def _gradient(self, team: Team, kind: Kind) -> dict[str, torch.Tensor]:
         name = f"{kind.name}-check"
         team.load(name, self._file(kind, "check"), self.checked)
         team.run(name)
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            return team.result(name, Path(folder))
+        gradient = team.result(name, self.folder)
+        team.drop(name)
+        return gradient
 
     def _check(self, entry: Entry, wanted: dict[str, torch.Tensor]) -> None:
         entry.error = relative_error(self._gradient(self._team(entry), entry.kind), wanted)
@@ -120,40 +126,47 @@ class Measurement:
             raise Failed(f"its gradient is off by {entry.error:.1e}, relative")
 
     def speed(self, rounds: int) -> None:
+        for kind in self.kinds:
+            self._speed(kind, rounds)
+
+    def _speed(self, kind: Kind, rounds: int) -> None:
         counts: dict[int, int] = {}
 
         def warm_up(entry: Entry) -> None:
             team = self._team(entry)
-            team.load(entry.kind.name, self._file(entry.kind, "speed"), self.tasks)
-            team.run(entry.kind.name)
-            counts[id(entry)] = max(1, math.ceil(TURN / team.run(entry.kind.name)))
+            team.load(kind.name, self._file(kind, "speed"), self.tasks)
+            team.run(kind.name)
+            counts[id(entry)] = max(1, math.ceil(TURN / team.run(kind.name)))
 
         def turn(entry: Entry) -> None:
             count = counts[id(entry)]
-            entry.rates.append(count * self.tasks / self._team(entry).run(entry.kind.name, count))
+            entry.rates.append(count * self.tasks / self._team(entry).run(kind.name, count))
 
-        self.say("warming up")
-        for entry in self._standing():
+        self.say(f"speed of {kind.name}: warming up")
+        for entry in self._standing(kind):
             self._try(entry, lambda entry=entry: warm_up(entry))
         for number in range(rounds):
-            self.say(f"round {number + 1} of {rounds}")
-            standing = self._standing()
+            self.say(f"speed of {kind.name}: round {number + 1} of {rounds}")
+            standing = self._standing(kind)
             # Each round begins elsewhere and every other goes backwards, so that nobody always follows the same one.
             begin = number * len(standing) // rounds
             order = (standing[begin:] + standing[:begin])[:: 1 if number % 2 == 0 else -1]
             for entry in order:
                 self._try(entry, lambda entry=entry: turn(entry))
+        for entry in self._standing(kind):
+            self._try(entry, lambda entry=entry: self._team(entry).drop(kind.name))
 
     def memory(self) -> None:
         """Two teams at a time: how much they hold does not depend on how fast they go."""
         self.say("measuring memory")
+        self._close()
         bare = {}
         for mode in {entry.mode for entry in self.found}:
             with Team("bare", mode, self.device) as team:
                 bare[mode] = team.peak()
 
         def measure(entry: Entry) -> None:
-            with Team(entry.name, entry.mode, self.device, self.verbose) as team:
+            with Team(entry.name, entry.mode, self.device, self.verbose, patient=True) as team:
                 team.load(entry.kind.name, self._file(entry.kind, "speed"), self.tasks)
                 team.run(entry.kind.name, 2)
                 entry.memory = (sum(team.peak()) - sum(bare[entry.mode])) / 2**20

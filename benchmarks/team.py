@@ -32,12 +32,16 @@ class Mode:
 
 
 class Team:
-    """`mode.processes` workers of contender `name`; the tasks of a problem are split evenly between them."""
+    """`mode.processes` workers of contender `name`; the tasks of a problem are split evenly between them.
 
-    def __init__(self, name: str, mode: Mode, device: str, verbose: bool = False) -> None:
+    `patient`: idle threads sleep instead of spinning, for work beside that of other teams.
+    """
+
+    def __init__(self, name: str, mode: Mode, device: str, verbose: bool = False, patient: bool = False) -> None:
         self.name, self.mode = name, mode
         threads = str(mode.threads)
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "MEGAN_THREADS": threads}
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE"} if patient else {}
         environment |= CONTENDERS[name].environment if name in CONTENDERS else {}
         self.workers = [
             subprocess.Popen(
@@ -68,6 +72,10 @@ class Team:
         self._ask([{"do": "result", "problem": problem, "path": str(path)} for path in paths])
         shares = [torch.load(path, weights_only=True) for path in paths]
         return {name: sum(share[name] for share in shares) for name in shares[0]}
+
+    def drop(self, problem: str) -> None:
+        """Let the workers forget a problem."""
+        self._ask_all({"do": "drop", "problem": problem})
 
     def peak(self) -> list[int]:
         """Peak memory of each worker, bytes."""

@@ -5,12 +5,16 @@ One JSON object a line on standard input, one in reply on standard output:
     {"do": "load", "problem": NAME, "path": FILE, "tasks": [FIRST, LAST]}
     {"do": "run", "problem": NAME, "count": N}        N meta-gradients; replies their seconds
     {"do": "result", "problem": NAME, "path": FILE}   the last meta-gradient into a file
+    {"do": "drop", "problem": NAME}                   forgets a problem and its memory
     {"do": "peak"}                                    replies the peak memory in bytes
 
 A reply is `{"ok": ...}` or `{"error": "ImportError: ..."}`. NAME `bare` is the interpreter
 with torch and nothing else, against which memory is measured.
 """
 
+import contextlib
+import ctypes
+import gc
 import importlib
 import json
 import os
@@ -45,6 +49,13 @@ class Worker:
 
     def result(self, problem: str, path: str) -> None:
         torch.save({name: value.detach().cpu().contiguous() for name, value in self.loaded[problem].result().items()}, path)
+
+    def drop(self, problem: str) -> None:
+        """Twenty workers wait at a time, and should not hold what they are done with."""
+        self.loaded.pop(problem, None)
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+            ctypes.CDLL(None).malloc_trim(0)
 
     def peak(self) -> int:
         return torch.cuda.max_memory_allocated() if self.device != "cpu" else _peak_resident()

@@ -175,9 +175,9 @@ def tiny(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 @pytest.fixture(scope="session")
 def prepared(tiny: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """The shrunk project after `dvc repro prepare`, and what that printed. Only to be copied."""
+    """The shrunk project up to the encoder, and what `dvc repro` printed. Only to be copied."""
     project = tiny.copy(tmp_path_factory.mktemp("prepared") / "project")
-    return project, project.run("dvc repro prepare")
+    return project, project.run("dvc repro encoder")
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_git_sees_only_the_lock(finished):
 
 
 def test_snakemake_makes_the_same(finished, prepared, spare):
-    """The whole from the data on; then again from DVC's cache alone, since Snakemake deletes every output first."""
+    """From the encoder on; then again from DVC's cache alone, since Snakemake deletes every output first."""
     project = spare(prepared[0])
     project.run("snakemake --cores 2")
     assert differing(project.results(), finished[0].results()) == []
