@@ -1,156 +1,28 @@
 """The only reader of `params.yaml`: typed, frozen, checked before anything runs.
 
-Nothing here has a default value, so that every number stands in the file, and the
-resolved parameters that a result carries are complete.
+`schema` says what each block may hold; here stand the reading, the combinations that can
+never run, and the one-line errors. The resolved parameters that a result carries are complete.
 """
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from megan import paths
 from megan.errors import MeganError
+from megan.schema import DRAWERS, Block, Data, Encoder, Inner, Study, Style, Tasks, Test, Tier, Tiers, Train, Variant
 
-Positive = Annotated[int, Field(ge=1, le=10**9)]
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-
-DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs alike
+__all__ = ["DRAWERS", "Data", "Encoder", "Inner", "Params", "ParamsError", "Study", "Style", "Tasks", "Test", "Tier", "Tiers", "Train", "Variant", "load", "read"]
 
 
 class ParamsError(MeganError):
     """`params.yaml` is unreadable or impossible; the message names the key and what to do."""
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Data(_Block):
-    """Which images, and how they are split (section 2.1)."""
-
-    dataset: Literal["glyphs", "omniglot"]
-    protocol: Literal["alphabet", "standard"]
-    split_seed: Seed
-    validation_alphabets: Count
-    train_characters: Count
-    validation_characters: Count
-    rotations: bool
-
-
-class Tasks(_Block):
-    """The few-shot task: N ways, K shots, Q queries a class (section 2.2)."""
-
-    ways: Annotated[int, Field(ge=2, le=100)]
-    shots: Positive
-    train_queries: Positive
-    test_queries: Positive
-    scope: Literal["alphabet", "any"]
-
-
-class Inner(_Block):
-    """The inner loop: S steps of size alpha (section 1.2)."""
-
-    steps: Annotated[int, Field(ge=1, le=100)]
-    test_steps: Annotated[int, Field(ge=1, le=100)]
-    learning_rate: Rate
-
-
-class Encoder(_Block):
-    """Pre-training of the ResNet-18 prototype encoder (section 3.1)."""
-
-    steps: Positive
-    batch_size: Annotated[int, Field(ge=2, le=10**6)]
-    learning_rate: Rate
-    seed: Seed
-    stem_stride: Annotated[int, Field(ge=1, le=2)]
-    validation_drawers: Annotated[int, Field(ge=1, lt=DRAWERS)]
-
-
-class Train(_Block):
-    """The outer loop: Adam with step size beta."""
-
-    meta_batch: Positive
-    learning_rate: Rate
-    schedule: Literal["cosine", "constant"]
-    log_every: Positive
-    validate_every: Positive
-    validation_tasks: Positive
-    checkpoint_every: Positive
-    precision: Literal["float32", "float64"]
-
-
-class Tier(_Block):
-    meta_steps: Positive
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
-
-
-class Tiers(_Block):
-    headline: Tier
-    smoke: Tier
-
-
-class Test(_Block):
-    tasks: Annotated[int, Field(ge=2, le=10**7)]
-
-
-class Study(_Block):
-    data: Data
-    tasks: Tasks
-    inner: Inner
-    encoder: Encoder
-    train: Train
-    tiers: Tiers
-    test: Test
-
-
-class Variant(_Block):
-    """One system of the paper, every option resolved; `params.yaml` says what each means."""
-
-    tier: Literal["headline", "smoke"]
-    approach: Literal["maml", "n_plus_1", "multi_task"]
-    fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
-    generator: Literal["standard", "fcn"]
-    conditioning: Literal["none", "label", "image", "prototype"]
-    skip: bool
-    noise_size: Annotated[int, Field(ge=1, le=1024)]
-    fakes_per_real: Annotated[int, Field(ge=1, le=20)]
-    fake_steps: Count
-    real_weight: Weight
-    shared_statistics: bool
-    gan_loss: Literal["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"]
-    generator_inner_lr: Rate
-    clip: Rate
-    gradient_penalty: Weight
-    shared_layers: Annotated[int, Field(ge=0, le=4)]
-    told_real: bool
-    classify_fakes: bool
-    discrimination_weight: Weight
-    condition_discriminator: bool
-    outer_fake_weight: Weight
-    outer_discrimination_weight: Weight
-    generator_outer_loss: Literal["classification", "fooling"]
-    fooling_through: Literal["generator", "both"]
-
-    @property
-    def needs_encoder(self) -> bool:
-        """Whether the pre-trained encoder's prototypes condition the generator."""
-        return self.approach != "maml" and self.conditioning == "prototype" and self.fake_source.endswith("generator")
-
-
-class Style(_Block):
-    """A variant's name and colour in figures and tables."""
-
-    label: Annotated[str, Field(min_length=1, max_length=80)]
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-
-
-class Params(_Block):
+class Params(Block):
     """The whole file, with each variant's defaults filled in."""
 
     study: str
@@ -257,7 +129,7 @@ def _name(what: str, name: object) -> str:
     return name
 
 
-def _checked(model: type[_Block], block: object, where: str) -> Any:
+def _checked(model: type[Block], block: object, where: str) -> Any:
     if not isinstance(block, dict):
         raise ParamsError(f"params.yaml: {where} must be a mapping, got {block!r:.80}")
     try:
@@ -266,7 +138,7 @@ def _checked(model: type[_Block], block: object, where: str) -> Any:
         raise ParamsError(_first_problem(model, error, where)) from None
 
 
-def _first_problem(model: type[_Block], error: ValidationError, where: str) -> str:
+def _first_problem(model: type[Block], error: ValidationError, where: str) -> str:
     # Unknown keys first: a misspelt key also shows up as a missing one.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]

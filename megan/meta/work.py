@@ -10,7 +10,7 @@ from megan.errors import MeganError
 from megan.params import Params
 
 # Contracts that every stage imports. A new key or path must not disown finished work.
-CONTRACTS = ("megan.__main__", "megan.params", "megan.paths", "megan.errors", "megan.progress", "megan.settings", "megan.storage", "megan.provenance")
+CONTRACTS = ("megan.__main__", "megan.params", "megan.schema", "megan.paths", "megan.errors", "megan.progress", "megan.settings", "megan.storage", "megan.provenance")
 
 
 class StaleError(MeganError):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 # What every stage imports. A new key, path or column of provenance trains nothing again.
 CONTRACTS = {
-    f"megan/{name}.py" for name in ("__main__", "params", "paths", "errors", "settings", "storage", "progress", "provenance")
+    f"megan/{name}.py" for name in ("__main__", "params", "schema", "paths", "errors", "settings", "storage", "progress", "provenance")
 }  # fmt: skip
 
 

@@ -1,0 +1,141 @@
+"""What `params.yaml` may hold: each block's keys, types and ranges. `params` reads it.
+
+Nothing here has a default value, so that every number stands in the file.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs alike
+
+
+class Block(BaseModel):
+    """Typed, frozen; no key unknown, no type converted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(Block):
+    """Which images, and how they are split (section 2.1)."""
+
+    dataset: Literal["glyphs", "omniglot"]
+    protocol: Literal["alphabet", "standard"]
+    split_seed: Seed
+    validation_alphabets: Count
+    train_characters: Count
+    validation_characters: Count
+    rotations: bool
+
+
+class Tasks(Block):
+    """The few-shot task: N ways, K shots, Q queries a class (section 2.2)."""
+
+    ways: Annotated[int, Field(ge=2, le=100)]
+    shots: Positive
+    train_queries: Positive
+    test_queries: Positive
+    scope: Literal["alphabet", "any"]
+
+
+class Inner(Block):
+    """The inner loop: S steps of size alpha (section 1.2)."""
+
+    steps: Annotated[int, Field(ge=1, le=100)]
+    test_steps: Annotated[int, Field(ge=1, le=100)]
+    learning_rate: Rate
+
+
+class Encoder(Block):
+    """Pre-training of the ResNet-18 prototype encoder (section 3.1)."""
+
+    steps: Positive
+    batch_size: Annotated[int, Field(ge=2, le=10**6)]
+    learning_rate: Rate
+    seed: Seed
+    stem_stride: Annotated[int, Field(ge=1, le=2)]
+    validation_drawers: Annotated[int, Field(ge=1, lt=DRAWERS)]
+
+
+class Train(Block):
+    """The outer loop: Adam with step size beta."""
+
+    meta_batch: Positive
+    learning_rate: Rate
+    schedule: Literal["cosine", "constant"]
+    log_every: Positive
+    validate_every: Positive
+    validation_tasks: Positive
+    checkpoint_every: Positive
+    precision: Literal["float32", "float64"]
+
+
+class Tier(Block):
+    meta_steps: Positive
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
+
+
+class Tiers(Block):
+    headline: Tier
+    smoke: Tier
+
+
+class Test(Block):
+    tasks: Annotated[int, Field(ge=2, le=10**7)]
+
+
+class Study(Block):
+    data: Data
+    tasks: Tasks
+    inner: Inner
+    encoder: Encoder
+    train: Train
+    tiers: Tiers
+    test: Test
+
+
+class Variant(Block):
+    """One system of the paper, every option resolved; `params.yaml` says what each means."""
+
+    tier: Literal["headline", "smoke"]
+    approach: Literal["maml", "n_plus_1", "multi_task"]
+    fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
+    generator: Literal["standard", "fcn"]
+    conditioning: Literal["none", "label", "image", "prototype"]
+    skip: bool
+    noise_size: Annotated[int, Field(ge=1, le=1024)]
+    fakes_per_real: Annotated[int, Field(ge=1, le=20)]
+    fake_steps: Count
+    real_weight: Weight
+    shared_statistics: bool
+    gan_loss: Literal["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"]
+    generator_inner_lr: Rate
+    clip: Rate
+    gradient_penalty: Weight
+    shared_layers: Annotated[int, Field(ge=0, le=4)]
+    told_real: bool
+    classify_fakes: bool
+    discrimination_weight: Weight
+    condition_discriminator: bool
+    outer_fake_weight: Weight
+    outer_discrimination_weight: Weight
+    generator_outer_loss: Literal["classification", "fooling"]
+    fooling_through: Literal["generator", "both"]
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether the pre-trained encoder's prototypes condition the generator."""
+        return self.approach != "maml" and self.conditioning == "prototype" and self.fake_source.endswith("generator")
+
+
+class Style(Block):
+    """A variant's name and colour in figures and tables."""
+
+    label: Annotated[str, Field(min_length=1, max_length=80)]
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
