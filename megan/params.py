@@ -5,6 +5,7 @@ never run, and the one-line errors. The resolved parameters that a result carrie
 """
 
 import difflib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen: set = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (dict, list)) or key in seen:
+            if not isinstance(key, Hashable) or key in seen:
                 raise ParamsError(f"params.yaml, line {key_node.start_mark.line + 1}: key {key!r} is given twice or is no name")
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -93,6 +94,8 @@ def load(path: Path = paths.PARAMS) -> Params:
     for key in document:
         if key not in known:
             raise ParamsError(_unknown("key", key, known))
+    if not isinstance(document.get("study", ""), str):
+        raise ParamsError(f"params.yaml: unknown study: expected a name, one of studies, got a {type(document['study']).__name__}")
     for key in known:
         if key not in document:
             raise ParamsError(f"params.yaml: key {key!r} is missing")
@@ -110,7 +113,7 @@ def load(path: Path = paths.PARAMS) -> Params:
             raise ParamsError(f"params.yaml: variants.{name} must be a mapping, got {overrides!r:.80}")
         variants[_name("variant", name)] = _checked(Variant, {**defaults, **overrides}, f"variants.{name}")
         _check_variant(name, variants[name])
-    if not isinstance(document["study"], str) or document["study"] not in studies:
+    if document["study"] not in studies:
         raise ParamsError(_unknown("study", document["study"], list(studies)))
     styles = {name: _checked(Style, block, f"styles.{name}") for name, block in document["styles"].items()}
     for name in styles.keys() ^ variants.keys():
