@@ -113,7 +113,7 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
         "megan/meta/test.py": tests,
         "megan/meta/train.py": trainings,
         "megan/ops/native.cpp": tests | trainings,
-        "megan/models/encoder.py": {"encoder"},
+        "megan/pretrain.py": {"encoder"},
         "megan/data/fetch.py": {"download", "prepare"},
         "megan/params.py": set(),
         "megan/settings.py": set(),
