@@ -48,7 +48,7 @@ def descend(weights: Weights, losses: list[Descent], differentiable: bool) -> We
             retain_graph=differentiable or index < len(losses) - 1,
         )
         for (name, rate), gradient in zip(rates.items(), gradients, strict=True):
-            moved[name] = moved[name] - rate * gradient
+            moved[name] = torch.add(moved[name], gradient, alpha=-rate)
     return moved
 
 

@@ -12,6 +12,7 @@ With `skip` the output is a residual on the conditioning image, G(x) + x.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from megan.models import initial
@@ -91,9 +92,9 @@ def _layer(weights: Weights, name: str, x: Tensor, stride: int = 1) -> Tensor:
 
 def _double(x: Tensor) -> Tensor:
     """Nearest-neighbour upsampling: [tasks, images, h, w, c] -> [tasks, images, 2h, 2w, c]"""
-    tasks, images, height, width, channels = x.shape
-    x = x[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2, -1)
-    return x.reshape(tasks, images, 2 * height, 2 * width, channels)
+    # A view in torch's channels-last order: its kernel is several times faster than an expanded copy.
+    doubled = F.interpolate(x.flatten(0, 1).permute(0, 3, 1, 2), scale_factor=2, mode="nearest")
+    return doubled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2]).contiguous()
 
 
 def generate(
@@ -108,7 +109,7 @@ def generate(
     """
     code = [noise]
     if generator.label_size:
-        one_hot = torch.nn.functional.one_hot(labels, generator.label_size).to(noise.dtype)
+        one_hot = F.one_hot(labels, generator.label_size).to(noise.dtype)
         code.append(one_hot.expand(len(noise), -1, -1))
     if generator.prototype_size:
         code.append(prototypes @ weights["gen.prototype"])
