@@ -101,7 +101,7 @@ def load(path: Path = paths.PARAMS) -> Params:
             raise ParamsError(f"params.yaml: key {key!r} is missing")
     for key in known[1:]:
         if not isinstance(document[key], dict) or not document[key]:
-            raise ParamsError(f"params.yaml: {key!r} must be a mapping that is not empty, got {document[key]!r:.80}")
+            raise ParamsError(f"params.yaml: {key!r} must be a mapping that is not empty, got {_shown(document[key])}")
     studies = {_name("study", name): _checked(Study, block, f"studies.{name}") for name, block in document["studies"].items()}
     defaults = document["variant_defaults"]
     if "tier" in defaults:
@@ -110,7 +110,7 @@ def load(path: Path = paths.PARAMS) -> Params:
     variants = {}
     for name, overrides in document["variants"].items():
         if not isinstance(overrides, dict):
-            raise ParamsError(f"params.yaml: variants.{name} must be a mapping, got {overrides!r:.80}")
+            raise ParamsError(f"params.yaml: variants.{name} must be a mapping, got {_shown(overrides)}")
         variants[_name("variant", name)] = _checked(Variant, {**defaults, **overrides}, f"variants.{name}")
         _check_variant(name, variants[name])
     if document["study"] not in studies:
@@ -134,7 +134,7 @@ def _name(what: str, name: object) -> str:
 
 def _checked(model: type[Block], block: object, where: str) -> Any:
     if not isinstance(block, dict):
-        raise ParamsError(f"params.yaml: {where} must be a mapping, got {block!r:.80}")
+        raise ParamsError(f"params.yaml: {where} must be a mapping, got {_shown(block)}")
     try:
         return model.model_validate(block)
     except ValidationError as error:
@@ -154,7 +154,23 @@ def _first_problem(model: type[Block], error: ValidationError, where: str) -> st
     if problem["type"] == "missing":
         return f"params.yaml: key {dotted!r} is missing"
     message = problem["msg"].removeprefix("Input should be ")
-    return f"params.yaml: {dotted} = {problem['input']!r:.80}: expected {message}"
+    return f"params.yaml: {dotted} = {_shown(problem['input'])}: expected {message}{_exponent_hint(problem['input'])}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python prints no integer of thousands of digits
+        return f"a {type(value).__name__} too long to print"
+
+
+def _exponent_hint(value: object) -> str:
+    """YAML 1.1 takes 1e-3 for a string; it wants a point."""
+    try:
+        number = float(value) if isinstance(value, str) else None
+    except ValueError:
+        return ""
+    return "" if number is None else f" (YAML reads {value!r} as text; write {float(number)!r})"
 
 
 def _check_variant(name: str, variant: Variant) -> None:

@@ -27,7 +27,8 @@ def device() -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     name, _, index = wanted.partition(":")
-    if name not in ("cpu", "cuda") or (index and not index.isdigit()) or (name == "cpu" and index):
+    numbered = index.isascii() and index.isdecimal() and name == "cuda"
+    if name not in ("cpu", "cuda") or (wanted != name and not numbered):
         raise SettingsError(f"MEGAN_DEVICE = {wanted!r}: expected auto, cpu, cuda or cuda:N")
     if name == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise SettingsError(f"MEGAN_DEVICE = {wanted!r}: this machine has {torch.cuda.device_count()} CUDA devices; unset it or use cpu")

@@ -41,7 +41,7 @@ class Workers:
     def rounding(self) -> dict[str, str | int]:
         """What rounding depends on; runs that agree in it agree to the last bit on a CPU."""
         chunk = settings.chunk(CPU_CHUNK if self.is_cpu else 0)
-        return {"device": self.device, "kernel": kernels.name(self.device), "chunk": chunk, "threads": self.threads}
+        return {"device": self.device, "kernel": kernels.name(self.device), "chunk": chunk}
 
     def task_chunks(self, tasks: int) -> list[torch.Tensor]:
         """Task numbers 0..tasks-1 in runs of one chunk, each int64 on the device."""

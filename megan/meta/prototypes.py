@@ -24,6 +24,7 @@ def load(params: Params, device: str) -> torch.nn.Module:
 
 def embedded(split: Split, network: torch.nn.Module) -> Split:
     """The split with an embedding of each image, [classes, drawers, 512], each of mean square one."""
-    rows = [encoder.features(network, drawings[:, None].float() / 255) for drawings in split.images]
+    batches = split.images.flatten(0, 1).split(256)
+    rows = torch.cat([encoder.features(network, batch[:, None].float() / 255) for batch in batches])
     # An image at a time: no statistic of the meta-test classes enters.
-    return replace(split, embedding=encoder.FEATURES**0.5 * torch.nn.functional.normalize(torch.stack(rows), dim=-1))
+    return replace(split, embedding=encoder.FEATURES**0.5 * torch.nn.functional.normalize(rows, dim=-1).unflatten(0, split.images.shape[:2]))

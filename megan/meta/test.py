@@ -50,7 +50,7 @@ def run(params: Params, name: str) -> None:
         steps.to_csv(folder / "steps.csv", index=False)
         record = {key: trained[key] for key in ("study", "variant", "meta_steps", "seeds", "diverged", "best_meta_step")}
         work.write_record(folder, identity, {**record, "tasks": study.test.tasks, "queries": study.tasks.test_queries})
-    made = provenance.describe(workers.rounding(), wall_seconds=time.monotonic() - started)
+    made = provenance.describe(workers.rounding(), threads=workers.threads, wall_seconds=time.monotonic() - started)
     storage.write_json(paths.provenance(params.study, f"test-{name}"), made)
 
 

@@ -156,7 +156,9 @@ class Training:
             },
         }
         speed = self._tasks_per_second(self.tier.meta_steps)
-        made = provenance.describe(self.workers.rounding(), wall_seconds=self.seconds, tasks_per_second=speed)
+        made = provenance.describe(
+            self.workers.rounding(), threads=self.workers.threads, wall_seconds=self.seconds, tasks_per_second=speed
+        )
         storage.write_json(paths.provenance(self.params.study, f"train-{self.name}"), made)
         with storage.replacing_folder(paths.trained(self.params.study, self.name)) as folder:
             save_file(self.best, folder / "weights.safetensors")

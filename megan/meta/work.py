@@ -36,7 +36,11 @@ def parameters(params: Params, variant: str) -> dict[str, Any]:
 
 
 def data_digests(study: str, *splits: str) -> dict[str, str]:
-    return {name: storage.digest_file(paths.split(study, name)) for name in splits}
+    """SHA-256 of each packed split. Raises `StaleError` when one is missing."""
+    try:
+        return {name: storage.digest_file(paths.split(study, name)) for name in splits}
+    except FileNotFoundError as error:
+        raise StaleError(f"{error.filename} is not here; run: dvc repro prepare") from None
 
 
 def write_record(folder: Path, identity: dict[str, Any], content: dict[str, Any]) -> None:
