@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from megan.params import Variant
+from megan.params import Style
 from megan.report.inputs import broken, read_table
 
 
@@ -41,7 +41,7 @@ class Facts:
         return f"{name}\n({self.notes[variant]})" if self.notes[variant] else name
 
 
-def read(tables: Path, variants: dict[str, Variant]) -> Facts:
+def read(tables: Path, variants: dict[str, Style]) -> Facts:
     """Raises `ReportError` when a table is missing or lacks one of `variants`."""
     path = tables / "accuracy.csv"
     columns = ["study", "variant", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "meta_steps"]

@@ -140,7 +140,7 @@ def variant_results(params: Params, variant: str) -> VariantResults:
         if found != list(range(params.current.inner.test_steps + 1)):
             raise broken(tested / "steps.csv", f"must hold the inner steps 0 to {params.current.inner.test_steps} of seed {seed}, has {found}")
     return VariantResults(
-        variant, params.variants[variant].label, meta_steps, tuple(seeds), best, diverged, curve, tasks, steps
+        variant, params.styles[variant].label, meta_steps, tuple(seeds), best, diverged, curve, tasks, steps
     )
 
 

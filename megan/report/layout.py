@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from megan.params import Variant
+from megan.params import Style
 from megan.report import style
 from megan.report.captions import Facts
 
@@ -26,7 +26,7 @@ class Panel:
     reference: str | None
 
 
-def panels(variants: dict[str, Variant], facts: Facts) -> tuple[Figure, list[Panel]]:
+def panels(variants: dict[str, Style], facts: Facts) -> tuple[Figure, list[Panel]]:
     """A figure with its panels, titled when there are several. Panels share the y axis."""
     if len(variants) <= TOGETHER:
         figure = Figure(figsize=(9, 5), layout="constrained")
@@ -61,7 +61,7 @@ def mean_line(axes: Axes, rows: pd.DataFrame, x: str, gid: str, colour: str, ban
     )
 
 
-def finish(panels: list[Panel], variants: dict[str, Variant], facts: Facts, extra: list[Line2D], x: str) -> None:
+def finish(panels: list[Panel], variants: dict[str, Style], facts: Facts, extra: list[Line2D], x: str) -> None:
     """Axis labels, percentages, and beside a single panel a legend of the variants and `extra`.
 
     Several panels carry their variants' names; the caption explains the rest (`behind`).
@@ -90,6 +90,6 @@ def finish(panels: list[Panel], variants: dict[str, Variant], facts: Facts, extr
             panel.axes.set_xlabel(x, fontsize=8)
 
 
-def behind(panels: list[Panel], variants: dict[str, Variant]) -> str:
+def behind(panels: list[Panel], variants: dict[str, Style]) -> str:
     """The caption's words for the grey line, where there is one."""
     return f" Grey: {variants[REFERENCE].label}." if any(panel.reference for panel in panels) else ""

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from megan import storage
-from megan.params import Variant
+from megan.params import Style
 
 DPI = 150
 MUTED = "#9a9a9a"  # references and notes, behind the variants' own colours
@@ -65,7 +65,7 @@ def headings(figure: Figure, title: str, caption: str) -> None:
     figure.supxlabel(wrapped(caption, int(width * 16.5)), x=0.01, ha="left", fontsize=8, color="#444444", weight="normal")
 
 
-def markers(variants: dict[str, Variant]) -> dict[str, str]:
+def markers(variants: dict[str, Style]) -> dict[str, str]:
     """A marker for each variant: none for the first of a colour, so that two of one colour differ."""
     used: dict[str, int] = {}
     chosen = {}

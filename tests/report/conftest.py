@@ -10,7 +10,7 @@ import pytest
 
 from megan import params as parameters
 from megan import paths
-from megan.params import Params, Tier, Tiers
+from megan.params import Params, Style, Tier, Tiers
 
 ROOT = Path(__file__).parents[2]
 COLOURS = ("#d62728", "#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#17becf")
@@ -41,16 +41,14 @@ class MadeUp:
         test = study.test.model_copy(update={"tasks": self.tasks})
         study = study.model_copy(update={"tiers": tiers, "test": test})
         variants = {
-            name: base.variants["maml"].model_copy(
-                update={
-                    "label": self.labels.get(name, name.upper()),
-                    "colour": COLOURS[position % len(COLOURS)],
-                    "tier": "smoke" if name in self.smoke else "headline",
-                }
-            )
+            name: base.variants["maml"].model_copy(update={"tier": "smoke" if name in self.smoke else "headline"})
+            for name in self.variants
+        }
+        styles = {
+            name: Style(label=self.labels.get(name, name.upper()), colour=COLOURS[position % len(COLOURS)])
             for position, name in enumerate(self.variants)
         }
-        return Params.model_construct(study="quick", studies={"quick": study}, variants=variants)
+        return Params.model_construct(study="quick", studies={"quick": study}, variants=variants, styles=styles)
 
     def write(self) -> Params:
         params = self.params

@@ -31,7 +31,7 @@ def _words(figure):
 def _summarised(study):
     params = study.write()
     summary.run(params)
-    return params.variants
+    return params.styles
 
 
 @pytest.mark.parametrize("name", figures.MODULES)

@@ -21,4 +21,4 @@ def run(name: str, params: Params) -> None:
     if name not in MODULES:
         raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(MODULES)}")
     figure = import_module(MODULES[name])
-    figure.draw(paths.tables(params.study), paths.figures(params.study), params.variants)
+    figure.draw(paths.tables(params.study), paths.figures(params.study), params.styles)

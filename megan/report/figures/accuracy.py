@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from megan.params import Variant
+from megan.params import Style
 from megan.report import captions, style
 from megan.report.inputs import read_table
 
@@ -16,11 +16,11 @@ REFERENCE = "maml"  # its mean goes on as a dashed line, to compare the others w
 _BELOW = 0.75  # lines of label: how far the dots of single seeds stand below the mean
 
 
-def draw(tables: Path, out: Path, variants: dict[str, Variant]) -> None:
+def draw(tables: Path, out: Path, variants: dict[str, Style]) -> None:
     style.save(build(tables, variants), out, NAME)
 
 
-def build(tables: Path, variants: dict[str, Variant]) -> Figure:
+def build(tables: Path, variants: dict[str, Style]) -> Figure:
     """A row a variant. Points, not bars, as the axis does not start at 0."""
     seeds = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])
     facts = captions.read(tables, variants)

@@ -4,18 +4,18 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from megan.params import Variant
+from megan.params import Style
 from megan.report import captions, layout, style
 from megan.report.inputs import read_table
 
 NAME = "adaptation"
 
 
-def draw(tables: Path, out: Path, variants: dict[str, Variant]) -> None:
+def draw(tables: Path, out: Path, variants: dict[str, Style]) -> None:
     style.save(build(tables, variants), out, NAME)
 
 
-def build(tables: Path, variants: dict[str, Variant]) -> Figure:
+def build(tables: Path, variants: dict[str, Style]) -> Figure:
     """One line a variant from step 0, before adaptation, to the last; a band over seeds."""
     steps = read_table(tables / "steps.csv", ["variant", "seed", "inner_step", "accuracy"])
     facts = captions.read(tables, variants)

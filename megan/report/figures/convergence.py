@@ -7,18 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from megan.params import Variant
+from megan.params import Style
 from megan.report import captions, layout, style
 from megan.report.inputs import read_table
 
 NAME = "convergence"
 
 
-def draw(tables: Path, out: Path, variants: dict[str, Variant]) -> None:
+def draw(tables: Path, out: Path, variants: dict[str, Style]) -> None:
     style.save(build(tables, variants), out, NAME)
 
 
-def build(tables: Path, variants: dict[str, Variant]) -> Figure:
+def build(tables: Path, variants: dict[str, Style]) -> Figure:
     """Validation as thick lines with a band, training as thin ones; a cross where a seed diverged."""
     curves = read_table(tables / "curves.csv", ["variant", "seed", "meta_step", "split", "accuracy"])
     facts = captions.read(tables, variants)
