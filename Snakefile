@@ -36,6 +36,7 @@ rule all:
     input:
         [paths.figures(STUDY) / f"{figure}.{kind}" for figure in FIGURES for kind in ("png", "svg")],
         paths.metrics(STUDY),
+        paths.report(STUDY),
 
 
 include: "workflow/rules/stage.smk"

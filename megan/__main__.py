@@ -24,10 +24,22 @@ def _prepare(params: parameters.Params, name: str) -> None:
     prepare.run(params.study, params.current.data, params.current.tasks)
 
 
+def _gan(params: parameters.Params, name: str) -> None:
+    from megan import gan
+
+    gan.run(params)
+
+
 def _encoder(params: parameters.Params, name: str) -> None:
     from megan import pretrain
 
-    pretrain.run(params)
+    pretrain.run(params, "encoder")
+
+
+def _judge(params: parameters.Params, name: str) -> None:
+    from megan import pretrain
+
+    pretrain.run(params, "judge")
 
 
 def _train(params: parameters.Params, name: str) -> None:
@@ -42,10 +54,22 @@ def _test(params: parameters.Params, name: str) -> None:
     test.run(params, name)
 
 
+def _samples(params: parameters.Params, name: str) -> None:
+    from megan import samples
+
+    samples.run(params)
+
+
 def _summary(params: parameters.Params, name: str) -> None:
     from megan.report import summary
 
     summary.run(params)
+
+
+def _claims(params: parameters.Params, name: str) -> None:
+    from megan.report import claims
+
+    claims.run(params)
 
 
 def _figure(params: parameters.Params, name: str) -> None:
@@ -54,14 +78,25 @@ def _figure(params: parameters.Params, name: str) -> None:
     figures.run(name, params)
 
 
+def _report(params: parameters.Params, name: str) -> None:
+    from megan.report import page
+
+    page.run(params)
+
+
 STAGES: dict[str, tuple[Callable[[parameters.Params, str], None], str | None, str]] = {
     "download": (_download, None, "fetch the study's data set, checked"),
     "prepare": (_prepare, None, "pack the images of each split"),
+    "gan": (_gan, None, "train the plain GAN on few images"),
     "encoder": (_encoder, None, "pre-train the ResNet-18 prototype encoder"),
+    "judge": (_judge, None, "pre-train the encoder that samples are judged by"),
     "train": (_train, "variant", "meta-train a variant"),
     "test": (_test, "variant", "meta-test a variant"),
+    "samples": (_samples, None, "measure the fakes' realism and diversity"),
     "summary": (_summary, None, "gather metrics and tidy tables"),
+    "claims": (_claims, None, "decide each claim of the paper"),
     "figure": (_figure, "figure", "draw a figure"),
+    "report": (_report, None, "put figures and verdicts on one page"),
 }
 
 

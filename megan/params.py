@@ -222,7 +222,7 @@ def _check_study(name: str, study: Study) -> None:
             raise ParamsError(f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts are rotations of one another")
         if tasks.ways > data.validation_characters:
             raise ParamsError(f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters} validation_characters")
-    for tier_name in ("headline", "smoke"):
+    for tier_name in type(study.tiers).model_fields:
         seeds = getattr(study.tiers, tier_name).seeds
         if len(set(seeds)) != len(seeds):
             raise ParamsError(f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ")

@@ -40,14 +40,31 @@ def encoder(study: str) -> Path:
     return results(study) / "encoder"
 
 
+def judge(study: str) -> Path:
+    """Folder of the judge, an encoder that conditions no generator: the same files."""
+    return results(study) / "judge"
+
+
+def gan(study: str) -> Path:
+    """Folder of the plain GAN's `samples.safetensors`, `quality.csv`, `losses.csv`, `record.json`."""
+    return results(study) / "gan"
+
+
 def trained(study: str, variant: str) -> Path:
     """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`."""
     return results(study) / "train" / variant
 
 
 def tested(study: str, variant: str) -> Path:
-    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `record.json`."""
+    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `record.json`; of its fakes
+    `samples.safetensors` and `critic.csv`.
+    """
     return results(study) / "test" / variant
+
+
+def samples(study: str) -> Path:
+    """Folder of what the judge found: `realism.csv`, `tasks.csv`, `grids.safetensors`, `record.json`."""
+    return results(study) / "samples"
 
 
 def metrics(study: str) -> Path:
@@ -60,5 +77,15 @@ def tables(study: str) -> Path:
     return results(study) / "tables"
 
 
+def claims(study: str) -> Path:
+    """Folder of the verdicts: `claims.csv`, `claims.json`."""
+    return results(study) / "claims"
+
+
 def figures(study: str) -> Path:
     return results(study) / "figures"
+
+
+def report(study: str) -> Path:
+    """The page of figures and verdicts."""
+    return results(study) / "report.html"

@@ -63,6 +63,19 @@ class Encoder(Block):
     validation_drawers: Annotated[int, Field(ge=1, lt=DRAWERS)]
 
 
+class Gan(Block):
+    """The plain GAN on few images of one class (section 5.1.1, Fig. 7)."""
+
+    dataset: Literal["glyphs", "fashion_mnist"]
+    images: Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, strict=False)]
+    classes: Annotated[int, Field(ge=1, le=10)]
+    updates: Positive
+    batch_size: Annotated[int, Field(ge=2, le=4096)]
+    learning_rate: Rate
+    noise_size: Annotated[int, Field(ge=1, le=1024)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
+
+
 class Train(Block):
     """The outer loop: Adam with step size beta."""
 
@@ -77,17 +90,24 @@ class Train(Block):
 
 
 class Tier(Block):
+    """How long a variant trains, with which seeds, and on how many tasks of each it is tested."""
+
     meta_steps: Positive
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
+    test_tasks: Annotated[int, Field(ge=2, le=10**7)]
 
 
 class Tiers(Block):
     headline: Tier
-    smoke: Tier
+    ablation: Tier
+    survey: Tier
 
 
 class Test(Block):
-    tasks: Annotated[int, Field(ge=2, le=10**7)]
+    """What meta-testing keeps of the fakes, to be judged and shown."""
+
+    sample_tasks: Annotated[int, Field(ge=2, le=10**5)]
+    draws: Annotated[int, Field(ge=2, le=100)]
 
 
 class Study(Block):
@@ -95,6 +115,8 @@ class Study(Block):
     tasks: Tasks
     inner: Inner
     encoder: Encoder
+    judge: Encoder
+    gan: Gan
     train: Train
     tiers: Tiers
     test: Test
@@ -103,7 +125,7 @@ class Study(Block):
 class Variant(Block):
     """One system of the paper, every option resolved; `params.yaml` says what each means."""
 
-    tier: Literal["headline", "smoke"]
+    tier: Literal["headline", "ablation", "survey"]
     approach: Literal["maml", "n_plus_1", "multi_task"]
     fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
     generator: Literal["standard", "fcn"]

@@ -113,9 +113,9 @@ def test_unreadable_file(path, text, told):
 
 
 def test_key_twice_inside_a_block(path):
-    text = SHIPPED.read_text(encoding="utf-8").replace("    test: {tasks: 600}", "    test: {tasks: 600, tasks: 700}", 1)
+    text = SHIPPED.read_text(encoding="utf-8").replace("    test: {sample_tasks: 16,", "    test: {sample_tasks: 8, sample_tasks: 16,", 1)
     assert text != SHIPPED.read_text(encoding="utf-8")
-    assert "key 'tasks' is given twice" in refusal(path, text)
+    assert "key 'sample_tasks' is given twice" in refusal(path, text)
 
 
 def test_missing_file(path):
@@ -183,15 +183,15 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.quick.tiers.headline.seeds", [-1], ["studies.quick.tiers.headline.seeds"]),
         ("studies.quick.tiers.headline.seeds", [0, 0], ["studies.quick.tiers.headline.seeds", "differ"]),
         ("variants.maml.approach", "mamal", ["variants.maml.approach = 'mamal'"]),
-        ("variants.maml.tier", "long", ["variants.maml.tier = 'long'", "'headline' or 'smoke'"]),
+        ("variants.maml.tier", "long", ["variants.maml.tier = 'long'", "'headline', 'ablation' or 'survey'"]),
         ("styles.maml.colour", "red", ["styles.maml.colour = 'red'"]),
         ("styles.maml.label", "", ["styles.maml.label"]),
         # names become folders and stage addresses
-        ("variants.ma-ml", {"tier": "smoke"}, ["variant name 'ma-ml'", "letters, digits and underscores"]),
-        ("variants.é", {"tier": "smoke"}, ["variant name"]),
-        ("variants.___", {"tier": "smoke"}, ["variant name '___'"]),
+        ("variants.ma-ml", {"tier": "survey"}, ["variant name 'ma-ml'", "letters, digits and underscores"]),
+        ("variants.é", {"tier": "survey"}, ["variant name"]),
+        ("variants.___", {"tier": "survey"}, ["variant name '___'"]),
         # what contradicts something else
-        ("variant_defaults.tier", "smoke", ["variant_defaults.tier", "in each variant"]),
+        ("variant_defaults.tier", "survey", ["variant_defaults.tier", "in each variant"]),
         ("studies.quick.tasks.test_queries", 20, ["lower test_queries", "20 drawings"]),
         ("studies.quick.tasks.train_queries", 20, ["lower train_queries"]),
         ("studies.quick.data.rotations", True, ["studies.quick.data.rotations = true"]),
@@ -243,7 +243,7 @@ def test_bad_names(path, kind, name):
 )
 def test_options_that_contradict_one_another(path, options, told):
     document = copy.deepcopy(DOCUMENT)
-    document["variants"]["n_plus_1"] = {"tier": "smoke", **options}
+    document["variants"]["n_plus_1"] = {"tier": "survey", **options}
     assert refusal(path, document).startswith(f"params.yaml: variants.n_plus_1.{told} = ")
 
 

@@ -79,6 +79,13 @@ class System:
     def generator_learns(self) -> bool:
         return self.generator is not None and self.variant.fake_source == "generator"
 
+    @property
+    def makes_fakes(self) -> bool:
+        """Whether any loss ever sees a fake; such a variant has samples to show."""
+        variant = self.variant
+        outer = variant.outer_fake_weight or variant.outer_discrimination_weight or variant.generator_outer_loss == "fooling"
+        return variant.approach != "maml" and bool(variant.fake_steps or outer)
+
     def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
         """theta and phi before meta-training, each [seeds, ...]."""
         weights = classifier.initial_weights(seeds, self.cls, dtype)

@@ -30,7 +30,7 @@ def parameters(params: Params, variant: str) -> dict[str, Any]:
         "study": params.study,
         "variant": variant,
         **{block: getattr(study, block).model_dump(mode="json") for block in ("data", "tasks", "inner", "train")},
-        "tier": params.tier(variant).model_dump(mode="json"),
+        "tier": params.tier(variant).model_dump(mode="json", exclude={"test_tasks"}),
         "options": params.variant(variant).model_dump(mode="json"),
     }
 

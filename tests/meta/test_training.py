@@ -28,8 +28,9 @@ def settle(**train_options):
     study["tasks"] |= {"ways": 3, "train_queries": 1, "test_queries": 2}
     study["inner"] |= {"steps": 3, "test_steps": 3}
     study["train"] |= {"meta_batch": 3, "log_every": 2, "validate_every": 4, "validation_tasks": 4, "checkpoint_every": 1} | train_options
-    study["tiers"] = {"headline": {"meta_steps": 6, "seeds": [0, 1]}, "smoke": {"meta_steps": 1, "seeds": [0]}}
-    study["test"] = {"tasks": 5}
+    tier = {"meta_steps": 1, "seeds": [0], "test_tasks": 5}
+    study["tiers"] = {"headline": {**tier, "meta_steps": 6, "seeds": [0, 1]}, "ablation": tier, "survey": tier}
+    study["test"] = {"sample_tasks": 2, "draws": 2}
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     return params.load()
 

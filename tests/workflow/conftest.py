@@ -117,11 +117,13 @@ def shrink(document: dict[str, Any]) -> None:
     for study in document["studies"].values():
         study["tasks"].update(train_queries=1, test_queries=1)
         study["inner"].update(steps=2, test_steps=2)
-        study["encoder"].update(steps=2, batch_size=8, stem_stride=2, validation_drawers=1)
+        for network in ("encoder", "judge"):
+            study[network].update(steps=2, batch_size=8, stem_stride=2, validation_drawers=1)
+        study["gan"].update(dataset="glyphs", images=[4, 2], classes=2, updates=2, batch_size=4, seeds=[0])
         study["train"].update(meta_batch=2, log_every=2, validate_every=3, validation_tasks=4, checkpoint_every=1)
         for tier in study["tiers"].values():
-            tier.update(meta_steps=6, seeds=[0, 1])
-        study["test"].update(tasks=8)
+            tier.update(meta_steps=6, seeds=[0, 1], test_tasks=8)
+        study["test"].update(sample_tasks=4, draws=2)
     document["variant_defaults"].update(fake_steps=1)
 
 

@@ -1,4 +1,4 @@
-# The encoder, and each variant's meta-training and meta-test.
+# The encoders, the plain GAN, and each variant's meta-training and meta-test.
 
 CORES = workflow.resource_settings.cores or 1  # none are given to a cluster: its profile sets threads
 SHARE = max(1, CORES // len(VARIANTS))  # of a variant, when all are trained side by side
@@ -17,6 +17,46 @@ rule encoder:
         "encoder"
     log:
         f"{LOG}/encoder.log",
+    threads: CORES
+    resources:
+        gpu=1,
+    shell:
+        ALONE
+
+
+rule judge:
+    input:
+        paths.prepared(STUDY),
+        modules("judge"),
+    output:
+        directory(paths.judge(STUDY)),
+        paths.provenance(STUDY, "judge"),
+    params:
+        stage="judge",
+    message:
+        "judge"
+    log:
+        f"{LOG}/judge.log",
+    threads: CORES
+    resources:
+        gpu=1,
+    shell:
+        ALONE
+
+
+rule gan:
+    input:
+        paths.raw(STUDY),
+        modules("gan"),
+    output:
+        directory(paths.gan(STUDY)),
+        paths.provenance(STUDY, "gan"),
+    params:
+        stage="gan",
+    message:
+        "gan"
+    log:
+        f"{LOG}/gan.log",
     threads: CORES
     resources:
         gpu=1,
