@@ -8,14 +8,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from megan import params as parameters
+from megan import params as parameters, record
 from megan.errors import MeganError
 
 
 def _download(params: parameters.Params, name: str) -> None:
     from megan.data import download
 
-    download.run(params.study, params.current.data)
+    download.run(params.study, params.current.data, params.current.gan.dataset)
 
 
 def _prepare(params: parameters.Params, name: str) -> None:
@@ -67,9 +67,9 @@ def _summary(params: parameters.Params, name: str) -> None:
 
 
 def _claims(params: parameters.Params, name: str) -> None:
-    from megan.report import claims
+    from megan.report.claims import stage
 
-    claims.run(params)
+    stage.run(params)
 
 
 def _figure(params: parameters.Params, name: str) -> None:
@@ -107,14 +107,18 @@ def main(arguments: list[str] | None = None) -> int:
         command = stages.add_parser(stage, help=help_text)
         if argument:
             command.add_argument("name", metavar=argument.upper())
+    record.add_commands(stages)
     chosen = parser.parse_args(arguments)
-    run, argument, _ = STAGES[chosen.stage]
     name = getattr(chosen, "name", "")
     try:
         from megan.data import catalogue
 
         params = parameters.load()
         catalogue.check(params.study, params.current)
+        if chosen.stage not in STAGES:
+            record.run(params, chosen)
+            return 0
+        run, argument, _ = STAGES[chosen.stage]
         if argument == "variant":
             params.variant(name)
         run(params, name)

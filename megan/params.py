@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from megan import paths
 from megan.errors import MeganError
-from megan.schema import DRAWERS, Block, Data, Encoder, Inner, Study, Style, Tasks, Test, Tier, Tiers, Train, Variant
+from megan.schema import DRAWERS, Block, Claims, Data, Encoder, Inner, Study, Style, Tasks, Test, Tier, Tiers, Train, Variant
 
-__all__ = ["DRAWERS", "Data", "Encoder", "Inner", "Params", "ParamsError", "Study", "Style", "Tasks", "Test", "Tier", "Tiers", "Train", "Variant", "load", "read"]
+__all__ = ["DRAWERS", "Claims", "Data", "Encoder", "Inner", "Params", "ParamsError", "Study", "Style", "Tasks", "Test", "Tier", "Tiers", "Train", "Variant", "load", "read"]
 
 
 class ParamsError(MeganError):
@@ -30,6 +30,7 @@ class Params(Block):
     studies: dict[str, Study]
     variants: dict[str, Variant]
     styles: dict[str, Style]
+    claims: Claims
 
     @property
     def current(self) -> Study:
@@ -90,7 +91,7 @@ def load(path: Path = paths.PARAMS) -> Params:
     wrong type or range, or an impossible combination.
     """
     document = read(path)
-    known = ["study", "studies", "variant_defaults", "variants", "styles"]
+    known = ["study", "studies", "variant_defaults", "variants", "styles", "claims"]
     for key in document:
         if key not in known:
             raise ParamsError(_unknown("key", key, known))
@@ -119,7 +120,8 @@ def load(path: Path = paths.PARAMS) -> Params:
     for name in styles.keys() ^ variants.keys():
         missing, present = ("variants", "styles") if name in styles else ("styles", "variants")
         raise ParamsError(f"params.yaml: {present}.{name} has no {missing}.{name}; add it, or remove the other")
-    params = Params.model_construct(study=document["study"], studies=studies, variants=variants, styles=styles)
+    claims = _checked(Claims, document["claims"], "claims")
+    params = Params.model_construct(study=document["study"], studies=studies, variants=variants, styles=styles, claims=claims)
     for name, study in studies.items():
         _check_study(name, study)
     return params
@@ -129,6 +131,8 @@ def _name(what: str, name: object) -> str:
     # A name becomes a folder and a DVC stage address; a dot or slash would break either.
     if not isinstance(name, str) or not name.replace("_", "").isalnum() or not name.isascii():
         raise ParamsError(f"params.yaml: {what} name {name!r} may hold only letters, digits and underscores")
+    if what == "study" and name == paths.RECORD.name:
+        raise ParamsError(f"params.yaml: study name {name!r} is taken: {paths.RECORD} holds committed records; choose another")
     return name
 
 
@@ -204,6 +208,8 @@ def _check_study(name: str, study: Study) -> None:
                 f"{where}.tasks: shots {tasks.shots} + {key} {getattr(tasks, key)} exceeds the {DRAWERS} drawings"
                 f" of a character; lower {key}"
             )
+    if study.test.draws > tasks.test_queries:
+        raise ParamsError(f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries {tasks.test_queries}, as many real drawings stand beside them")
     if data.protocol == "alphabet":
         if data.rotations:
             raise ParamsError(f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated character is no character of its alphabet)")
@@ -226,3 +232,5 @@ def _check_study(name: str, study: Study) -> None:
         seeds = getattr(study.tiers, tier_name).seeds
         if len(set(seeds)) != len(seeds):
             raise ParamsError(f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ")
+        if study.test.sample_tasks > (count := getattr(study.tiers, tier_name).test_tasks):
+            raise ParamsError(f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most tiers.{tier_name}.test_tasks {count}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 DOWNLOADS = Path("data/downloads")  # partial and verified archives, shared by all studies
+RECORD = Path("results/record")  # committed copies of finished studies; DVC keeps away from what git tracks
 RESUME = Path(".resume")  # state of unfinished work; no stage declares it
 
 

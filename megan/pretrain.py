@@ -1,11 +1,14 @@
-"""The stage `encoder`: pre-train the ResNet-18 as a classifier of meta-training characters only.
+"""The stages `encoder` and `judge`: pre-train a ResNet-18 as a classifier of meta-training characters only.
 
 **Reading** of "pre-trained ResNet-18" (section 3.1): no validation or meta-test class is
-seen. Of each character some drawings are held back; the accuracy on them is a metric.
+seen. Of each character some drawings are held back; the accuracy on them is a metric. The
+encoder conditions generators; in the judge's features samples are judged, so that no
+generator is measured with what it was given.
 """
 
 import json
 import time
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,28 +25,30 @@ from megan.params import Encoder, Params
 SAVE_EVERY = 100  # steps
 
 
-def run(params: Params) -> None:
-    """Pre-train, from the last checkpoint if there is one, and write weights and metrics."""
-    study, target = params.current, paths.encoder(params.study)
-    options, device = study.encoder, settings.device()
+def run(params: Params, which: Literal["encoder", "judge"]) -> None:
+    """Pre-train one of the two, from the last checkpoint if there is one, and write weights and metrics."""
+    target, options = {"encoder": paths.encoder, "judge": paths.judge}[which](params.study), getattr(params.current, which)
+    device = settings.device()
     torch.set_num_threads(settings.threads())
     identity = {
-        "parameters": {"study": params.study, "encoder": options.model_dump(mode="json")},
+        "parameters": {"study": params.study, which: options.model_dump(mode="json")},
         "data": work.data_digests(params.study, "train"),
         "modules": work.modules(),
     }
     machine = {"device": device, "kernel": "torch", "threads": settings.threads()}
-    with checkpoint.locked(f"{params.study}/encoder", storage.digest({**identity, **machine})) as resume:
-        if work.stands(target, identity, "encoder"):
-            progress.say("encoder: another process has just finished this; taking its result")
+    with checkpoint.locked(f"{params.study}/{which}", storage.digest({**identity, **machine})) as resume:
+        if work.stands(target, identity, which):
+            progress.say(f"{which}: another process has just finished this; taking its result")
+            resume.discard()  # of one that was killed between its result and this
             return
         split = packed.load(paths.split(params.study, "train"), device=device)
         classes, drawings = split.images.shape[:2]
         torch.manual_seed(options.seed)  # torchvision draws its initial weights from the global generator
         network = encoder.resnet(classes, options.stem_stride).to(device)
-        seconds = _fit(network, split.images[:, : drawings - options.validation_drawers], options, resume)
+        seconds = _fit(network, split.images[:, : drawings - options.validation_drawers], options, resume, which)
         accuracy = _accuracy(network, split.images[:, drawings - options.validation_drawers :])
-        progress.say(f"encoder: {accuracy:.1%} of held-back drawings of {classes} characters")
+        progress.say(f"{which}: {accuracy:.1%} of held-back drawings of {classes} characters")
+        storage.write_json(paths.provenance(params.study, which), provenance.describe(machine, wall_seconds=seconds))
         with storage.replacing_folder(target) as folder:
             save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, folder / "weights.safetensors")
             storage.write_json(folder / "metrics.json", {
@@ -52,30 +57,29 @@ def run(params: Params) -> None:
                 "classes": classes,
             })  # fmt: skip
             work.write_record(folder, identity, {"study": params.study})
-        storage.write_json(paths.provenance(params.study, "encoder"), provenance.describe(machine, wall_seconds=seconds))
         resume.discard()
 
 
-def _batch(images: Tensor, seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
-    """Images float [size, 1, 28, 28] and labels int64 [size], keyed by (seed, step)."""
+def _batch(images: Tensor, seed: int, which: str, step: int, size: int) -> tuple[Tensor, Tensor]:
+    """Images float [size, 1, 28, 28] and labels int64 [size], keyed by (seed, `encoder` or `judge`, step)."""
     classes, drawings = images.shape[:2]
     seeds, zero = torch.tensor([seed], device=images.device), torch.zeros(1, dtype=torch.int64, device=images.device)
-    draws = streams.uniform(streams.key(seeds, "encoder", step, zero)[0, 0], size)
+    draws = streams.uniform(streams.key(seeds, which, step, zero)[0, 0], size)
     place = (draws * classes * drawings).long()
     label, drawing = place // drawings, place % drawings
     return images[label, drawing][:, None].float() / 255, label
 
 
-def _fit(network: nn.Module, images: Tensor, options: Encoder, resume: checkpoint.Resume) -> float:
+def _fit(network: nn.Module, images: Tensor, options: Encoder, resume: checkpoint.Resume, which: str) -> float:
     """Adam with a cosine schedule. Returns the wall time in seconds, earlier processes included."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=options.steps)
     first, before = _restore(network, optimiser, schedule, resume)
     started = time.monotonic()
     network.train()
-    with Interrupt("encoder") as interrupt, progress.bar("encoder", options.steps, first) as bar:
+    with Interrupt(which) as interrupt, progress.bar(which, options.steps, first) as bar:
         for step in range(first, options.steps):
-            batch, labels = _batch(images, options.seed, step, options.batch_size)
+            batch, labels = _batch(images, options.seed, which, step, options.batch_size)
             loss = F.cross_entropy(network(batch), labels)
             optimiser.zero_grad()
             loss.backward()

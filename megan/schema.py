@@ -122,6 +122,22 @@ class Study(Block):
     test: Test
 
 
+class Claims(Block):
+    """Decision rules of the claims, fixed before any number is seen; docs/claims.md says how each is used."""
+
+    level: Annotated[float, Field(gt=0, le=0.2)]
+    power: Annotated[float, Field(ge=0.5, lt=1)]
+    minimum_seeds: Annotated[int, Field(ge=3, le=1000)]
+    minimum_meta_steps: Positive
+    minimum_updates: Positive
+    accuracy_margin: Annotated[float, Field(gt=0, lt=1)]
+    slight: Annotated[float, Field(gt=0, lt=1)]
+    speed_margin: Annotated[float, Field(gt=0, lt=1)]
+    realism_margin: Annotated[float, Field(gt=0, lt=1)]
+    spread_margin: Annotated[float, Field(gt=0, lt=1)]
+    correlation_margin: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Variant(Block):
     """One system of the paper, every option resolved; `params.yaml` says what each means."""
 

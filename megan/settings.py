@@ -9,6 +9,8 @@ from pathlib import Path
 
 from megan.errors import MeganError
 
+MOST_THREADS = 1024
+
 
 class SettingsError(MeganError):
     """An environment variable has a value that means nothing; the message names it."""
@@ -27,17 +29,18 @@ def device() -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     name, _, index = wanted.partition(":")
-    numbered = index.isascii() and index.isdecimal() and name == "cuda"
+    numbered = index.isascii() and index.isdecimal() and len(index) < 6 and name == "cuda"
     if name not in ("cpu", "cuda") or (wanted != name and not numbered):
-        raise SettingsError(f"MEGAN_DEVICE = {wanted!r}: expected auto, cpu, cuda or cuda:N")
+        raise SettingsError(f"MEGAN_DEVICE = {wanted!r:.80}: expected auto, cpu, cuda or cuda:N")
     if name == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise SettingsError(f"MEGAN_DEVICE = {wanted!r}: this machine has {torch.cuda.device_count()} CUDA devices; unset it or use cpu")
+        raise SettingsError(f"MEGAN_DEVICE = {wanted!r:.80}: this machine has {torch.cuda.device_count()} CUDA devices; unset it or use cpu")
     return wanted
 
 
 def threads() -> int:
     """`MEGAN_THREADS`: CPU threads of one stage. Unset: all that this process may use."""
-    return _positive("MEGAN_THREADS", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    # Runtimes for threads end the process where the machine cannot start so many.
+    return _positive("MEGAN_THREADS", most=MOST_THREADS, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def chunk(default: int) -> int:
@@ -49,20 +52,24 @@ def kernel() -> str:
     """`MEGAN_KERNEL`: `native` (compiled once with the machine's C++ compiler), `torch`, or `auto`."""
     wanted = os.environ.get("MEGAN_KERNEL") or "auto"
     if wanted not in ("auto", "native", "torch"):
-        raise SettingsError(f"MEGAN_KERNEL = {wanted!r}: expected auto, native or torch")
+        raise SettingsError(f"MEGAN_KERNEL = {wanted!r:.80}: expected auto, native or torch")
     return wanted
 
 
 def cache() -> Path:
     """`MEGAN_CACHE`: where compiled kernels are kept. Unset: the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "megan"
-    return Path(os.environ.get("MEGAN_CACHE") or default)
+    if own := os.environ.get("MEGAN_CACHE"):
+        return Path(own)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "megan"
+    except RuntimeError:
+        raise SettingsError("MEGAN_CACHE is unset, and this user has no home folder; set it to a folder that nobody else can write to") from None
 
 
-def _positive(name: str, default: int) -> int:
+def _positive(name: str, default: int, most: int = 10**6) -> int:
     text = os.environ.get(name)
     if not text:
         return default
-    if not text.isdecimal() or not text.isascii() or not 0 < int(text) < 10**6:
-        raise SettingsError(f"{name} = {text!r}: expected a whole number of at least 1")
+    if not text.isdecimal() or not text.isascii() or len(text) > 9 or not 0 < int(text) <= most:
+        raise SettingsError(f"{name} = {text!r:.80}: expected a whole number from 1 to {most}")
     return int(text)

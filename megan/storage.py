@@ -1,56 +1,145 @@
 """Writing results so that a reader never meets half a file.
 
 Each writer makes a temporary neighbour, flushes it to the disk and renames it over the
-target: after a kill at any moment the target is either the old file or the new one.
+target: after a kill at any moment the target is the old file, the new one, or (a folder
+alone) not there. What a killed writer left beside it goes with the next one.
 """
 
+import errno
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+from megan.errors import MeganError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class StorageError(MeganError):
+    """A result cannot be written; the message says where, why, and how much room it takes."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` when the block ends without an error.
+
+    **Arguments** `needed`: the bytes that the block will write, where that is known.
+    **Raises** `StorageError` when the disk is full or may not be written.
+    """
+    with explained(path, needed), _neighbour(path) as temporary:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _flush(path.parent)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that becomes `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    """Yield an empty temporary folder that becomes `path` when the block ends without an error.
+
+    **Raises** `StorageError` as `replacing` does.
+    """
+    with explained(path), _neighbour(path) as temporary, _neighbour(path, "old") as old:
+        temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
+            _flush(file)
+        _flush(temporary)
+        # A folder cannot be renamed over another; a half-removed one must not be met under the name either.
         if path.exists():
-            shutil.rmtree(path)
+            os.replace(path, old)
         os.replace(temporary, path)
+        _flush(path.parent)
+
+
+@contextmanager
+def _neighbour(path: Path, kind: str = "new") -> Iterator[Path]:
+    """A temporary path beside `path`, gone after the block; those of writers that have died go first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A folder may be shared by machines, where one's process numbers say nothing of another's.
+    host = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())
+    for left in path.parent.glob(f".{path.name}.{host}.*.tmp"):
+        pid = left.name.split(".")[-3]
+        if pid == str(os.getpid()) and left.name.endswith(f".{kind}.tmp") or pid.isdecimal() and not _lives(int(pid)):
+            _remove(left)
+    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.{kind}.tmp")
+    try:
+        yield temporary
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def _flush(path: Path) -> None:
+    """Have the file, or the names in the folder, on the disk before anything that follows."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def explained(path: Path, needed: int = 0) -> Iterator[None]:
+    """Turn a full disk and a refused write of `path` into `StorageError`; other errors pass."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        number = error.errno if isinstance(error, OSError) else _errno_in(str(error))
+        if number in FULL:
+            raise StorageError(f"{path} cannot be written: {os.strerror(number)}; {_room(path, number, needed)}") from None
+        if number in REFUSED:
+            where = getattr(error, "filename", None) or path
+            raise StorageError(f"{path} cannot be written: {os.strerror(number)} ({where}); make it writable and run the same command again") from None
+        raise
+
+
+def _errno_in(told: str) -> int:
+    """The operating system's number in a message of safetensors, whose exceptions have no `errno`."""
+    found = re.search(r"os error (\d+)", told)
+    return int(found[1]) if found else 0
+
+
+def _room(path: Path, number: int, needed: int) -> str:
+    free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+    if number == errno.ENOSPC:
+        wanted = f"it takes {needed:,}" if needed else f"it takes more than {free:,}"
+        return f"{wanted} bytes beside what is there, and that disk has {free:,} free; free some and run the same command: it goes on from what is finished"
+    wanted = f"it takes {needed:,} bytes, more" if needed else "it takes more"
+    return f"{wanted} than the quota or file size limit (ulimit -f) of this user allows; raise it and run the same command: it goes on from what is finished"
 
 
 def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    content = text.encode("utf-8")
+    with replacing(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, content: Any) -> None:

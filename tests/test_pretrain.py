@@ -1,4 +1,4 @@
-"""The stage `encoder`: it learns, resumes to the same weights, and sees meta-training characters only."""
+"""The stages `encoder` and `judge`: they learn, resume to the same weights, differ, and see meta-training characters only."""
 
 import json
 
@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from megan import params, paths, pretrain
 from megan.data import packed
-from megan.meta import prototypes
+from megan.meta import prototypes, work
 from megan.models import encoder
 
 DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
@@ -30,18 +30,19 @@ def study(request, tmp_path, monkeypatch):
     packed.write(paths.split("quick", "train"), {"A": images}, {"A": list("abcd")})
     document = json.loads(json.dumps(DOCUMENT))
     document["study"] = "quick"
-    document["studies"]["quick"]["encoder"] |= {"steps": request.param, "batch_size": 16, "stem_stride": 2}
+    for which in ("encoder", "judge"):
+        document["studies"]["quick"][which] |= {"steps": request.param, "batch_size": 16, "stem_stride": 2}
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     return params.load()
 
 
-def weights():
-    return load_file(paths.encoder("quick") / "weights.safetensors")
+def weights(which="encoder"):
+    return load_file(getattr(paths, which)("quick") / "weights.safetensors")
 
 
 @pytest.mark.parametrize("study", [40], indirect=True)
 def test_it_learns_and_says_how_well(study):
-    pretrain.run(study)
+    pretrain.run(study, "encoder")
     metrics = json.loads((paths.encoder("quick") / "metrics.json").read_text())
     assert metrics["classes"] == 4 and metrics["validation_drawings"] == 16
     assert metrics["validation_accuracy"] > 0.6, "no better than the four classes' 0.25"
@@ -52,7 +53,7 @@ def test_it_learns_and_says_how_well(study):
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(study, monkeypatch):
-    pretrain.run(study)
+    pretrain.run(study, "encoder")
     undisturbed = weights()
     (paths.encoder("quick") / "record.json").unlink()
 
@@ -60,7 +61,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(study, monkeypatch):
     draw = pretrain._batch
 
     def stopped(*arguments):
-        batches.append(arguments[2])
+        batches.append(arguments[3])
         if len(batches) == 5:
             raise KeyboardInterrupt
         return draw(*arguments)
@@ -68,11 +69,41 @@ def test_a_stopped_run_goes_on_to_the_same_weights(study, monkeypatch):
     monkeypatch.setattr(pretrain, "SAVE_EVERY", 2)
     monkeypatch.setattr(pretrain, "_batch", stopped)
     with pytest.raises(KeyboardInterrupt):
-        pretrain.run(study)
-    pretrain.run(study)
+        pretrain.run(study, "encoder")
+    pretrain.run(study, "encoder")
     assert batches == [0, 1, 2, 3, 4, 4, 5, 6, 7], "the second run did not go on from the last checkpoint"
     again = weights()
     assert all(torch.equal(again[name], value) for name, value in undisturbed.items())
+
+
+@pytest.mark.parametrize("study", [2], indirect=True)
+def test_the_judge_is_another_network_in_its_own_place(study):
+    """Made by the same code from its own block, without reading or touching the encoder."""
+    pretrain.run(study, "judge")
+    assert not paths.encoder("quick").exists()
+    record = json.loads((paths.judge("quick") / "record.json").read_text())
+    assert record["parameters"] == {"study": "quick", "judge": study.current.judge.model_dump()}
+    assert json.loads(paths.provenance("quick", "judge").read_text())["wall_seconds"] > 0
+    assert not prototypes.load(study, "cpu", "judge").training
+    pretrain.run(study, "encoder")
+    ours, other = weights("judge"), weights("encoder")
+    assert ours.keys() == other.keys() and not torch.equal(ours["conv1.weight"], other["conv1.weight"])
+
+
+def test_batches_of_encoder_and_judge_differ_even_for_one_seed():
+    images = torch.arange(400, dtype=torch.uint8).view(20, 20, 1, 1)
+    encoder_batch, judge_batch = (pretrain._batch(images, 0, which, 0, 30)[1] for which in ("encoder", "judge"))
+    assert not torch.equal(encoder_batch, judge_batch)
+
+
+@pytest.mark.parametrize("study", [2], indirect=True)
+def test_a_judge_of_other_parameters_is_refused(study):
+    pretrain.run(study, "judge")
+    document = params.read()
+    document["studies"]["quick"]["judge"]["seed"] = 7
+    paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(work.StaleError, match="dvc repro judge"):
+        prototypes.load(params.load(), "cpu", "judge")
 
 
 def test_the_stem_keeps_small_images_from_vanishing():

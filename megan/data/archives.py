@@ -46,7 +46,7 @@ def read(path: Path, limits: Limits, wanted: Callable[[str], bool] = lambda name
     except FileNotFoundError:
         raise DataError(f"{path} is not here") from None
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
-        raise DataError(f"{path} is no sound zip archive: {_beginning(path) or error}; delete it and fetch it again") from None
+        raise DataError(f"{path} is no sound zip archive: {_beginning(path) or f'{error!s:.160}'}; delete it and fetch it again") from None
 
 
 def digest(members: dict[str, bytes]) -> str:

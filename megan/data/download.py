@@ -1,4 +1,4 @@
-"""Stage `download`: the public files of the study's data set, or a manifest of an embedded one.
+"""Stage `download`: the public files of the study's data sets, or a manifest of an embedded one.
 
 A data set is one module with its `SOURCES`, and one line in the registry below.
 """
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from megan import params, paths, settings, storage
-from megan.data import fetch, glyphs, omniglot
+from megan.data import fashion_mnist, fetch, glyphs, omniglot
 from megan.data.errors import DataError
 
-SOURCES: dict[str, tuple[fetch.Source, ...]] = {"omniglot": omniglot.SOURCES}
+SOURCES: dict[str, tuple[fetch.Source, ...]] = {"omniglot": omniglot.SOURCES, "fashion_mnist": fashion_mnist.SOURCES}
 MANIFESTS: dict[str, Callable[[], dict]] = {"glyphs": glyphs.manifest}  # embedded: nothing to fetch
 
 
-def run(study_name: str, data: params.Data) -> None:
-    """Fill the study's raw folder.
+def run(study_name: str, data: params.Data, *others: str) -> None:
+    """Fill the study's raw folder with the files of `data.dataset` and of the `others`.
 
     An archive is fetched into `data/downloads` first, where a later run and other studies
     find it, and then copied. A copy, not a hard link: DVC may link its cache to the raw
@@ -24,16 +24,22 @@ def run(study_name: str, data: params.Data) -> None:
 
     **Raises** `DataError`, one message with what is missing and where it may be put.
     """
+    dataset = data.dataset
     try:
         with storage.replacing_folder(paths.raw(study_name)) as folder:
-            if data.dataset in MANIFESTS:
-                storage.write_json(folder / "manifest.json", MANIFESTS[data.dataset]())
-                return
-            for source in SOURCES[data.dataset]:
-                path = _fetched(source, data.dataset)
-                shutil.copyfile(path, folder / path.name)
+            for dataset in dict.fromkeys((data.dataset, *others)):
+                _fill(folder, dataset)
     except OSError as error:
-        raise DataError(f"data set {data.dataset!r} cannot be stored: {error}; free some space or mend the folder, and run again") from None
+        raise DataError(f"data set {dataset!r} cannot be stored: {error}; free some space or mend the folder, and run again") from None
+
+
+def _fill(folder: Path, dataset: str) -> None:
+    if dataset in MANIFESTS:
+        storage.write_json(folder / "manifest.json", MANIFESTS[dataset]())
+        return
+    for source in SOURCES[dataset]:
+        path = _fetched(source, dataset)
+        shutil.copyfile(path, folder / path.name)
 
 
 def _fetched(source: fetch.Source, dataset: str) -> Path:

@@ -72,7 +72,12 @@ def fetch(source: Source, mirror: str | None) -> Path:
                 _download(source, _address(source, mirror), path)
         except DataError as error:
             raise DataError(f"{error}{problem}") from None
+        _part(path).unlink(missing_ok=True)  # of another mirror's attempt, where the file came from elsewhere
     return path
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 def _only_process(path: Path) -> FileLock:
@@ -115,7 +120,7 @@ def _copy(source: Source, mirror: Path, path: Path) -> None:
 
 
 def _download(source: Source, address: str, path: Path) -> None:
-    part = path.with_name(f"{path.name}.part")
+    part = _part(path)
     resumed = part.exists()
     _complete(source, address, part)
     try:

@@ -66,6 +66,12 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     characters in the order of their code points; and the digest of each font file.
     **Raises** `DataError` when the font is another than the manifest in `folder` names.
     """
+    fonts = verified(folder)
+    return {name: draw(script.characters) for name, script in SCRIPTS.items()}, fonts
+
+
+def verified(folder: Path) -> dict[str, str]:
+    """The digest of each font file, which `read` returns too. Raises `DataError` as it does."""
     path = folder / "manifest.json"
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
@@ -74,14 +80,16 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     current = manifest()
     if recorded != current:
         raise DataError(f"{path} names another font or seed than the installed {font_path()}; run `python -m megan download`")
-    images = {name: draw(script.characters) for name, script in SCRIPTS.items()}
-    return images, current["fonts"]
+    return current["fonts"]
 
 
-def draw(characters: list[str]) -> np.ndarray:
-    """All drawers' drawings, uint8 `[characters, 20, 28, 28]`, ink = 255."""
+def draw(characters: list[str], drawers: int = DRAWERS) -> np.ndarray:
+    """The drawings of the first `drawers` drawers, uint8 `[characters, drawers, 28, 28]`, ink = 255.
+
+    The data set has twenty drawers; further ones follow the same law.
+    """
     strokes = thin(outlines(characters))
-    return np.stack([_drawings(_points(stroke), ord(character)) for stroke, character in zip(strokes, characters, strict=True)])
+    return np.stack([_drawings(_points(stroke), ord(character), drawers) for stroke, character in zip(strokes, characters, strict=True)])
 
 
 @cache
@@ -156,14 +164,14 @@ def _spline(coordinates: np.ndarray) -> np.ndarray:
 _SPREAD = float(np.square(_spline(np.linspace(-0.5, 0.5, 201))).sum(1).mean())
 
 
-def _drawings(points: np.ndarray, code_point: int) -> np.ndarray:
-    """One character by all drawers, uint8 `[20, 28, 28]`; each drawing has its own key."""
-    keyed = [np.random.default_rng((SEED, code_point, drawer)).standard_normal(7 + 2 * KNOTS**2) for drawer in range(DRAWERS)]
+def _drawings(points: np.ndarray, code_point: int, drawers: int) -> np.ndarray:
+    """One character, uint8 `[drawers, 28, 28]`; each drawing has its own key."""
+    keyed = [np.random.default_rng((SEED, code_point, drawer)).standard_normal(7 + 2 * KNOTS**2) for drawer in range(drawers)]
     normal = np.stack(keyed)
-    rotation, slant, size, aspect, pen, *shift = normal[:, :7].T[..., None]  # each [20, 1]
+    rotation, slant, size, aspect, pen, *shift = normal[:, :7].T[..., None]  # each [drawers, 1]
     y = points[:, 0] * LENGTH * np.exp(LOG_SIZE * size + LOG_ASPECT * aspect / 2)
     x = points[:, 1] * LENGTH * np.exp(LOG_SIZE * size - LOG_ASPECT * aspect / 2) - SLANT * slant * y
-    knots = normal[:, 7:].reshape(DRAWERS, 2, KNOTS, KNOTS)
+    knots = normal[:, 7:].reshape(drawers, 2, KNOTS, KNOTS)
     bend = BEND / _SPREAD * np.einsum("nk,dckl,nl->cdn", _spline(points[:, 0]), knots, _spline(points[:, 1]), optimize=True)
     y, x = y + bend[0], x + bend[1]
     cos, sin = np.cos(ROTATION * rotation), np.sin(ROTATION * rotation)
@@ -173,17 +181,17 @@ def _drawings(points: np.ndarray, code_point: int) -> np.ndarray:
 
     grid = SIZE * FINE
     rows, columns = (np.clip(place * FINE, 0, grid - 1).astype(int) for place in places)
-    empty = np.ones((DRAWERS, grid, grid), bool)
-    empty[np.arange(DRAWERS)[:, None], rows, columns] = False
+    empty = np.ones((drawers, grid, grid), bool)
+    empty[np.arange(drawers)[:, None], rows, columns] = False
     # One call for all drawers: a step between them counts as further than any within.
     distance = ndimage.distance_transform_edt(empty, sampling=(4 * grid, 1, 1))
     ink = np.clip(radius[..., None] * FINE - distance + 0.5, 0, 1)
-    ink = ink.reshape(DRAWERS, SIZE, FINE, SIZE, FINE).mean((2, 4))
+    ink = ink.reshape(drawers, SIZE, FINE, SIZE, FINE).mean((2, 4))
     return np.rint(255 * ink).astype(np.uint8)
 
 
 def _placed(line: np.ndarray, centre: float, shift: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Coordinates along one axis moved to their place, `[20, points]`; nothing leaves the picture that fits in."""
+    """Coordinates along one axis moved to their place, `[drawers, points]`; nothing leaves the picture that fits in."""
     line = line - (line.max(1, keepdims=True) + line.min(1, keepdims=True)) / 2 + centre + SHIFT * shift
     line = line - np.minimum(line.min(1, keepdims=True) - radius, 0)
     return line - np.maximum(line.max(1, keepdims=True) + radius - SIZE, 0)

@@ -2,9 +2,10 @@
 
 A stage's resume folder is named after a digest of everything that shapes its numbers. A lock
 makes a second writer wait, and the file is replaced in one step, so at any moment it is
-whole. It is removed when the stage's result stands.
+whole; a checksum tells when it was changed since. It is removed when the stage's result stands.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,24 +32,43 @@ class Resume:
         return self.folder / "state.safetensors"
 
     def save(self, tensors: dict[str, torch.Tensor], text: dict[str, str]) -> None:
-        """Replace the state by `tensors` (on the CPU) and `text` in one step."""
-        with storage.replacing(self._file) as temporary:
-            save_file(tensors, temporary, metadata={**text, "digest": self.digest})
+        """Replace the state by `tensors` (on the CPU) and `text` in one step. Raises `StorageError` where the disk is full."""
+        told = {**text, "digest": self.digest, "content": _checksum(tensors, text)}
+        with storage.replacing(self._file, sum(value.nbytes for value in tensors.values())) as temporary:
+            save_file(tensors, temporary, metadata=told)
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
-        """The last saved state, or None. A file that is not whole or not ours counts as none."""
+        """The last saved state, or None. A file that is damaged, changed or not ours is passed over, and said to be."""
         try:
             with safe_open(self._file, framework="pt") as file:
                 text = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (FileNotFoundError, SafetensorError):
+        except FileNotFoundError:
             return None
-        if text.pop("digest", None) != self.digest:
-            return None
+        except (SafetensorError, OSError) as error:
+            return self._passed_over(f"cannot be read ({error})")
+        digest, content = text.pop("digest", None), text.pop("content", None)
+        if digest != self.digest:
+            return self._passed_over("belongs to other parameters, data or code")
+        if content != _checksum(tensors, text):
+            return self._passed_over("was changed since it was saved")
         return tensors, text
+
+    def _passed_over(self, reason: str) -> None:
+        progress.say(f"{self._file} {reason}; beginning anew")
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _checksum(tensors: dict[str, torch.Tensor], text: dict[str, str]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    state = hashlib.sha256(storage.digest(text).encode())
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        state.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        state.update(value.view(-1).view(torch.uint8).numpy() if value.numel() else b"")
+    return state.hexdigest()
 
 
 @contextmanager
@@ -58,15 +78,15 @@ def locked(name: str, digest: str) -> Iterator[Resume]:
     The lock is the operating system's, on an open file: a dead holder's is free at once.
     """
     folder = paths.RESUME / name
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / "holder.pid"
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        pid = holder.read_text().strip() if holder.exists() else "unknown"
-        progress.say(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
-        lock.acquire()
+    holder, lock = folder / "holder.pid", FileLock(folder / "lock")
+    with storage.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            pid = holder.read_text().strip() if holder.exists() else "unknown"
+            progress.say(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
+            lock.acquire()
     try:
         storage.write_text(holder, f"{os.getpid()}\n")
         yield Resume(name, digest)

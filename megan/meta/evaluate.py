@@ -13,6 +13,8 @@ from megan.meta.system import System
 from megan.models.initial import Weights
 from megan.params import Tasks
 
+CUDA_RUN = 256  # tasks
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -49,7 +51,6 @@ def evaluate(
 
     groups = workers.seed_groups(len(seeds))
     # On CUDA too, in runs: a meta-test of thousands of tasks need not fit at once.
-    chunks = workers.task_chunks(count) if workers.is_cpu else list(torch.arange(count, device=workers.device).split(256))
-    results = iter(workers.map(chunk_scores, [(group, numbers) for group in groups for numbers in chunks]))
-    table = torch.cat([torch.cat([next(results) for _ in chunks], dim=2) for _ in groups], dim=1)
+    scored = workers.map_chunks(chunk_scores, groups, count, None if workers.is_cpu else CUDA_RUN)
+    table = torch.cat([torch.cat(chunks, dim=2) for chunks in scored], dim=1)
     return Scores(*table.cpu())

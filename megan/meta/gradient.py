@@ -5,7 +5,7 @@ other seed, and chunks are summed in the order of their tasks, whatever order th
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from megan.data.episodes import Episodes
 from megan.meta.adapt import adapt
 from megan.meta.system import System
 from megan.models.initial import Weights
+
+QUERY_IMAGES = 64  # about so many at a time meet the adapted weights on a CPU
 
 
 @dataclass(frozen=True)
@@ -44,26 +46,68 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
     leaves = {name: weight.detach().requires_grad_() for name, weight in meta.items()}
     weights = per_task(leaves, len(episodes.support) // seeds)
     adapted = adapt(system, weights, episodes, system.inner.steps, differentiable=True)
-    logits = system.classify(adapted, episodes.query)
-    losses = system.outer_losses(adapted, logits, episodes)
+    parts = [_outer(system, adapted, episodes, tasks, meta_batch) for tasks in _parts(episodes)]
+    logits = torch.cat([logits for logits, _ in parts])
     gradient = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-    for index, descent in enumerate(losses):
-        share = {name: descent.rates[group] for name in leaves if (group := name.partition(".")[0]) in descent.rates}
+    descents = list(zip(*(found for _, found in parts), strict=True))  # the parts of each
+    parts.clear()
+    while descents:
+        parts_of_one = descents.pop(0)
+        rates = parts_of_one[0].rates
+        share = {name: rates[group] for name in leaves if (group := name.partition(".")[0]) in rates}
+        slopes = {name: torch.cat([part.slopes[name] for part in parts_of_one]) for name in parts_of_one[0].slopes}
+        del parts_of_one
+        # A scalar to start from: with the weights as roots autograd keeps the whole graph until its next call.
         found = torch.autograd.grad(
-            descent.loss.sum() / meta_batch,
+            sum((adapted[name] * slope).sum() for name, slope in slopes.items()),
             [leaves[name] for name in share],
-            retain_graph=index < len(losses) - 1,
+            retain_graph=bool(descents),
             allow_unused=True,  # a critic that no fake has met yet, say: its gradient is zero
             materialize_grads=True,
         )
         for (name, weight), value in zip(share.items(), found, strict=True):
             gradient[name] += weight * value
-    accuracy, fake_wins = system.scores(logits.detach(), episodes)
+    accuracy, fake_wins = system.scores(logits, episodes)
 
     def total(values: Tensor) -> Tensor:
         return values.detach().double().view(seeds, -1).sum(dim=1) / meta_batch
 
     return Outer(gradient, total(system.query_loss(logits, episodes)), total(accuracy), total(fake_wins))
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """What a `Descent` leaves behind: its gradient at the adapted weights, and its rates."""
+
+    slopes: Weights  # [tasks, ...]; weights that it does not depend on are left out
+    rates: dict[str, float]
+
+
+def _parts(episodes: Episodes) -> list[slice]:
+    """The tasks whose outer losses are taken at a time.
+
+    On a CPU a few, for the graph of many query images would be the largest thing in memory;
+    each part's is gone before the next. A GPU is better served by all at once.
+    """
+    tasks, images = episodes.query.shape[:2]
+    size = tasks if episodes.query.is_cuda else max(1, QUERY_IMAGES // images)
+    return [slice(start, start + size) for start in range(0, tasks, size)]
+
+
+def _outer(system: System, adapted: Weights, episodes: Episodes, tasks: slice, meta_batch: int) -> tuple[Tensor, list[_Slopes]]:
+    """Some tasks' query logits, and their outer losses' gradients at the adapted weights."""
+    own = {name: weight[tasks].detach().requires_grad_() for name, weight in adapted.items()}
+    of_tasks = {name: getattr(episodes, name) for name in ("support", "query", "classes", "key", "others", "prototypes")}
+    episodes = replace(episodes, **{name: value if value is None else value[tasks] for name, value in of_tasks.items()})
+    logits = system.classify(own, episodes.query)
+    losses = system.outer_losses(own, logits, episodes)
+    found = []
+    for index, descent in enumerate(losses):
+        slopes = torch.autograd.grad(
+            descent.loss.sum() / meta_batch, list(own.values()), retain_graph=index < len(losses) - 1, allow_unused=True
+        )
+        found.append(_Slopes({name: slope for name, slope in zip(own, slopes, strict=True) if slope is not None}, descent.rates))
+    return logits.detach(), found
 
 
 def summed(chunks: Iterable[Outer]) -> Outer:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from megan.data.packed import Split
 from megan.meta import gradient, optimise
-from megan.meta.parallel import Workers
+from megan.meta.parallel import Workers, is_out_of_memory
 from megan.meta.system import System
 from megan.params import Study
 
@@ -58,7 +58,6 @@ def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_st
     batch, tasks = study.train.meta_batch, study.tasks
     dtype = state["theta/cls.bias"].dtype
     groups = workers.seed_groups(len(seeds))
-    chunks = workers.task_chunks(batch)
 
     def chunk_gradient(job: tuple[slice, Tensor]) -> gradient.Outer:
         group, numbers = job
@@ -67,8 +66,7 @@ def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_st
         return gradient.outer_gradient(system, meta, sampled, batch)
 
     def advance() -> None:
-        results = iter(workers.map(chunk_gradient, [(group, numbers) for group in groups for numbers in chunks]))
-        outer = gradient.stacked([gradient.summed([next(results) for _ in chunks]) for _ in groups])
+        outer = gradient.stacked([gradient.summed(chunks) for chunks in workers.map_chunks(chunk_gradient, groups, batch)])
         healthy = optimise.finite(outer.gradient, outer.loss)
         alive = state["alive"] & healthy
         newly = state["alive"] & ~healthy
@@ -81,7 +79,15 @@ def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_st
             state[name].add_(getattr(outer, name))
         state["step"].add_(1)
 
-    return advance if workers.is_cpu else _captured(advance, state)
+    if workers.is_cpu:
+        return advance
+    while True:
+        try:
+            return _captured(advance, state)
+        except RuntimeError as error:  # a graph holds all its tensors at once
+            if not is_out_of_memory(error):
+                raise
+        workers.lower_chunk(workers.chunk_size(batch))
 
 
 def _captured(advance: Callable[[], None], state: State) -> Callable[[], None]:
@@ -89,12 +95,14 @@ def _captured(advance: Callable[[], None], state: State) -> Callable[[], None]:
     before = state.snapshot()
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
+    try:
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                advance()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
             advance()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        advance()
-    state.assign(before)
+    finally:
+        state.assign(before)
     return graph.replay

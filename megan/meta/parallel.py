@@ -2,23 +2,52 @@
 
 On a CPU one Python thread a core takes chunks of one seed each; the kernels release the
 interpreter's lock, and a chunk stays in the cache. On CUDA all seeds ride in one chunk.
-The size of a chunk changes results by rounding only; the number of threads not at all.
+The size of a chunk changes results by rounding only; the number of threads not at all. So
+where memory does not suffice, the same work is done in smaller chunks.
 """
 
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 
-from megan import settings
+from megan import progress, settings
+from megan.errors import MeganError
 from megan.ops import kernels
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-CPU_CHUNK = 8  # tasks; measured best for the Omniglot network on cores with 512 KiB of L2 cache
+ChunkJob = tuple[slice, torch.Tensor]  # seeds, and int64 numbers of tasks
+
+CPU_CHUNK = 4  # tasks; with 2 the interpreter costs a fifth, with 8 memory doubles and little is won
+
+
+class OutOfMemoryError(MeganError):
+    """The device's memory does not suffice; the message names the parameter or setting to lower."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device could not allocate: CUDA has an exception of its own, the CPU a bare `RuntimeError`."""
+    told = str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in told or "not enough memory" in told or "std::bad_alloc" in told)
+    )
+
+
+@contextmanager
+def memory_for(what: str, advice: str) -> Iterator[None]:
+    """Work that cannot be cut up. Raises `OutOfMemoryError` with `advice`: the parameter to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(f"out of memory during {what}: {advice}") from None
 
 
 @dataclass
@@ -27,6 +56,7 @@ class Workers:
 
     device: str = field(default_factory=settings.device)
     threads: int = field(default_factory=settings.threads)
+    _limit: int | None = field(default=None, init=False)  # tasks a chunk that memory has been found to hold
 
     def __post_init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -40,13 +70,17 @@ class Workers:
 
     def rounding(self) -> dict[str, str | int]:
         """What rounding depends on; runs that agree in it agree to the last bit on a CPU."""
-        chunk = settings.chunk(CPU_CHUNK if self.is_cpu else 0)
+        chunk = self._limit or settings.chunk(CPU_CHUNK if self.is_cpu else 0)
         return {"device": self.device, "kernel": kernels.name(self.device), "chunk": chunk}
 
-    def task_chunks(self, tasks: int) -> list[torch.Tensor]:
-        """Task numbers 0..tasks-1 in runs of one chunk, each int64 on the device."""
+    def chunk_size(self, tasks: int, most: int | None = None) -> int:
+        """Tasks a chunk: `MEGAN_CHUNK` or the device's measured best, no more than memory has been found to hold, nor than `most`."""
         size = settings.chunk(CPU_CHUNK if self.is_cpu else tasks)
-        return list(torch.arange(tasks, device=self.device).split(size))
+        return min(bound for bound in (size, tasks, most, self._limit) if bound)
+
+    def task_chunks(self, tasks: int, most: int | None = None) -> list[torch.Tensor]:
+        """Task numbers 0..tasks-1 in runs of one chunk, each int64 on the device."""
+        return list(torch.arange(tasks, device=self.device).split(self.chunk_size(tasks, most)))
 
     def seed_groups(self, seeds: int) -> list[slice]:
         """Which seeds share a chunk: one each on a CPU, all together on CUDA."""
@@ -57,3 +91,34 @@ class Workers:
         if self._pool is None:
             return [work(job) for job in jobs]
         return list(self._pool.map(work, jobs))
+
+    def map_chunks(self, work: Callable[[ChunkJob], Result], groups: list[slice], tasks: int, most: int | None = None) -> list[list[Result]]:
+        """`work((group, numbers))` on tasks 0..tasks-1 of every group, cut into chunks; a list a group, in the order of the tasks.
+
+        Where memory does not suffice everything is done again in chunks of half the size, which stays so.
+        **Raises** `OutOfMemoryError` when one task at a time is too much.
+        """
+        while True:
+            size = self.chunk_size(tasks, most)
+            chunks = self.task_chunks(tasks, most)
+            try:
+                results = iter(self.map(work, [(group, numbers) for group in groups for numbers in chunks]))
+                return [[next(results) for _ in chunks] for _ in groups]
+            except (MemoryError, RuntimeError) as error:
+                # A graph being captured has recorded half of the work: its owner begins anew.
+                if not is_out_of_memory(error) or (not self.is_cpu and torch.cuda.is_current_stream_capturing()):
+                    raise
+            self.lower_chunk(size)  # here, where the failed attempt's tensors are held no more
+
+    def lower_chunk(self, size: int) -> None:
+        """Halve the chunks, now of `size` tasks, and free what the device holds in reserve."""
+        if size <= 1:
+            several = "MEGAN_THREADS, or " if self.is_cpu else "seeds of the variant's tier, or "
+            raise OutOfMemoryError(
+                f"out of memory on {self.device} with one task at a time; lower {several}tasks.ways, tasks.shots or the queries in params.yaml"
+            )
+        self._limit = size // 2
+        progress.say(f"out of memory on {self.device} with {size} tasks at a time; going on with {self._limit} (MEGAN_CHUNK={self._limit} begins so)")
+        gc.collect()
+        if not self.is_cpu:
+            torch.cuda.empty_cache()

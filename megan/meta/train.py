@@ -36,6 +36,7 @@ def run(params: Params, name: str) -> None:
     with checkpoint.locked(f"{params.study}/{stage}", storage.digest({**identity, **workers.rounding()})) as resume:
         if work.stands(paths.trained(params.study, name), identity, stage):
             progress.say(f"{stage}: another process has just finished this; taking its result")
+            resume.discard()  # of one that was killed between its result and this
             return
         training = Training(params, name, workers, resume)
         training.run()

@@ -26,15 +26,21 @@ class Facts:
     notes: dict[str, str]
 
     @property
-    def tasks_a_seed(self) -> int:
-        """Meta-test tasks of one seed, the same for all variants; 0 when every seed diverged."""
+    def tasks_a_seed(self) -> str:
+        """Meta-test tasks of one seed, a range where tiers differ; "0" when every seed diverged."""
         finished = self.table[self.table["seeds"] > 0]
-        return int((finished["tasks"] // finished["seeds"]).max()) if len(finished) else 0
+        counts = sorted(set(finished["tasks"] // finished["seeds"])) or [0]
+        return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
     @property
     def single(self) -> bool:
         """Whether some variant has one finished seed only, and so no band and no seed interval."""
         return bool((self.table["seeds"] == 1).any())
+
+    @property
+    def short(self) -> str:
+        """The caption's words where runs are marked as short, else ""."""
+        return " Short: fewer meta-steps than a verdict on a claim asks for." if self.table["short"].any() else ""
 
     def label(self, variant: str, name: str) -> str:
         """`name`, with what sets the variant apart on a line of its own."""
@@ -44,7 +50,7 @@ class Facts:
 def read(tables: Path, variants: dict[str, Style]) -> Facts:
     """Raises `ReportError` when a table is missing or lacks one of `variants`."""
     path = tables / "accuracy.csv"
-    columns = ["study", "variant", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "meta_steps"]
+    columns = ["study", "variant", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "meta_steps", "short", "tier"]
     table = read_table(path, columns).set_index("variant")
     absent = [variant for variant in variants if variant not in table.index]
     if absent:
@@ -54,7 +60,7 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
     diverged = diverged[diverged["variant"].isin(list(variants))]
 
     planned = table["seeds"] + table["diverged"]
-    parts = [[_count(n, "seed") for n in planned], [_count(n, "meta-step") for n in table["meta_steps"]]]
+    parts = [[_count(n, "seed") for n in planned], ["short run of " * bool(short) + _count(n, "meta-step") for n, short in zip(table["meta_steps"], table["short"])]]
     usual = [Counter(texts).most_common(1)[0][0] for texts in parts]  # of equally common ones, the first
     notes = {}
     for position, variant in enumerate(variants):

@@ -32,6 +32,7 @@ class Divergence:
 class VariantResults:
     """All results of one variant, checked against `params.yaml`.
 
+    `short`: it trained for fewer meta-steps than a verdict on a claim asks for.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
     loss, fake_wins, and keeps what a diverged seed did before. `tasks` (seed, task,
     accuracy, fake_wins) and `steps` (seed, inner_step, accuracy, fake_wins) hold finished
@@ -40,7 +41,9 @@ class VariantResults:
 
     variant: str
     label: str
+    tier: str
     meta_steps: int
+    short: bool
     seeds: tuple[int, ...]
     best_meta_step: dict[int, int]
     diverged: dict[int, Divergence]
@@ -117,7 +120,7 @@ def variant_results(params: Params, variant: str) -> VariantResults:
     forgotten = sorted(set(train_diverged) - set(test_diverged))
     if forgotten:
         raise broken(tested / "record.json", f"takes seed {forgotten[0]} as finished, which diverged according to {trained / 'record.json'}")
-    tasks_wanted = params.current.test.tasks
+    tasks_wanted = params.tier(variant).test_tasks
     if test.get("tasks") != tasks_wanted:
         raise broken(tested / "record.json", f"is of {test.get('tasks')} tasks, params.yaml asks for {tasks_wanted}")
     try:
@@ -140,7 +143,8 @@ def variant_results(params: Params, variant: str) -> VariantResults:
         if found != list(range(params.current.inner.test_steps + 1)):
             raise broken(tested / "steps.csv", f"must hold the inner steps 0 to {params.current.inner.test_steps} of seed {seed}, has {found}")
     return VariantResults(
-        variant, params.styles[variant].label, meta_steps, tuple(seeds), best, diverged, curve, tasks, steps
+        variant, params.styles[variant].label, params.variants[variant].tier, meta_steps, meta_steps < params.claims.minimum_meta_steps,
+        tuple(seeds), best, diverged, curve, tasks, steps,
     )
 
 

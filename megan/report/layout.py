@@ -14,7 +14,7 @@ from megan.report import style
 from megan.report.captions import Facts
 
 TOGETHER = 8  # variants that one pair of axes can hold
-REFERENCE = "maml"  # repeated in grey behind each panel
+REFERENCES = ("maml", "maml_short")  # the one of the same length is repeated in grey behind each panel
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ def panels(variants: dict[str, Style], facts: Facts) -> tuple[Figure, list[Panel
     result = []
     for axes, (name, variant) in zip(grid, variants.items()):
         axes.set_title(style.wrapped(facts.label(name, variant.label), 32), fontsize=8, loc="left")
-        behind = REFERENCE if REFERENCE in variants and name != REFERENCE else None
-        result.append(Panel(axes, [name], behind))
+        result.append(Panel(axes, [name], _reference(name, variants, facts)))
     for axes in grid[len(variants) :]:
         axes.remove()
     return figure, result
@@ -92,4 +91,13 @@ def finish(panels: list[Panel], variants: dict[str, Style], facts: Facts, extra:
 
 def behind(panels: list[Panel], variants: dict[str, Style]) -> str:
     """The caption's words for the grey line, where there is one."""
-    return f" Grey: {variants[REFERENCE].label}." if any(panel.reference for panel in panels) else ""
+    used = [name for name in REFERENCES if any(panel.reference == name for panel in panels)]
+    return f" Grey, dashed: {' or '.join(variants[name].label for name in used)}." if used else ""
+
+
+def _reference(name: str, variants: dict[str, Style], facts: Facts) -> str | None:
+    """MAML of the variant's own length; of another, where there is none, rather than nothing."""
+    known = [other for other in REFERENCES if other in variants]
+    steps = facts.table["meta_steps"]
+    alike = [other for other in known if steps[other] == steps[name]]
+    return None if name in REFERENCES or not known else (alike or known)[0]

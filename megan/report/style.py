@@ -45,10 +45,14 @@ def theme() -> Iterator[None]:
 
 
 def save(figure: Figure, out: Path, name: str) -> None:
-    """Write `out/name.png` and `out/name.svg`; drawing the same figure again gives the same bytes."""
+    """Write `out/name.png` and `out/name.svg`; drawing the same figure again gives the same bytes.
+
+    Title and caption go along as metadata, since a reader of the files sees letters as paths.
+    """
+    words = {"Title": " ".join(figure.get_suptitle().split()), "Description": " ".join(figure.get_supxlabel().split())}
     with theme():
         # Software and Creator would carry matplotlib's version, Date the moment of drawing.
-        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        for suffix, metadata in (("png", {"Software": None, **words}), ("svg", {"Date": None, "Creator": None, **words})):
             with storage.replacing(out / f"{name}.{suffix}") as temporary:
                 figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
 
@@ -87,5 +91,7 @@ def percent(axes: Axes, which: str, limits: Sequence[float]) -> None:
     """Show accuracies as percentages on axis `which` (`x` | `y`), never beyond 0 and 100 %."""
     low, high = max(0.0, limits[0]), min(1.0, limits[1])
     axes.set(**{f"{which}lim": (low, high)})
+    # Steps of 2.5 % would be rounded to labels that are not where they stand.
+    getattr(axes, f"{which}axis").set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
     decimals = 0 if high - low > 0.05 else 1 if high - low > 0.005 else 2
     getattr(axes, f"{which}axis").set_major_formatter(PercentFormatter(1, decimals=decimals))

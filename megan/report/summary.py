@@ -76,10 +76,11 @@ def curves_mean(results: list[VariantResults]) -> pd.DataFrame:
 def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
     """One row a variant: its meta-test accuracy.
 
-    Columns: study, variant, label; seeds (averaged), diverged (left out), tasks (over all
+    Columns: study, variant, label, tier; seeds (averaged), diverged (left out), tasks (over all
     those seeds); accuracy, the mean of the per-seed means; ci95_tasks and ci95_seeds, the
     half-widths of `statistics.task_interval_within_seeds` and `seed_interval`; fake_wins,
-    the share of real queries on which the fake output wins; meta_steps of training.
+    the share of real queries on which the fake output wins; meta_steps of training, and
+    whether that is short, too little for a verdict on a claim.
     """
     rows = []
     for result in results:
@@ -90,6 +91,7 @@ def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
                 "study": study,
                 "variant": result.variant,
                 "label": result.label,
+                "tier": result.tier,
                 "seeds": len(result.finished),
                 "diverged": len(result.diverged),
                 "tasks": len(result.tasks),
@@ -98,6 +100,7 @@ def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
                 "ci95_seeds": statistics.seed_interval(means),
                 "fake_wins": _mean([group["fake_wins"].mean() for group in by_seed]),
                 "meta_steps": result.meta_steps,
+                "short": result.short,
             }
         )
     return pd.DataFrame(rows)

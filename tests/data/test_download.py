@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from megan import params, paths, storage
+from megan import params, paths, schema, storage
 from megan.data import catalogue, download, fetch, glyphs, omniglot
 from megan.data.errors import DataError
 
@@ -349,6 +349,6 @@ def test_glyphs_need_no_network(data):
 
 
 def test_every_data_set_has_a_source():
-    known = set(params.Data.model_fields["dataset"].annotation.__args__)
-    assert set(download.SOURCES) | set(download.MANIFESTS) == known
-    assert all(catalogue.alphabets(name) for name in known)
+    tasks, gan = (set(block.model_fields["dataset"].annotation.__args__) for block in (params.Data, schema.Gan))
+    assert set(download.SOURCES) | set(download.MANIFESTS) == tasks | gan
+    assert all(catalogue.alphabets(name) for name in tasks)

@@ -35,20 +35,20 @@ class MadeUp:
         base = parameters.load(ROOT / "params.yaml")
         study = base.studies["quick"]
         tiers = Tiers(
-            headline=Tier(meta_steps=self.meta_steps, seeds=self.seeds),
-            smoke=Tier(meta_steps=self.smoke_steps, seeds=self.smoke_seeds),
+            headline=Tier(meta_steps=self.meta_steps, seeds=self.seeds, test_tasks=self.tasks),
+            ablation=Tier(meta_steps=self.meta_steps, seeds=self.seeds, test_tasks=self.tasks),
+            survey=Tier(meta_steps=self.smoke_steps, seeds=self.smoke_seeds, test_tasks=self.tasks),
         )
-        test = study.test.model_copy(update={"tasks": self.tasks})
-        study = study.model_copy(update={"tiers": tiers, "test": test})
+        study = study.model_copy(update={"tiers": tiers})
         variants = {
-            name: base.variants["maml"].model_copy(update={"tier": "smoke" if name in self.smoke else "headline"})
+            name: base.variants["maml"].model_copy(update={"tier": "survey" if name in self.smoke else "headline"})
             for name in self.variants
         }
         styles = {
             name: Style(label=self.labels.get(name, name.upper()), colour=COLOURS[position % len(COLOURS)])
             for position, name in enumerate(self.variants)
         }
-        return Params.model_construct(study="quick", studies={"quick": study}, variants=variants, styles=styles)
+        return Params.model_construct(study="quick", studies={"quick": study}, variants=variants, styles=styles, claims=base.claims.model_copy(update={"minimum_meta_steps": 500}))
 
     def write(self) -> Params:
         params = self.params

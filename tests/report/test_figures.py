@@ -129,15 +129,18 @@ def test_many_variants_get_a_panel_each(made_up):
     assert [axes.get_title(loc="left") for axes in figure.axes] == [name.upper() for name in names]
     assert [axes.get_lines()[0].get_gid() for axes in figure.axes[1:]] == ["reference/maml"] * 9
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
-    assert "Grey: MAML" in _words(figure)
+    assert "Grey, dashed: MAML" in _words(figure)
 
 
 def test_what_differs_is_noted(made_up):
     variants = _summarised(made_up(variants=("maml", "a", "b"), smoke=("b",)))
     figure = accuracy.build(TABLES, variants)
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["MAML", "A", "B\n1 seed, 400 meta-steps"]
-    assert "3 seeds, 800 meta-steps unless noted, 20 tasks a seed" in _words(figure)
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes]
+    assert labels == [["MAML", "A"], ["B"]]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Headline: 3 seeds, 800 meta-steps", "Survey: 1 seed, short run of 400 meta-steps"]
+    assert "20 tasks a seed" in _words(figure) and "Short: fewer meta-steps than a verdict" in _words(figure)
+    (shared,) = convergence.build(TABLES, variants).axes
+    assert [text.get_text() for text in shared.get_legend().get_texts()][2] == "B\n(1 seed, short run of 400\nmeta-steps)"
 
 
 def test_adaptation_lines(made_up):
@@ -163,7 +166,7 @@ def test_accuracy_points_and_intervals(made_up):
         float(np.ptp(segment[:, 0])) / 2 for artist in axes.collections if type(artist).__name__ == "LineCollection" for segment in artist.get_segments()
     )
     assert np.allclose(spans, sorted([*table["ci95_tasks"], *table["ci95_seeds"]]))
-    assert lines["reference"].get_xdata()[0] == table.loc["maml", "accuracy"]
+    assert lines["reference/maml"].get_xdata()[0] == table.loc["maml", "accuracy"]
     assert 0 <= axes.get_xlim()[0] and axes.get_xlim()[1] <= 1
 
 
@@ -184,7 +187,7 @@ def test_unknown_figure(made_up):
 
 
 def test_the_report_never_imports_torch():
-    modules = ", ".join(["megan.report.summary", *figures.MODULES.values()])
+    modules = ", ".join(["megan.report.summary", "megan.report.claims", "megan.report.page", *figures.MODULES.values()])
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

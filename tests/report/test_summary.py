@@ -25,7 +25,7 @@ def test_every_table_has_its_columns(made_up):
     assert {name: list(table.columns) for name, table in _tables().items()} == {
         "curves": ["variant", "label", "seed", "meta_step", "split", "accuracy", "loss", "fake_wins"],
         "curves_mean": ["variant", "meta_step", "split", "accuracy"],
-        "accuracy": ["study", "variant", "label", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "fake_wins", "meta_steps"],
+        "accuracy": ["study", "variant", "label", "tier", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "fake_wins", "meta_steps", "short"],
         "seeds": ["variant", "label", "seed", "tasks", "accuracy", "ci95_tasks", "fake_wins", "best_meta_step"],
         "comparisons": [
             "variant", "label", "reference", "difference", "ci95_seeds", "ci95_tasks_within_seeds",

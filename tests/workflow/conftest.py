@@ -115,7 +115,7 @@ def shrink(document: dict[str, Any]) -> None:
     for block in ("variants", "styles"):
         document[block] = {name: document[block][name] for name in VARIANTS}
     for study in document["studies"].values():
-        study["tasks"].update(train_queries=1, test_queries=1)
+        study["tasks"].update(train_queries=1, test_queries=2)
         study["inner"].update(steps=2, test_steps=2)
         for network in ("encoder", "judge"):
             study[network].update(steps=2, batch_size=8, stem_stride=2, validation_drawers=1)

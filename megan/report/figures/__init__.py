@@ -8,17 +8,29 @@ from megan.report.inputs import ReportError
 
 MODULES = {
     "convergence": "megan.report.figures.convergence",
+    "weighting": "megan.report.figures.weighting",
+    "outer_losses": "megan.report.figures.outer_losses",
+    "shared_layers": "megan.report.figures.shared_layers",
+    "gan_losses": "megan.report.figures.gan_losses",
+    "conditioning_accuracy": "megan.report.figures.conditioning_accuracy",
     "accuracy": "megan.report.figures.accuracy",
     "adaptation": "megan.report.figures.adaptation",
+    "examples": "megan.report.figures.examples",
+    "conditioning_samples": "megan.report.figures.conditioning_samples",
+    "generators": "megan.report.figures.generators",
+    "plain_gan": "megan.report.figures.plain_gan",
+    "realism": "megan.report.figures.realism",
 }
 
 
 def run(name: str, params: Params) -> None:
-    """Draw one figure of the current study into `paths.figures(study)`, from its tables alone.
+    """Draw one figure of the current study into `paths.figures(study)`.
 
+    It reads the study's tables, or the folders that the module's `READS` names as `paths` does.
     **Raises** `ReportError` for a name that is not in `MODULES`, or a missing table.
     """
     if name not in MODULES:
         raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(MODULES)}")
     figure = import_module(MODULES[name])
-    figure.draw(paths.tables(params.study), paths.figures(params.study), params.styles)
+    sources = [getattr(paths, folder)(params.study) for folder in getattr(figure, "READS", ("tables",))]
+    figure.draw(*sources, paths.figures(params.study), params.styles)

@@ -25,19 +25,19 @@ def build(tables: Path, variants: dict[str, Style]) -> Figure:
         for panel in panels:
             if panel.reference:
                 rows = steps[steps["variant"] == panel.reference]
-                layout.mean_line(panel.axes, rows, "inner_step", f"reference/{panel.reference}", style.MUTED, band=False, linewidth=1.2)
+                layout.mean_line(panel.axes, rows, "inner_step", f"reference/{panel.reference}", style.MUTED, band=False, linewidth=1.2, linestyle="--")
             for name in panel.variants:
                 layout.mean_line(
                     panel.axes, steps[steps["variant"] == name], "inner_step", f"steps/{name}", variants[name].colour,
                     linewidth=2, marker=chosen.get(name) or "o", markersize=4, markeredgewidth=0,
                 )
         layout.finish(panels, variants, facts, [], "Inner steps")
-        style.headings(figure, captions.title(facts, "Meta-test accuracy during adaptation"), _caption(facts) + layout.behind(panels, variants))
+        style.headings(figure, captions.title(facts, "Meta-test accuracy during adaptation"), _caption(facts) + layout.behind(panels, variants) + facts.short)
     return figure
 
 
 def _caption(facts: captions.Facts) -> str:
-    text = f"Mean over {facts.tasks_a_seed:,} meta-test tasks a seed, then over seeds, diverged seeds left out. Step 0: before adaptation."
+    text = f"Mean over {facts.tasks_a_seed} meta-test tasks a seed, then over seeds, diverged seeds left out. Step 0: before adaptation."
     if (facts.table["seeds"] > 1).any():
         text += " Band: lowest to highest seed."
     if facts.single:

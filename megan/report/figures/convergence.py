@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from megan.params import Style
 from megan.report import captions, layout, style
+from megan.report import curves as lines
 from megan.report.inputs import read_table
 
 NAME = "convergence"
@@ -20,27 +19,20 @@ def draw(tables: Path, out: Path, variants: dict[str, Style]) -> None:
 
 def build(tables: Path, variants: dict[str, Style]) -> Figure:
     """Validation as thick lines with a band, training as thin ones; a cross where a seed diverged."""
-    curves = read_table(tables / "curves.csv", ["variant", "seed", "meta_step", "split", "accuracy"])
+    curves = read_table(tables / "curves.csv", lines.COLUMNS)
     facts = captions.read(tables, variants)
     with style.theme():
         figure, panels = layout.panels(variants, facts)
         chosen = style.markers(variants) if len(panels) == 1 else {}
         for panel in panels:
             if panel.reference:
-                rows = _finished(curves, facts, panel.reference, "validation")
-                layout.mean_line(panel.axes, rows, "meta_step", f"reference/{panel.reference}", style.MUTED, band=False, linewidth=1.2)
+                rows = lines.finished(curves, facts, panel.reference, "validation")
+                layout.mean_line(panel.axes, rows, "meta_step", f"reference/{panel.reference}", style.MUTED, band=False, linewidth=1.2, linestyle="--")
             for name in panel.variants:
                 colour = variants[name].colour
-                training = _finished(curves, facts, name, "train")
+                training = lines.finished(curves, facts, name, "train")
                 layout.mean_line(panel.axes, training, "meta_step", f"train/{name}", colour, band=False, linewidth=0.7, alpha=0.5)
-                validation = _finished(curves, facts, name, "validation")
-                layout.mean_line(
-                    panel.axes, validation, "meta_step", f"validation/{name}", colour, linewidth=2,
-                    marker=chosen.get(name) or None, markersize=4, markeredgewidth=0,
-                )
-                for broken in facts.diverged[facts.diverged["variant"] == name].itertuples():
-                    own = curves[(curves["variant"] == name) & (curves["seed"] == broken.seed)]
-                    _diverged(panel.axes, own, broken.meta_step, colour, f"diverged/{name}/{broken.seed}")
+                lines.validation(panel.axes, curves, facts, name, colour, chosen.get(name, ""))
             # A panel ends with its own variant: beside a longer reference a short run would vanish.
             panel.axes.set_xlim(0, max(facts.table.loc[panel.variants, "meta_steps"]) * 1.02)
         extra = [
@@ -48,29 +40,10 @@ def build(tables: Path, variants: dict[str, Style]) -> Figure:
             Line2D([], [], color="#444444", linewidth=0.7, alpha=0.7, label="training"),
         ]
         if len(facts.diverged):
-            extra.append(Line2D([], [], color="#444444", linestyle=":", linewidth=1, marker="X", markeredgewidth=0, label="a seed diverges"))
+            extra.append(lines.diverged_key())
         layout.finish(panels, variants, facts, extra, "Meta-steps")
-        style.headings(figure, captions.title(facts, "Accuracy during meta-training"), _caption(facts, len(panels) > 1) + layout.behind(panels, variants))
+        style.headings(figure, captions.title(facts, "Accuracy during meta-training"), _caption(facts, len(panels) > 1) + layout.behind(panels, variants) + facts.short)
     return figure
-
-
-def _finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str) -> pd.DataFrame:
-    lost = facts.diverged.loc[facts.diverged["variant"] == name, "seed"]
-    return curves[(curves["variant"] == name) & (curves["split"] == split) & ~curves["seed"].isin(lost)]
-
-
-def _diverged(axes: Axes, own: pd.DataFrame, meta_step: int, colour: str, gid: str) -> None:
-    """The seed's own curve, dotted, with a cross at the meta-step that broke it, at its last known height."""
-    known = own[own["accuracy"].notna() & (own["meta_step"] <= meta_step)]
-    if (known["split"] == "validation").any():
-        known = known[known["split"] == "validation"]
-    known = known.sort_values("meta_step")
-    height = known["accuracy"].iloc[-1] if len(known) else 0.0
-    steps, heights = [*known["meta_step"], meta_step], [*known["accuracy"], height]
-    axes.plot(
-        steps, heights, color=colour, linestyle=":", linewidth=1, marker="X", markevery=[-1],
-        markersize=7, markeredgecolor="white", markeredgewidth=0.6, zorder=5, gid=gid, clip_on=False,
-    )
 
 
 def _caption(facts: captions.Facts, several: bool) -> str:

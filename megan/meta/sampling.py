@@ -1,0 +1,92 @@
+"""Fakes of adapted generators, kept so that they can be judged and looked at (Fig. 8, Fig. 9)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from megan.data.episodes import Episodes
+from megan.data.packed import Split
+from megan.meta import fakes
+from megan.meta.adapt import adapt
+from megan.meta.gradient import per_task
+from megan.meta.parallel import Workers
+from megan.meta.system import System
+from megan.models.initial import Weights
+from megan.params import Tasks
+
+CUDA_RUN = 64  # tasks; each holds all its draws
+
+
+@dataclass(frozen=True)
+class Samples:
+    """On the CPU; images uint8, ink = 255. The same tasks and reals for every variant with the same seed."""
+
+    fakes: Tensor  # [seeds, tasks, draws, M * ways * shots, height, width], in the order of the support, M times over
+    support: Tensor  # [seeds, tasks, ways * shots, height, width]
+    query: Tensor  # [seeds, tasks, queries, ways, height, width]: other drawings of the same classes
+    wasserstein: Tensor  # float64 [seeds, tasks]
+
+
+def draw(
+    system: System, weights: Weights, split: Split, seeds: Tensor, purpose: str, count: int, tasks: Tasks, steps: int, draws: int, workers: Workers
+) -> Samples:
+    """Adapt to the first `count` tasks of `purpose`, then make each task's fakes `draws` times over.
+
+    **Arguments** `weights` [seeds, ...] each; `steps` inner steps. They are the tasks that
+    `evaluate.evaluate` scores under the same `purpose`; each draw has noise of its own.
+    """
+    if not len(seeds):
+        return _none(system, split, tasks, count, draws)
+    dtype = next(iter(weights.values())).dtype
+
+    def chunk_samples(job: tuple[slice, Tensor]) -> tuple[Tensor, ...]:
+        group, numbers = job
+        sampled = system.sample(split, seeds[group], purpose, 0, numbers, tasks, tasks.test_queries, dtype)
+        start = per_task({name: weight[group] for name, weight in weights.items()}, len(numbers))
+        adapted = adapt(system, start, sampled, steps, differentiable=False)
+        with torch.no_grad():
+            # Noise is keyed by step, and the inner steps have used up 0 to steps - 1.
+            made = torch.stack([fakes.make(system.variant, system.generator, adapted, sampled, steps + number) for number in range(draws)])
+            apart = torch.stack([_wasserstein(system, adapted, sampled, some, number) for number, some in enumerate(made)]).mean(dim=0)
+        query = sampled.query.unflatten(1, (tasks.ways, -1)).transpose(1, 2)
+        shown = (_bytes(made.transpose(0, 1)), _bytes(sampled.support), _bytes(query), apart)
+        return tuple(value.unflatten(0, (-1, len(numbers))) for value in shown)
+
+    chunks = workers.map_chunks(chunk_samples, workers.seed_groups(len(seeds)), count, None if workers.is_cpu else CUDA_RUN)
+    parts = [[torch.cat(values, dim=1) for values in zip(*group, strict=True)] for group in chunks]
+    return Samples(*(torch.cat(values).cpu() for values in zip(*parts, strict=True)))
+
+
+def _wasserstein(system: System, weights: Weights, episodes: Episodes, made: Tensor, number: int) -> Tensor:
+    """Mean critic value of real query images less that of the fakes, float64 [tasks].
+
+    In batches as the critic has met in adaptation: as many reals as the support holds, and
+    with fakes among them where batch statistics are shared.
+    """
+    ways, shots = episodes.ways, episodes.support.shape[1] // episodes.ways
+    query = episodes.query.unflatten(1, (ways, -1))
+    picked = torch.arange(number * shots, (number + 1) * shots, device=query.device) % query.shape[2]
+    reals = query[:, :, picked].flatten(1, 2)
+    labels = fakes.labels(system.variant, episodes)
+    if system.variant.shared_statistics:
+        values = system.criticise(weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels]))
+        on_reals, on_fakes = values.split([reals.shape[1], made.shape[1]], dim=1)
+    else:
+        on_reals, on_fakes = system.criticise(weights, reals, episodes.support_labels), system.criticise(weights, made, labels)
+    return on_reals.double().mean(dim=1) - on_fakes.double().mean(dim=1)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    """Images of ink 0 to 1, [..., height, width, 1] -> uint8 [..., height, width]; what lies beyond is cut off."""
+    return (images[..., 0].nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _none(system: System, split: Split, tasks: Tasks, count: int, draws: int) -> Samples:
+    size, support = split.images.shape[2:], tasks.ways * tasks.shots
+
+    def empty(*shape: int) -> Tensor:
+        return torch.empty(0, count, *shape, *size, dtype=torch.uint8)
+
+    made = empty(draws, system.variant.fakes_per_real * support)
+    return Samples(made, empty(support), empty(tasks.test_queries, tasks.ways), torch.empty(0, count, dtype=torch.float64))

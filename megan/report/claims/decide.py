@@ -1,0 +1,162 @@
+"""From measured parts to verdicts: what may be tested at all, Holm's correction, and the words.
+
+Both ways of being wrong are bounded over the whole family: "supported" asks for an adjusted
+p value of the tests for the claims, "not supported" for one of the tests against them.
+Everything between is "undecided".
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from megan.report.claims.effects import Measured, Part, decisive, holm, leaves
+from megan.report.claims.evidence import Evidence
+from megan.report.claims.rules import Claim
+from megan.schema import Claims
+
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A claim's verdict. The p values are NaN where nothing was tested, `measured` None where a variant is absent.
+
+    `part` is the one on which the verdict rests, `detectable` the smallest effect that it
+    would have found, in its unit, at the strictest level of Holm's correction. `meta_steps`
+    is None for the plain GAN.
+    """
+
+    claim: Claim
+    verdict: str
+    reason: str
+    measured: Measured | None
+    part: Part | None
+    p: float
+    p_holm: float
+    p_against: float
+    p_against_holm: float
+    detectable: float
+    meta_steps: int | None
+
+
+def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[Decision]:
+    """A decision a claim, in the given order, which is the family of Holm's correction.
+
+    The family counts every claim, tested or not.
+    """
+    measured = [None if _absent(claim, evidence) else claim.measure(evidence, rules) for claim in claims]
+    obstacles = [_obstacles(claim, evidence, rules, one) for claim, one in zip(claims, measured)]
+    nodes = [None if problems else one.node for one, problems in zip(measured, obstacles)]
+    raw = [[math.nan if node is None else getattr(node, which) for node in nodes] for which in ("p", "p_against")]
+    adjusted = [holm(values) for values in raw]
+    decisions = []
+    for index, claim in enumerate(claims):
+        one, problems = measured[index], obstacles[index]
+        p, p_against = raw[0][index], raw[1][index]
+        p_holm, p_against_holm = (math.nan if problems else values[index] for values in adjusted)
+        verdict = SUPPORTED if p_holm <= rules.level else NOT_SUPPORTED if p_against_holm <= rules.level else UNDECIDED
+        part = decisive(one.node, against=verdict == NOT_SUPPORTED) if one else None
+        detectable = part.detectable(rules.level / len(claims), rules.power) if part else math.nan
+        if problems:
+            reason = "; ".join(problems)
+        else:
+            reason = _reason(claim, verdict, part, p_against_holm if verdict == NOT_SUPPORTED else p_holm, detectable, rules) + _lost(claim, evidence)
+        lengths = [evidence.meta_steps[name] for name in claim.variants if name in evidence.meta_steps]
+        decisions.append(
+            Decision(claim, verdict, reason, one, part, p, p_holm, p_against, p_against_holm, detectable, min(lengths) if lengths else None)
+        )
+    return decisions
+
+
+def _absent(claim: Claim, evidence: Evidence) -> list[str]:
+    if not claim.variants:
+        return [] if len(evidence.gan) else ["plain GAN"]
+    return [name for name in claim.variants if name not in evidence.meta_steps]
+
+
+def _obstacles(claim: Claim, evidence: Evidence, rules: Claims, measured: Measured | None) -> list[str]:
+    """Why the claim cannot be tested, none of it read from an accuracy; empty if it can."""
+    absent = _absent(claim, evidence)
+    if absent:
+        return [f"a variant is absent: {', '.join(absent)}" if claim.variants else "the plain GAN is absent"]
+    if not claim.variants:
+        problems = _gan_obstacles(evidence, rules)
+        lost = ""
+    else:
+        problems = _variant_obstacles(claim, evidence, rules)
+        planned = set.intersection(*(set(evidence.planned[name]) for name in claim.variants))
+        broken = [seed for seed in planned if any(seed in evidence.diverged[name] for name in claim.variants)]
+        lost = f"{len(broken)} of {len(planned)} seeds diverged" if broken else ""
+    fewest = min(part.seeds for part in leaves(measured.node) if part.given is None)
+    if fewest < rules.minimum_seeds and not any(problem.startswith("too few seeds") for problem in problems):
+        left = f"{fewest} left, expected at least {rules.minimum_seeds}"
+        problems.append(f"{lost}: {left}{_lost(claim, evidence)}" if lost else f"too few seeds with a value: {left}")
+    return problems
+
+
+def _variant_obstacles(claim: Claim, evidence: Evidence, rules: Claims) -> list[str]:
+    problems = []
+    lengths = {name: evidence.meta_steps[name] for name in claim.variants}
+    if min(lengths.values()) < rules.minimum_meta_steps:
+        problems.append(f"too short: {min(lengths.values()):,} meta-steps, expected at least {rules.minimum_meta_steps:,}")
+    if len(set(lengths.values())) > 1:
+        problems.append(f"variants of unequal length: {_each(lengths)} meta-steps")
+    planned = {name: tuple(sorted(evidence.planned[name])) for name in claim.variants}
+    if len(set(planned.values())) > 1:
+        problems.append("variants of different seeds")
+    tasks = {name: evidence.tasks[name] for name in claim.variants if name in evidence.tasks}
+    if len(set(tasks.values())) > 1:
+        problems.append(f"variants tested on different tasks: {_each(tasks)} a seed")
+    common = set.intersection(*map(set, planned.values()))
+    if len(common) < rules.minimum_seeds:
+        problems.append(_too_few(len(common), rules))
+    return problems
+
+
+def _gan_obstacles(evidence: Evidence, rules: Claims) -> list[str]:
+    updates, seeds = int(evidence.gan["updates"].min()), evidence.gan["seed"].nunique()
+    problems = []
+    if updates < rules.minimum_updates:
+        problems.append(f"too short: {updates:,} updates, expected at least {rules.minimum_updates:,}")
+    if seeds < rules.minimum_seeds:
+        problems.append(_too_few(seeds, rules))
+    return problems
+
+
+def _too_few(count: int, rules: Claims) -> str:
+    return f"too few seeds: {count}, expected at least {rules.minimum_seeds}"
+
+
+def _each(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in numbers.items())
+
+
+def shown(value: float, unit: str) -> str:
+    """An effect in words: accuracies in points of a percentage."""
+    if math.isnan(value):
+        return "none"
+    if value == 0:
+        return "0"
+    return f"{100 * value:+.2f} points" if unit.startswith("accuracy") else f"{value:+.3g}"
+
+
+def _reason(claim: Claim, verdict: str, part: Part, p: float, detectable: float, rules: Claims) -> str:
+    low, high = part.interval
+    words = f"{part.text}: {shown(part.effect, part.unit)}"
+    if not math.isnan(low):
+        words += f" (95 % {shown(low, part.unit)} to {shown(high, part.unit)})"
+    if verdict == SUPPORTED:
+        words += f"; above {shown(part.threshold, part.unit)}, adjusted p {p:.2g}"
+        if claim.slight:
+            size = "slight" if high < rules.slight else "more than slight" if low > rules.slight else "perhaps more than slight"
+            words += f"; {size} ({shown(rules.slight, part.unit)} at most)"
+        return words
+    if verdict == NOT_SUPPORTED:
+        return f"{words}; below {shown(part.refuted, part.unit)}, the least that would matter, adjusted p {p:.2g}"
+    words += f"; neither clearly above {shown(part.threshold, part.unit)} nor clearly below {shown(part.refuted, part.unit)} after correction"
+    return words if math.isnan(detectable) else f"{words}; an effect of {shown(detectable, part.unit)} would have shown"
+
+
+def _lost(claim: Claim, evidence: Evidence) -> str:
+    broken = {name: len(evidence.diverged[name]) for name in claim.variants if evidence.diverged[name]}
+    return f"; diverged seeds: {_each(broken)}" if broken else ""

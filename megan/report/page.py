@@ -1,0 +1,130 @@
+"""The stage `report`: one page with what was run, the verdicts and every figure. It needs no network.
+
+Everything stands in the page itself, figures included, so that it can be sent around as a file.
+"""
+
+import base64
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from megan import paths, storage
+from megan.params import Params
+from megan.report import figures
+from megan.report.claims.decide import NOT_SUPPORTED, SUPPORTED, UNDECIDED, shown
+from megan.report.inputs import ReportError, broken, read_table
+
+TEMPLATE = "page.html"
+_DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
+
+
+def run(params: Params) -> None:
+    """Write `paths.report(study)`.
+
+    **Raises** `ReportError` when a table, the claims or a figure is missing or torn.
+    """
+    storage.write_text(paths.report(params.study), render(params))
+
+
+def render(params: Params) -> str:
+    """The page as HTML; all text from tables and parameters is escaped."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+    study, tables = params.current, paths.tables(params.study)
+    rows = _variants(params, tables)
+    claims = read_table(paths.claims(params.study) / "claims.csv", ["claim", "text", "verdict", "reason", "effect", "unit", "seeds"])
+    tiers = _tiers(params)
+    return environment.get_template(TEMPLATE).render(
+        study=params.study, data=study.data, tasks=study.tasks, inner=study.inner, train=study.train, gan=study.gan,
+        rules=params.claims, tiers=tiers, short=[tier["name"] for tier in tiers if tier["short"]],
+        variants=rows, headline=[row for row in rows if row["tier"] == "headline"],
+        claims=[_claim(row) for row in claims.to_dict("records")], verdicts=_verdicts(claims),
+        figures=[_figure(params.study, name) for name in figures.MODULES],
+        diverged=_diverged(params, tables),
+    )  # fmt: skip
+
+
+def _tiers(params: Params) -> list[dict[str, Any]]:
+    used = Counter(variant.tier for variant in params.variants.values())
+    tiers = [(name, getattr(params.current.tiers, name)) for name in type(params.current.tiers).model_fields if used[name]]
+    return [
+        {"name": name, "variants": used[name], **tier.model_dump(), "short": tier.meta_steps < params.claims.minimum_meta_steps}
+        for name, tier in tiers
+    ]
+
+
+def _variants(params: Params, tables: Path) -> list[dict[str, Any]]:
+    columns = ["variant", "label", "tier", "seeds", "diverged", "accuracy", "ci95_seeds", "ci95_tasks", "meta_steps", "short"]
+    table = read_table(tables / "accuracy.csv", columns)
+    differences = read_table(tables / "comparisons.csv", ["variant", "difference", "ci95_seeds", "meta_steps", "reference_meta_steps"])
+    differences = differences[differences["meta_steps"] == differences["reference_meta_steps"]].set_index("variant")
+    rows = []
+    for row in table[table["variant"].isin(list(params.variants))].itertuples():
+        own = differences.loc[row.variant] if row.variant in differences.index else None
+        rows.append(
+            {
+                "label": row.label,
+                "tier": row.tier,
+                "accuracy": _percent(row.accuracy) if row.seeds else "every seed diverged",
+                "over_seeds": _percent(row.ci95_seeds, "+/- "),
+                "over_tasks": _percent(row.ci95_tasks, "+/- "),
+                "difference": "" if own is None or pd.isna(own["difference"]) else f"{100 * own['difference']:+.2f}{_points(own['ci95_seeds'])}",
+                "seeds": row.seeds,
+                "diverged": row.diverged,
+                "meta_steps": f"{row.meta_steps:,}{' (short)' if row.short else ''}",
+            }
+        )
+    return rows
+
+
+def _claim(row: dict[str, Any]) -> dict[str, Any]:
+    """One row of the table of claims, as text; empty where there is no number."""
+    unit = row["unit"] if isinstance(row["unit"], str) else ""
+    effect = "" if pd.isna(row["effect"]) else shown(row["effect"], unit)
+    if effect and not pd.isna(row["ci95_low"]):
+        effect += f" ({shown(row['ci95_low'], unit)} to {shown(row['ci95_high'], unit)})"
+    effect += f" {unit}" if effect and not unit.startswith("accuracy") else ""
+    p = row["p_against_holm"] if row["verdict"] == NOT_SUPPORTED else row["p_holm"]
+    texts = {
+        "effect": effect,
+        "detectable": "" if pd.isna(row["detectable"]) else shown(row["detectable"], unit),
+        "p": "" if pd.isna(p) else f"{p:.2g}",
+        "seeds": "" if pd.isna(row["seeds"]) else int(row["seeds"]),
+        "meta_steps": "" if pd.isna(row["meta_steps"]) else f"{int(row['meta_steps']):,}",
+    }
+    return {**row, **texts}
+
+
+def _verdicts(claims: pd.DataFrame) -> list[tuple[str, int]]:
+    return [(verdict, int((claims["verdict"] == verdict).sum())) for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED)]
+
+
+def _figure(study: str, name: str) -> dict[str, str]:
+    """The figure as a data address, with the title and caption that its file carries."""
+    path = paths.figures(study) / f"{name}.svg"
+    try:
+        content = path.read_bytes()
+        words = {key: ElementTree.fromstring(content).findtext(f".//{_DUBLIN_CORE}{key}") for key in ("title", "description")}
+    except FileNotFoundError:
+        raise ReportError(f"{path} is missing; run `dvc repro` to make it") from None
+    except ElementTree.ParseError:
+        raise broken(path, "is no valid SVG") from None
+    data = "data:image/svg+xml;base64," + base64.b64encode(content).decode()
+    return {"name": name, "data": data, "title": words["title"] or name, "caption": words["description"] or ""}
+
+
+def _diverged(params: Params, tables: Path) -> list[dict[str, Any]]:
+    table = read_table(tables / "diverged.csv", ["variant", "label", "seed", "meta_step", "loss"])
+    table = table[table["variant"].isin(list(params.variants))]
+    return [{**row, "meta_step": f"{row['meta_step']:,}", "loss": "" if pd.isna(row["loss"]) else f"{row['loss']:.3g}"} for row in table.to_dict("records")]
+
+
+def _percent(value: float, before: str = "") -> str:
+    return "" if pd.isna(value) else f"{before}{value:.2%}"
+
+
+def _points(half: float) -> str:
+    return "" if pd.isna(half) else f" +/- {100 * half:.2f}"

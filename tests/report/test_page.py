@@ -1,0 +1,149 @@
+"""The page: whole, without network, escaped, and no number that no run produced."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from megan import paths
+from megan.report import figures, page, summary
+from megan.report.claims import evidence, stage
+from megan.report.claims.decide import decide
+from megan.report.claims.rules import CLAIMS
+from megan.report.inputs import ReportError
+
+CURVES = ("weighting", "accuracy")
+
+
+class Reader(HTMLParser):
+    """Text by table row, images, and every address that a browser would follow."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.images, self.addresses, self.tags, self.open = [], [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append(tag)
+        self.addresses += [attributes[key] for key in ("src", "href") if key in attributes]
+        if tag == "img":
+            self.images.append(attributes)
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in ("img", "meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.rows and {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+def _no_samples(params):
+    """Samples and plain GAN of a study whose variants made none that could be judged."""
+    paths.samples(params.study).mkdir(parents=True)
+    paths.gan(params.study).mkdir(parents=True)
+    pd.DataFrame(columns=["variant", "seed", "kid", "distance"]).to_csv(paths.samples(params.study) / "realism.csv", index=False)
+    pd.DataFrame(columns=["variant", "seed", "task", "kid", "wasserstein"]).to_csv(paths.samples(params.study) / "tasks.csv", index=False)
+    pd.DataFrame([(k, 0, 0, 500, 0.1) for k in (100, 10)], columns=["images", "class", "seed", "updates", "kid"]).to_csv(paths.gan(params.study) / "quality.csv", index=False)
+
+
+@pytest.fixture
+def made(made_up, monkeypatch):
+    """Everything before the page, for a study given by keywords."""
+
+    def make(**study):
+        study = made_up(**study)
+        params = study.write()
+        summary.run(params)
+        _no_samples(params)
+        stage.run(params)
+        monkeypatch.setattr(figures, "MODULES", {name: figures.MODULES[name] for name in CURVES})
+        for name in CURVES:
+            figures.run(name, params)
+        return params
+
+    return make
+
+
+def _read(params):
+    page.run(params)
+    text = paths.report(params.study).read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(text)
+    assert not reader.open
+    return text, reader
+
+
+def test_whole_page(made):
+    params = made(diverged={"n_plus_1": {1: 300}}, smoke=("maml",))
+    text, reader = _read(params)
+    table = pd.read_csv(paths.tables("quick") / "accuracy.csv").set_index("label")
+    own = next(row for row in reader.rows if row[0] == "N_PLUS_1")
+    assert own[2] == f"{table.loc['N_PLUS_1', 'accuracy']:.2%}" and own[5] == "" and own[6:9] == ["2", "1", "800"]
+    assert next(row for row in reader.rows if row[0] == "MAML")[8] == "400 (short)"
+    assert "Short runs: survey." in text
+    assert ["N_PLUS_1", "1", "300", ""] in reader.rows
+    assert ["survey", "1", "400 (short)", "0", "20"] in reader.rows and not any(row[0] == "ablation" for row in reader.rows)
+    claims = pd.read_csv(paths.claims("quick") / "claims.csv")
+    shown = {row[0]: row for row in reader.rows if row[0].isdigit()}
+    for row in claims.itertuples():
+        assert shown[str(row.claim)][2:4] == [row.verdict, row.reason]
+    assert "0 supported, 0 not supported, 17 undecided." in " ".join(text.split())
+
+
+def test_no_network_and_no_scripts(made):
+    _, reader = _read(made())
+    assert all(address.startswith(("data:image/svg+xml;base64,", "#")) for address in reader.addresses)
+    assert not {"script", "link", "iframe"} & set(reader.tags)
+    assert [image["alt"].split(",")[0] for image in reader.images] == ["Weight and schedule of the fakes", "Meta-test accuracy"]
+    assert "The paper's Fig. 5" in reader.images[0]["alt"]
+
+
+def test_text_is_escaped(made):
+    text, reader = _read(made(labels={"maml": '<b>"MAML" & co</b>'}))
+    assert "<b>" not in text and any(row[0] == '<b>"MAML" & co</b>' for row in reader.rows)
+
+
+def test_every_number_of_the_claims_is_of_a_run(made):
+    """Fewer than two seeds: no interval, no p value, and nothing in their places."""
+    params = made(seeds=(0,))
+    _, reader = _read(params)
+    own = next(row for row in reader.rows if row[0] == "1" and len(row) == 9)
+    (decision,) = decide(CLAIMS, evidence.read(params), params.claims)[:1]
+    assert own[4] == f"{100 * decision.part.effect:+.2f} points" and own[5:8] == ["", "", "1"]
+    assert not any(re.search(r"\bnan\b", cell, re.IGNORECASE) for row in reader.rows for cell in row)
+
+
+def test_every_seed_diverged(made):
+    _, reader = _read(made(seeds=(0,), diverged={"n_plus_1": {0: 100}}))
+    own = next(row for row in reader.rows if row[0] == "N_PLUS_1" and len(row) == 9)
+    assert own[2:8] == ["every seed diverged", "", "", "", "0", "1"]
+    assert not np.any(["nan" in cell for row in reader.rows for cell in row])
+
+
+def test_same_bytes_twice(made):
+    params = made()
+    page.run(params)
+    before = paths.report("quick").read_bytes()
+    page.run(params)
+    assert paths.report("quick").read_bytes() == before
+
+
+@pytest.mark.parametrize("path", ["figures/weighting.svg", "claims/claims.csv", "tables/accuracy.csv"])
+def test_missing_or_torn_input(made, path):
+    params = made()
+    file = paths.results("quick") / path
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ReportError, match=file.name):
+        page.run(params)
+    file.unlink()
+    with pytest.raises(ReportError, match=f"{file.name} is missing; run `dvc repro`"):
+        page.run(params)
+    assert not paths.report("quick").exists()

@@ -1,0 +1,114 @@
+"""Fig. 7 from made-up results: its rows, the numbers of its caption, and what it says of diverged GANs."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from megan import paths
+from megan.report import figures
+from megan.report.figures import plain_gan
+from megan.report.inputs import ReportError
+
+KID = {25: 0.125, 5: 0.5, 1: 2.25}
+
+
+def write(dataset="glyphs", seeds=(0, 1), lost=()):
+    """A finished stage of three classes; `lost` are (K, seed, class)."""
+    folder = paths.gan("quick")
+    folder.mkdir(parents=True)
+    rows = []
+    for count, kid in KID.items():
+        for seed in seeds:
+            for label in range(3):
+                shift = 0.01 * (label - 1)
+                made = [np.nan] * 5 if (count, seed, label) in lost else [kid + shift, kid - 0.05, kid + 0.05, 0.75, 0.3]
+                rows.append([count, label, seed, 7 if np.isnan(made[0]) else 500, *made, 0.0625, 0.5, 0.4])
+    columns = ["images", "class", "seed", "updates", *plain_gan.NUMBERS]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "quality.csv", index=False)
+    rng = np.random.default_rng(0)
+    names = ["training", *(f"K{count}" for count in KID)]
+    save_file({name: rng.integers(0, 256, (len(seeds), 3, 4, 28, 28), dtype=np.uint8) for name in names}, folder / "samples.safetensors")
+    record = {"study": "quick", "dataset": dataset, "classes": ["Alef", "Bet", "Gimel"], "seeds": list(seeds),
+              "parameters": {"gan": {"updates": 500}}, "judge_accuracy": 0.97}  # fmt: skip
+    (folder / "record.json").write_text(json.dumps(record))
+    return folder
+
+
+def words(figure):
+    return " ".join(f"{figure.get_suptitle()} {figure.get_supxlabel()}".split())
+
+
+def test_a_row_for_each_k_and_a_column_for_each_class(made_up):
+    figure = plain_gan.build(write())
+    labels = [axes.get_ylabel().split("\n")[0] for axes in figure.axes]
+    assert labels == ["Real, trained on", "K = 25", "K = 5", "K = 1"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["Alef", "Bet", "Gimel"]
+    pictures = [axes.get_images()[0].get_array() for axes in figure.axes]
+    assert {picture.shape for picture in pictures} == {(2 * 28 + 2, 3 * 28 + 4)}
+    assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+def test_the_picture_is_of_the_first_seed(made_up):
+    folder = write()
+    images = load_file(folder / "samples.safetensors")["K5"]
+    shown = plain_gan.build(folder).axes[2].get_images()[0].get_array()
+    assert np.array_equal(shown[:28, 30:58], 255 - images[0, 1, 0]), "column 1 is class 1"
+    assert np.array_equal(shown[30:58, :28], 255 - images[0, 0, 1]), "row 1 is the second sample"
+
+
+def test_the_caption_has_the_tables_numbers(made_up):
+    told = words(plain_gan.build(write()))
+    for text in ("K = 25: KID 0.12 ", "K = 5: KID 0.5 ", "K = 1: KID 2.2 ", "likeness 0.75", "nearest 0.30 (held-out 0.40)", "KID 0.062", "97.0%",
+                 "over 2 seeds", "500 updates", "study quick", "2 seeds"):  # fmt: skip
+        assert text in told
+    assert "diverged" not in told
+
+
+def test_glyphs_are_said_to_be_no_fashion_mnist(made_up):
+    assert "Ours is not on Fashion-MNIST but on the glyphs" in words(plain_gan.build(write()))
+
+
+def test_fashion_mnist_needs_no_excuse(made_up):
+    told = words(plain_gan.build(write("fashion_mnist", seeds=(3,))))
+    assert "Ours is not" not in told and "(Fashion-MNIST)" in told and "1 seed," in told
+    assert "K = 5: KID 0.5 (0.49 to 0.51 over classes)" in told
+
+
+def test_diverged_gans_are_counted_and_left_out(made_up):
+    figure = plain_gan.build(write(lost={(5, 0, 0), *((1, seed, label) for seed in (0, 1) for label in range(3))}))
+    told = words(figure)
+    assert "1 of 6 diverged" in figure.axes[2].get_ylabel() and "K = 5: KID 0.5" in told and "1 of 6 diverged" in told
+    assert "K = 1: every GAN diverged" in told and "no KID" in figure.axes[3].get_ylabel()
+    assert "nan" not in told
+
+
+def test_files(made_up):
+    study = made_up()
+    write()
+    figures.run("plain_gan", study.params)
+    out = paths.figures("quick")
+    before = [(out / f"plain_gan.{suffix}").read_bytes() for suffix in ("png", "svg")]
+    figures.run("plain_gan", study.params)
+    assert [(out / f"plain_gan.{suffix}").read_bytes() for suffix in ("png", "svg")] == before
+
+
+@pytest.mark.parametrize("name", ["quality.csv", "samples.safetensors", "record.json"])
+def test_what_is_missing_or_torn_is_named(made_up, name):
+    path = write() / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ReportError, match=name):
+        plain_gan.build(path.parent)
+    path.unlink()
+    with pytest.raises(ReportError, match=f"{name} is missing"):
+        plain_gan.build(path.parent)
+
+
+def test_a_k_without_images(made_up):
+    folder = write()
+    rng = np.zeros((2, 3, 4, 28, 28), np.uint8)
+    save_file({"training": rng, "K25": rng, "K5": rng}, folder / "samples.safetensors")
+    with pytest.raises(ReportError, match="no 'K1'"):
+        plain_gan.build(folder)

@@ -1,0 +1,116 @@
+"""Committed records: complete, unaltered, and in agreement with the lock that came with them."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from megan import outcome, record
+from tests.workflow.conftest import ROOT, Project, ran
+
+RECORDED = sorted(path.parent for path in (ROOT / paths.RECORD).glob(f"*/{record.MANIFEST}"))
+
+
+@pytest.fixture(scope="module")
+def recorded(finished, tmp_path_factory) -> Project:
+    """The finished study after `record`. Only to be copied."""
+    project = finished[0].copy(tmp_path_factory.mktemp("recorded") / "project")
+    project.run("python -m megan.record record --weights 4")
+    return project
+
+
+@pytest.fixture
+def inside(recorded, spare, monkeypatch) -> Project:
+    """A copy of it, and the working directory of the test."""
+    project = spare(recorded)
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr(outcome, "CODE", project.folder)
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    return project
+
+
+def content_md5(folder: Path) -> str:
+    """DVC's digest of a folder: that of the sorted list of its files' digests."""
+    files = [{"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.relative_to(folder).as_posix()} for path in folder.rglob("*") if path.is_file()]
+    return hashlib.md5(json.dumps(sorted(files, key=lambda file: file["relpath"]), sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def compared_with_lock(folder: Path) -> set[str]:
+    """Outputs of the record's `dvc.lock` that lie whole in it; asserts that each is the one that the lock names."""
+    lock: dict[str, Any] = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    outs = {out["path"]: out["md5"] for entry in lock.values() for out in entry["outs"]}
+    whole = {path for path in outs if (folder / Path(*Path(path).parts[2:])).is_file() or Path(path).name in ("tables", "claims")}
+    for path in whole:
+        copy = folder / Path(*Path(path).parts[2:])
+        assert outs[path] == (content_md5(copy) if copy.is_dir() else hashlib.md5(copy.read_bytes()).hexdigest()), path
+    return whole
+
+
+@pytest.mark.skipif(not RECORDED, reason="no record has been committed yet: see docs/record.md")
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+def test_committed_record(folder):
+    manifest = record.verify(folder)
+    assert manifest["study"] == folder.name
+    assert compared_with_lock(folder)
+
+
+def test_record_is_whole_and_agrees_with_the_lock(recorded):
+    folder = recorded.path("results/record/quick")
+    manifest = record.verify(folder)
+    assert manifest["variants"] == ["maml", "n_plus_1"] and manifest["whole"]
+    assert manifest["commit"] == recorded.run("git rev-parse HEAD").strip()
+    for name in ("report.html", "metrics.json", "params.yaml", "tables/accuracy.csv", "claims/claims.json", "samples/grids.safetensors", "weights/maml.safetensors"):
+        assert name in manifest["files"]
+    whole = compared_with_lock(folder)
+    assert {"results/quick/tables", "results/quick/claims", "results/quick/metrics.json", "results/quick/provenance/train-maml.json"} <= whole
+
+
+def test_git_keeps_it_and_dvc_goes_on(recorded):
+    assert set(recorded.run("git status --porcelain").split()) == {"??", "dvc.lock", "results/record/"}
+    assert recorded.run("dvc status").strip() == "Data and pipelines are up to date."
+
+
+def test_lock_in_a_clone(recorded, tiny, spare):
+    """With the record's lock a clone without data or results has nothing to run."""
+    clone = spare(tiny)
+    assert ran(clone.run("dvc repro --allow-missing --dry")) != []
+    clone.path("dvc.lock").write_bytes(recorded.path("results/record/quick/dvc.lock").read_bytes())
+    assert ran(clone.run("dvc repro --allow-missing --dry")) == []
+
+
+def test_altered_record(inside):
+    folder = inside.path("results/record/quick")
+    table = folder / "tables/accuracy.csv"
+    before = table.read_bytes()
+    table.write_bytes(before.replace(b"0", b"1", 1))
+    with pytest.raises(record.RecordError, match=r"accuracy\.csv is altered"):
+        record.verify(folder)
+    table.unlink()
+    with pytest.raises(record.RecordError, match=r"accuracy\.csv is missing"):
+        record.verify(folder)
+    table.write_bytes(before)
+    (folder / "more.csv").write_text("more")
+    with pytest.raises(record.RecordError, match=r"more\.csv is not listed"):
+        record.verify(folder)
+
+
+def test_stale_or_incomplete_is_refused(inside, capsys):
+    before = inside.content("results/record")
+
+    def refused(*arguments: str) -> str:
+        assert record.main(["record", *arguments]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert inside.content("results/record") == before
+        return line
+
+    assert "MiB: more than --weights 0.01" in refused("--weights", "0.01")
+    assert "unknown variant 'mamal'" in refused("mamal")
+    curve = inside.path("results/quick/train/maml/curve.csv")
+    inside.append("results/quick/train/maml/curve.csv", "\n")
+    assert "train@maml is not up to date" in refused()
+    curve.unlink()
+    assert "is not up to date" in refused("maml")
