@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from megan import paths, progress, provenance, realism, settings, storage
+from megan import gan_judge, paths, progress, provenance, realism, settings, storage
 from megan.data import fashion_mnist, glyphs, streams
 from megan.data.scripts import SCRIPTS
 from megan.meta import checkpoint, work
@@ -28,22 +28,25 @@ from megan.ops import kernels
 from megan.params import Params
 from megan.schema import Gan
 
-SCRIPT = "Latin"  # whose characters are the classes among the glyphs
+SCRIPT, GLYPHS = "Latin", 10  # whose characters, and how many, are the classes among the glyphs
 POOL = 200  # drawings of a glyph to take the K from
-HELD = 100  # held-out images of a class, and as many samples to set against them
+APART = 200  # images of a class that the judge learns from, and no GAN
+HELD = 200  # held-out images of a class, and as many samples to set against them
 SHOWN = 4  # samples kept of each GAN
 LOG_EVERY = 10  # updates
 BETAS = (0.5, 0.999)  # of Adam, as in Radford et al. 2016
-JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 300, 128, 0.001
 QUALITY = ("images", "class", "seed", "updates", "kid", "kid_low", "kid_high", "collapse", "nearest", "kid_real", "collapse_real", "nearest_real")
 
 
 @dataclass(frozen=True)
 class Images:
-    """Real ones by class, uint8: `train` [classes, n, 28, 28], `held` [classes, HELD, 28, 28]; and what they were read from."""
+    """Real ones by class, uint8: `train` [classes, n, 28, 28] to take the K from, `held` [classes, HELD, 28, 28],
+    `apart` [all classes of the data set, n, 28, 28] for the judge; and what they were read from.
+    """
 
     train: Tensor
     held: Tensor
+    apart: Tensor
     names: list[str]
     digests: dict[str, str]
 
@@ -98,8 +101,8 @@ def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) 
     started, before = time.monotonic(), told["seconds"]
     chosen = choose(options, images.train.shape[1], device)
     with Interrupt("gan") as interrupt, progress.bar("gan", len(options.images) * options.updates, told["done"] * options.updates) as bar:
-        network = _judge(images, options, device, tensors)
-        told["judge_accuracy"] = _accuracy(network, images.held)
+        network = _judge(images.apart, options, device, tensors)
+        told["judge_accuracy"] = gan_judge.accuracy(network, images.held)
         tensors["training"] = _picked(images.train, chosen[:, :, :SHOWN])
 
         def moved() -> None:
@@ -132,17 +135,18 @@ def real_images(study: str, options: Gan) -> Images:
     100 and held-out ones, so further drawers draw it; the last `HELD` are held out.
     """
     folder = paths.raw(study)
+    classes = slice(options.classes)
     if options.dataset == "fashion_mnist":
         parts, digests = fashion_mnist.read(folder)
-        train, held = parts["train"][: options.classes], parts["test"][: options.classes, :HELD]
-        names = list(fashion_mnist.CLASSES[: options.classes])
+        train, apart = parts["train"][:, :-APART], parts["train"][:, -APART:]
+        held, names = parts["test"][:, :HELD], list(fashion_mnist.CLASSES)
     else:
         digests = glyphs.verified(folder)
-        characters = SCRIPTS[SCRIPT].characters[: options.classes]
-        drawn = glyphs.draw(characters, max(POOL, *options.images) + HELD)
-        train, held = drawn[:, :-HELD], drawn[:, -HELD:]
+        characters = SCRIPTS[SCRIPT].characters[:GLYPHS]
+        drawn = glyphs.draw(characters, max(POOL, *options.images) + APART + HELD)
+        train, apart, held = drawn[:, : -APART - HELD], drawn[:, -APART - HELD : -HELD], drawn[:, -HELD:]
         names = [f"{SCRIPT} U+{ord(character):04X}" for character in characters]
-    return Images(torch.tensor(train), torch.tensor(held), names, digests)
+    return Images(torch.tensor(train[classes]), torch.tensor(held[classes]), torch.tensor(apart), names[classes], digests)
 
 
 def choose(options: Gan, population: int, device: str) -> Tensor:
@@ -221,34 +225,16 @@ def _stepper(weights: dict[str, Tensor], options: Gan) -> Callable[[Tensor], Non
     return step
 
 
-def _judge(images: Images, options: Gan, device: str, tensors: dict[str, Tensor]) -> torch.nn.Sequential:
-    """The classifier of the training images of all classes, from `tensors` or into them."""
-    torch.manual_seed(options.seeds[0])  # torch draws initial weights from the global generator
-    network = plain_gan.judge(options.classes + (options.classes == 1)).to(device)
+def _judge(images: Tensor, options: Gan, device: str, tensors: dict[str, Tensor]) -> torch.nn.Sequential:
+    """The judge, from `tensors` or into them."""
     kept = {name.removeprefix("judge/"): value for name, value in tensors.items() if name.startswith("judge/")}
     if kept:
+        network = plain_gan.judge(len(images)).to(device)
         network.load_state_dict(kept)
         return network
-    classes, count = images.train.shape[:2]
-    optimiser = torch.optim.Adam(network.parameters(), lr=JUDGE_RATE)
-    seed, zero = torch.tensor(options.seeds[:1]), torch.zeros(1, dtype=torch.int64)
-    for step in range(JUDGE_STEPS):
-        place = (streams.uniform(streams.key(seed, "gan/judge", step, zero)[0, 0], JUDGE_BATCH) * classes * count).long()
-        label, drawing = place // count, place % count
-        batch = images.train[label, drawing][:, None].to(device).float() / 255
-        optimiser.zero_grad()
-        F.cross_entropy(network(batch), label.to(device)).backward()
-        optimiser.step()
+    network = gan_judge.train(images, options.seeds[0], device)
     tensors |= {f"judge/{name}": value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     return network
-
-
-@torch.no_grad()
-def _accuracy(network: torch.nn.Sequential, held: Tensor) -> float:
-    """Share of `held` [classes, n, 28, 28] given their own class."""
-    device = next(network.parameters()).device
-    chosen = network(held.flatten(0, 1)[:, None].to(device).float() / 255).argmax(dim=1).cpu()
-    return float((chosen == torch.arange(len(held)).repeat_interleave(held.shape[1])).double().mean())
 
 
 def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Sequential, options: Gan) -> list[list]:
@@ -260,27 +246,15 @@ def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Seq
     rows = []
     for place, label in ((place, label) for place in range(len(options.seeds)) for label in range(options.classes)):
         seed, updates = options.seeds[place], int(trained.updates[place, label])
-        real, held = (_features(network, part[label, :HELD]) for part in (images.train, images.held))
+        real, held = (gan_judge.features(network, part[label, :HELD]) for part in (images.train, images.held))
         known, pixels = few[place, label] / 255, trained.samples[place, label]
         made = [np.nan] * 5
         if updates == options.updates:
-            fake = _features(network, to_bytes(pixels))
-            made = [*realism.kid(held, fake, seed), realism.likeness(fake[None]), nearest(pixels, known)]
-        reals = [realism.kid(held, real, seed)[0], realism.likeness(held[None]), nearest(images.held[label] / 255, known)]
+            fake = gan_judge.features(network, to_bytes(pixels))
+            made = [*realism.kid(held, fake, seed), realism.likeness(fake[None]), gan_judge.nearest(pixels, known)]
+        reals = [realism.kid(held, real, seed)[0], realism.likeness(held[None]), gan_judge.nearest(images.held[label] / 255, known)]
         rows.append([few.shape[2], label, seed, updates, *map(float, made), *map(float, reals)])
     return rows
-
-
-def _features(network: torch.nn.Sequential, images: Tensor) -> np.ndarray:
-    """uint8 [n, 28, 28] -> float64 [n, FEATURES]"""
-    device = next(network.parameters()).device
-    return plain_gan.features(network, images[:, None].to(device).float() / 255).cpu().double().numpy()
-
-
-def nearest(images: Tensor, known: Tensor) -> float:
-    """Mean root mean square difference of pixels (0 to 1) of `images` [n, 28, 28] from the nearest of `known` [K, 28, 28]."""
-    distance = torch.cdist(images.flatten(1).double(), known.flatten(1).double()) / images[0].numel() ** 0.5
-    return float(distance.min(dim=1).values.mean())
 
 
 def _losses(tensors: dict[str, Tensor], options: Gan) -> pandas.DataFrame:

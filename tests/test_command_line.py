@@ -1,5 +1,6 @@
 """`python -m megan`: exit codes, and one line on stderr for what a user can mend."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,10 @@ def test_unknown_figure(project, capsys):
     assert told.startswith("megan figure: ") and "'acuracy'" in told and "accuracy" in told
 
 
+def reads(figure: str) -> tuple[str, ...]:
+    return getattr(importlib.import_module(MODULES[figure]), "READS", ("tables",))
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -93,7 +98,12 @@ def test_unknown_figure(project, capsys):
         (["train", "maml"], "data/prepared/quick"),
         (["test", "maml"], "results/quick/train/maml"),
         (["summary"], "results/quick"),
-        *((["figure", figure], "results/quick/tables") for figure in MODULES),
+        (["judge"], "data/prepared/quick"),
+        (["gan"], "data/raw/quick"),
+        (["samples"], "results/quick/judge"),
+        (["claims"], "results/quick/"),
+        (["report"], "results/quick/"),
+        *((["figure", figure], f"results/quick/{reads(figure)[0]}") for figure in MODULES),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )

@@ -30,7 +30,6 @@ from megan.params import ParamsError
 from tests.faults.conftest import DOCUMENT, VARIANTS, made, tiny_document, write_params
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 BLOCKS = ("study", "studies", "variant_defaults", "variants", "styles", "claims")
 
 

@@ -16,13 +16,16 @@ import psutil
 import pytest
 from dvc.repo import Repo
 
+from megan.report.figures import MODULES
 from tests.workflow.conftest import VARIANTS, Project, ran, wait_for
 
 TRAINED = "results/quick/train/maml"
 TRAIN = "dvc repro -s train@maml"
 SCHEDULE = f"snakemake --cores 2 -- {TRAINED}"
 LOG = ".snakemake/logs/quick/train-maml.log"
-FOLLOWERS = ["summary", "figure@accuracy", "figure@adaptation", "figure@convergence"]
+FIGURES = [f"figure@{name}" for name in MODULES]
+VERDICTS = ["claims", *FIGURES, "report"]  # what shows results: tables, samples and verdicts lead to it
+FOLLOWERS = ["samples", "summary", *VERDICTS]
 
 
 def addresses(project: Project) -> list[str]:
@@ -109,12 +112,16 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
     cases = {
         "megan/report/figures/accuracy.py": {"figure@accuracy"},
         "megan/report/summary.py": {"summary"},
-        "megan/report/style.py": set(FOLLOWERS) - {"summary"},
+        "megan/report/style.py": set(FIGURES),
+        "megan/report/claims/decide.py": {"claims", "report"},
+        "megan/report/page.html": {"report"},
+        "megan/realism.py": {"samples", "gan"},
+        "megan/gan.py": {"gan"},
         "megan/meta/test.py": tests,
         "megan/meta/train.py": trainings,
         "megan/ops/native.cpp": tests | trainings,
-        "megan/pretrain.py": {"encoder"},
-        "megan/data/fetch.py": {"download", "prepare"},
+        "megan/pretrain.py": {"encoder", "judge"},
+        "megan/data/fetch.py": {"download", "prepare", "gan"},
         "megan/params.py": set(),
         "megan/settings.py": set(),
         "megan/report/__init__.py": set(),
@@ -132,16 +139,21 @@ def test_edited_parameter_makes_stale_only_what_reads_it(finished, spare):
     everything = set(addresses(project))
     variants = {f"{stage}@{variant}" for stage in ("train", "test") for variant in VARIANTS}
     tests = {f"test@{variant}" for variant in VARIANTS}
+    shown = {"samples", "summary", "claims", "report"}  # each reads the study whole
     cases = [
-        ("styles.maml.colour", "#000000", set(FOLLOWERS)),
-        ("studies.quick.test.tasks", 9, {"summary"} | tests),
-        ("studies.quick.train.learning_rate", 0.003, {"summary"} | variants - tests),
-        ("studies.quick.tiers.smoke.meta_steps", 7, {"summary"}),
-        ("studies.quick.encoder.seed", 7, {"summary", "encoder"}),
-        ("studies.quick.data.split_seed", 7, {"summary", "download", "prepare"} | variants),
+        ("styles.maml.colour", "#000000", {"summary", *VERDICTS}),
+        ("studies.quick.test.draws", 3, {*FOLLOWERS, *tests} - set(FIGURES)),
+        ("studies.quick.train.learning_rate", 0.003, shown | variants - tests),
+        ("studies.quick.tiers.survey.meta_steps", 7, shown),
+        ("studies.quick.tiers.headline.test_tasks", 9, shown | tests),
+        ("studies.quick.encoder.seed", 7, shown | {"encoder"}),
+        ("studies.quick.judge.seed", 7, shown | {"judge"}),
+        ("studies.quick.gan.updates", 3, shown | {"gan"}),
+        ("studies.quick.data.split_seed", 7, shown | {"download", "prepare"} | variants),
         ("studies.omniglot.train.meta_batch", 7, set()),
-        ("variants.n_plus_1.real_weight", 7.0, {"summary", "train@n_plus_1", "test@n_plus_1"}),
-        ("variant_defaults.real_weight", 7.0, {"summary"} | variants),
+        ("claims.level", 0.01, {"claims", "report"}),
+        ("variants.n_plus_1.real_weight", 7.0, shown | {"train@n_plus_1", "test@n_plus_1"}),
+        ("variant_defaults.real_weight", 7.0, shown | variants),
         ("study", "omniglot", everything),
     ]
     before = project.path("params.yaml").read_bytes()

@@ -114,7 +114,9 @@ def _variant_obstacles(claim: Claim, evidence: Evidence, rules: Claims) -> list[
 
 
 def _gan_obstacles(evidence: Evidence, rules: Claims) -> list[str]:
-    updates, seeds = int(evidence.gan["updates"].min()), evidence.gan["seed"].nunique()
+    # A GAN that diverged has stopped early and has no distance; the length is that of the others.
+    whole = evidence.gan.loc[evidence.gan["kid"].notna()]
+    updates, seeds = int(whole["updates"].min()) if len(whole) else 0, whole["seed"].nunique()
     problems = []
     if updates < rules.minimum_updates:
         problems.append(f"too short: {updates:,} updates, expected at least {rules.minimum_updates:,}")

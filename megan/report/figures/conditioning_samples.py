@@ -12,7 +12,7 @@ READS = ("tables", "samples")
 VARIANTS = ("multi_task_0", "multi_task_slow", "multi_task_label")
 PAPER = (
     "The paper's Fig. 8, left, after 1000 meta-steps: real characters, then fakes conditioned on the image (generator's inner step 0.4, then "
-    "0.001) and on the label (0.4); by its text the image made them far more real and stable than the label, and 0.4 realistic where 0.001 did not."
+    "0.001) and on the label (0.4); by its text they were far more real and stable with the image than with the label, and realistic at 0.4 but not at 0.001."
 )
 
 
