@@ -5,6 +5,7 @@ imported by the stage that needs them.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 
@@ -125,6 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MeganError as error:
         print(f"megan {chosen.stage}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"megan {chosen.stage}: interrupted; the same command begins where it can", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

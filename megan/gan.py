@@ -79,8 +79,10 @@ def run(params: Params) -> None:
     with checkpoint.locked(f"{params.study}/gan", storage.digest({**identity, **machine})) as resume:
         if work.stands(target, identity, "gan"):
             progress.say("gan: another process has just finished this; taking its result")
+            resume.discard()
             return
         tensors, told = _work(images, options, device, resume)
+        storage.write_json(paths.provenance(params.study, "gan"), provenance.describe(machine, wall_seconds=told["seconds"]))
         with storage.replacing_folder(target) as folder:
             quality = pandas.DataFrame(told["quality"], columns=QUALITY)
             quality.to_csv(folder / "quality.csv", index=False)
@@ -91,7 +93,6 @@ def run(params: Params) -> None:
                 "study": params.study, "dataset": options.dataset, "classes": images.names, "seeds": list(options.seeds),
                 "diverged": lost.to_dict("records"), "judge_accuracy": told["judge_accuracy"],
             })  # fmt: skip
-        storage.write_json(paths.provenance(params.study, "gan"), provenance.describe(machine, wall_seconds=told["seconds"]))
         resume.discard()
 
 

@@ -208,6 +208,8 @@ def _check_study(name: str, study: Study) -> None:
                 f"{where}.tasks: shots {tasks.shots} + {key} {getattr(tasks, key)} exceeds the {DRAWERS} drawings"
                 f" of a character; lower {key}"
             )
+    if study.judge.seed == study.encoder.seed:
+        raise ParamsError(f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the judge begins as the network that conditions generators")
     if study.test.draws > tasks.test_queries:
         raise ParamsError(f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries {tasks.test_queries}, as many real drawings stand beside them")
     if data.protocol == "alphabet":

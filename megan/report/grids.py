@@ -52,7 +52,7 @@ def numbers(table: pd.DataFrame, name: str) -> str:
     else:
         kid += f" ({own['kid_low'].iloc[0]:.3g} to {own['kid_high'].iloc[0]:.3g} over tasks)"
     likeness = own["collapse"].mean()
-    return f"{kid}, distance {own['distance'].mean():.2f}" + ("" if np.isnan(likeness) else f", likeness {likeness:.2f}")
+    return f"{kid}, distance {own['distance'].mean():.3f}" + ("" if np.isnan(likeness) else f", likeness {likeness:.3f}")
 
 
 READING = (

@@ -79,7 +79,7 @@ def test_grids_of_the_same_tasks(made_up, module):
     assert len(titles) == 2 + len(module.VARIANTS)
     for position, name in enumerate(module.VARIANTS):
         assert np.array_equal(pictures[2 + position], grids.mosaic(images[f"fakes/{name}"][:, : grids.MOST_ROWS]))
-        told = f"KID {0.1 * (position + 1) + 0.01:.3g} +/- 0.025 over 3 seeds, distance {0.2 + 0.1 * position:.2f}, likeness 0.80"
+        told = f"KID {0.1 * (position + 1) + 0.01:.3g} +/- 0.025 over 3 seeds, distance {0.2 + 0.1 * position:.3f}, likeness 0.800"
         assert titles[2 + position].startswith(variants[name].label) and told in titles[2 + position]
         assert f"{variants[name].label}: {told}" in _caption(figure)
     assert "The paper's Fig." in _caption(figure) and "Real drawings judged against others: KID 0.002" in _caption(figure) and "Absent" not in _caption(figure)
