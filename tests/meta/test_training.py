@@ -220,7 +220,7 @@ def test_prototypes_reach_the_generator(study, monkeypatch):
     with_prototypes = params.load()
     with pytest.raises(work.StaleError, match="dvc repro encoder"):
         train.run(with_prototypes, "n_plus_1")
-    pretrain.run(with_prototypes)
+    pretrain.run(with_prototypes, "encoder")
     train.run(with_prototypes, "n_plus_1")
     assert outcome()[1]["gen.prototype"].shape[1] == 512
     meta_test.run(with_prototypes, "n_plus_1")
@@ -238,6 +238,7 @@ def test_variants_meet_the_same_test_tasks(study, monkeypatch):
         monkeypatch.setenv("MEGAN_THREADS", "1")
         meta_test.run(study, variant)
         monkeypatch.setattr(episodes, "sample", sample)
-    assert len(met["maml"]) == len(met["n_plus_1"]) > 0
-    for ours, theirs in zip(met["maml"], met["n_plus_1"], strict=True):
+    # The tasks that samples are kept from come after those that are scored.
+    assert 0 < len(met["maml"]) < len(met["n_plus_1"])
+    for ours, theirs in zip(met["maml"], met["n_plus_1"], strict=False):
         assert torch.equal(ours.support, theirs.support) and torch.equal(ours.query, theirs.query)

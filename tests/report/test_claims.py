@@ -11,7 +11,7 @@ import pytest
 
 from megan import params as parameters
 from megan import paths
-from megan.report import claims
+from megan.report.claims import stage
 from megan.report.claims import measures, stage
 from megan.report.claims.decide import NOT_SUPPORTED, SUPPORTED, UNDECIDED, decide
 from megan.report.claims.effects import AllOf, AnyOf, Part, holm
@@ -366,7 +366,7 @@ def written(tmp_path, monkeypatch):
 
 
 def test_files(written):
-    claims.run(_params(written))
+    stage.run(_params(written))
     table = pd.read_csv(paths.claims("quick") / "claims.csv")
     assert list(table.columns) == stage.COLUMNS and table["claim"].tolist() == list(range(1, 18))
     direct = decide(CLAIMS, written, RULES)
@@ -381,7 +381,7 @@ def test_files(written):
 
 def test_order_of_rows_and_other_variants_change_nothing(written):
     params = _params(written)
-    claims.run(params)
+    stage.run(params)
     files = [paths.claims("quick") / name for name in ("claims.csv", "claims.json")]
     before = [path.read_bytes() for path in files]
     for path in [*paths.tables("quick").iterdir(), *paths.samples("quick").iterdir(), paths.gan("quick") / "quality.csv"]:
@@ -389,22 +389,22 @@ def test_order_of_rows_and_other_variants_change_nothing(written):
         if "variant" in table:  # a variant that params.yaml no longer has
             table = pd.concat([table, table[table["variant"] == table["variant"].iloc[0]].assign(variant="stranger")])
         table.sample(frac=1, random_state=0).to_csv(path, index=False)
-    claims.run(params)
+    stage.run(params)
     assert [path.read_bytes() for path in files] == before
 
 
 def test_numbers_of_a_diverged_seed_are_not_read(written):
     params = _params(written)
-    claims.run(params)
+    stage.run(params)
     before = (paths.claims("quick") / "claims.json").read_bytes()
     with open(paths.tables("quick") / "seeds.csv", "a") as file:
         file.write("3,n_plus_1,0.0,100\n")
-    claims.run(params)
+    stage.run(params)
     assert (paths.claims("quick") / "claims.json").read_bytes() == before
 
 
 def test_removed_variant(written):
-    claims.run(_params(written, tuple(name for name in NAMES if name != "n_plus_1_fcn_skip")))
+    stage.run(_params(written, tuple(name for name in NAMES if name != "n_plus_1_fcn_skip")))
     table = pd.read_csv(paths.claims("quick") / "claims.csv").set_index("claim")
     assert table.loc[16, "reason"] == "a variant is absent: n_plus_1_fcn_skip"
     assert np.isnan(table.loc[16, "effect"]) and np.isnan(table.loc[16, "p_holm"])
@@ -414,5 +414,5 @@ def test_removed_variant(written):
 def test_missing_file(written, path):
     (paths.results("quick") / path).unlink()
     with pytest.raises(ReportError, match="missing; run `dvc repro`"):
-        claims.run(_params(written))
+        stage.run(_params(written))
     assert not paths.claims("quick").exists()
