@@ -30,7 +30,7 @@ from megan.schema import Gan
 
 SCRIPT, GLYPHS = "Latin", 10  # whose characters, and how many, are the classes among the glyphs
 POOL = 200  # drawings of a glyph to take the K from
-APART = 200  # images of a class that the judge learns from, and no GAN
+APART = 100  # images of a class that the judge learns from, and no GAN
 HELD = 200  # held-out images of a class, and as many samples to set against them
 SHOWN = 4  # samples kept of each GAN
 LOG_EVERY = 10  # updates
@@ -144,8 +144,9 @@ def real_images(study: str, options: Gan) -> Images:
     else:
         digests = glyphs.verified(folder)
         characters = SCRIPTS[SCRIPT].characters[:GLYPHS]
-        drawn = glyphs.draw(characters, max(POOL, *options.images) + APART + HELD)
-        train, apart, held = drawn[:, : -APART - HELD], drawn[:, -APART - HELD : -HELD], drawn[:, -HELD:]
+        apart = glyphs.draw(characters, APART)  # a drawing does not depend on how many there are
+        drawn = glyphs.draw(characters[classes], APART + max(POOL, *options.images) + HELD)
+        train, held = drawn[:, APART:-HELD], drawn[:, -HELD:]
         names = [f"{SCRIPT} U+{ord(character):04X}" for character in characters]
     return Images(torch.tensor(train[classes]), torch.tensor(held[classes]), torch.tensor(apart), names[classes], digests)
 

@@ -73,7 +73,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk(server, undisturbed, small_disk, stage):
     """A real one, filled to some bytes below what the stage writes; then room is made."""
     whole, _ = undisturbed
-    project = Path(shutil.copytree(whole, small_disk / "project", ignore=lambda folder, names: {"encoder", "judge", "gan", "samples"} & set(names)))
+    project = Path(shutil.copytree(whole, small_disk / "project", ignore=lambda folder, names: {"encoder", "judge", "gan", "samples", "figures", "report.html"} & set(names)))
     if stage != "encoder":
         unmake(project, stage)
     free = shutil.disk_usage(small_disk).free

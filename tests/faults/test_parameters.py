@@ -200,7 +200,7 @@ def test_valid_parameters_run_to_the_end(server, tiny, copies, faults, record_pr
         except ParamsError:
             refused += 1
             continue
-        for stage in (*(f"{part} {variant}" for variant in VARIANTS for part in ("train", "test")), "summary"):
+        for stage in ("encoder", *(f"{part} {variant}" for variant in VARIANTS for part in ("train", "test")), "summary"):
             ended = server.run(folder, *stage.split())
             assert ended.code == 0, f"{stage}: {document['variants']['n_plus_1']} {document['studies']['quick']}: {ended.output}"
         assert "results/quick/metrics.json" in made(folder)
