@@ -1,10 +1,17 @@
-"""How many faults to inject: a bounded number in every run of the tests, all of them on request."""
+"""How much is tested: a bounded number of faults in every run of the tests, all of them and what takes minutes on request."""
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults", choices=("bounded", "full"), default="bounded", help="how many faults tests/faults injects")
+    parser.addoption("--faults", choices=("bounded", "full"), default="bounded", help="how many faults tests/faults injects; full: slow tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--faults") != "full":
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; --faults=full runs it"))
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ import pytest
 from megan import outcome, record
 from tests.workflow.conftest import Project, ran, wait_for
 
+pytestmark = pytest.mark.slow
+
 RESULTS = ("results/quick/train/maml", "results/quick/test/maml")
 COMPILING = ("c++", "g++", "clang++", "as", "ld")  # a bare machine may have them, and rounding must be as at home
 ABSENT = ("dvc", "git", "snakemake", "requests", "urllib3", "matplotlib", "seaborn", "scipy")

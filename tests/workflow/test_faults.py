@@ -8,7 +8,7 @@ import pytest
 from tests.workflow.conftest import VARIANTS, Project, ran, wait_for
 from tests.workflow.test_end_to_end import differing, status
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 TRAINED, TESTED = "results/quick/train/maml", "results/quick/test/maml"
 ENGINES = {"dvc": "dvc repro {stage}", "snakemake": "snakemake --cores 2 -- {output}"}

@@ -61,6 +61,7 @@ def test_committed_record(folder):
         assert len(manifest["commits"]) > 1
 
 
+@pytest.mark.slow
 def test_record_is_whole_and_agrees_with_the_lock(recorded):
     folder = recorded.path("results/record/quick")
     manifest = record.verify(folder)
@@ -72,11 +73,13 @@ def test_record_is_whole_and_agrees_with_the_lock(recorded):
     assert {"results/quick/tables", "results/quick/claims", "results/quick/metrics.json", "results/quick/provenance/train-maml.json"} <= whole
 
 
+@pytest.mark.slow
 def test_git_keeps_it_and_dvc_goes_on(recorded):
     assert set(recorded.run("git status --porcelain").split()) == {"??", "dvc.lock", "results/record/"}
     assert recorded.run("dvc status").strip() == "Data and pipelines are up to date."
 
 
+@pytest.mark.slow
 def test_lock_in_a_clone(recorded, tiny, spare):
     """With the record's lock a clone without data or results has nothing to run."""
     clone = spare(tiny)
@@ -85,6 +88,7 @@ def test_lock_in_a_clone(recorded, tiny, spare):
     assert ran(clone.run("dvc repro --allow-missing --dry")) == []
 
 
+@pytest.mark.slow
 def test_altered_record(inside):
     folder = inside.path("results/record/quick")
     table = folder / "tables/accuracy.csv"
@@ -101,6 +105,7 @@ def test_altered_record(inside):
         record.verify(folder)
 
 
+@pytest.mark.slow
 def test_stale_or_incomplete_is_refused(inside, capsys):
     before = inside.content("results/record")
 
