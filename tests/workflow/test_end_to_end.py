@@ -119,7 +119,7 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
         "megan/gan.py": {"gan"},
         "megan/meta/test.py": tests,
         "megan/meta/train.py": trainings,
-        "megan/ops/native.cpp": tests | trainings,
+        "megan/ops/native.cpp": tests | trainings | {"gan"},
         "megan/pretrain.py": {"encoder", "judge"},
         "megan/data/fetch.py": {"download", "prepare", "gan"},
         "megan/params.py": set(),
