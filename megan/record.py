@@ -7,20 +7,18 @@ refuses an output that git tracks.
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from megan import importing, outcome, params as parameters, paths, provenance, storage, tracking
+from megan import bundle, importing, outcome, paths, provenance, storage, tracking
 from megan.errors import MeganError
 from megan.meta import work
 from megan.params import Params
 
 MANIFEST = "MANIFEST.json"
-MIB = 2**20
 BEST = ("maml", "n_plus_1")  # whose weights may go with a record
 
 # Of each result, what is read without running anything. The tables hold the curves and tests of all variants.
@@ -49,8 +47,6 @@ def record(params: Params, variants: list[str], weights_mib: float) -> Path:
     a result is not what its record describes.
     """
     study = params.study
-    if study == paths.RECORD.name:
-        raise RecordError(f"a study named {study!r} would lie in {paths.RECORD}; give it another name")
     lock = _up_to_date(params, variants)
     addresses = [f"{stage}@{name}" for name in variants or params.variants for stage in ("train", "test")]
     chosen = {address: OF_VARIANTS if variants else ALONE for address in addresses}
@@ -147,7 +143,7 @@ def _best_weights(params: Params, names: list[str], most_mib: float) -> dict[str
         weights = {key: value[told["seeds"].index(int(best["seed"]))].copy() for key, value in load_file(folder / "weights.safetensors").items()}
         about = {"study": params.study, "variant": name, "seed": str(int(best["seed"])), "meta_step": str(int(best["meta_step"])), "validation_accuracy": repr(float(best["accuracy"]))}
         packed[name] = save(weights, about)
-    size = sum(map(len, packed.values())) / MIB
+    size = sum(map(len, packed.values())) / bundle.MIB
     if size > most_mib:
         raise RecordError(f"the weights of {' and '.join(packed)} have {size:.1f} MiB: more than --weights {most_mib:g}; raise it, or leave it out")
     return packed
@@ -178,22 +174,6 @@ def run(params: Params, chosen: argparse.Namespace) -> None:
     if chosen.stage == "record":
         target = record(params, chosen.variants, chosen.weights)
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        print(f"{target}: {size / MIB:.1f} MiB; commit it with git")
+        print(f"{target}: {size / bundle.MIB:.1f} MiB; commit it with git")
     else:
         print(f"committed to DVC: {', '.join(importing.bring(params, chosen.archives))}")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m megan.record", description="Committed records, and results from elsewhere.")
-    add_commands(parser.add_subparsers(dest="stage", required=True))
-    chosen = parser.parse_args(arguments)
-    try:
-        run(parameters.load(), chosen)
-    except MeganError as error:
-        print(f"megan {chosen.stage}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,6 @@ checkpoints; see docs/record.md.
 import argparse
 import contextlib
 import importlib.util
-import json
 import multiprocessing
 import os
 import resource
@@ -42,10 +41,11 @@ def missing(packages: tuple[str, ...]) -> list[str]:
 if absent := missing(NEEDED):
     sys.exit(f"away: not installed here: {', '.join(absent)}; install them, nothing was begun")
 
-import away_plan  # noqa: E402 - beside this file
-from away_plan import KNOWN, Job, Plan  # noqa: E402
+import away_carry  # noqa: E402 - beside this file
+import away_plan  # noqa: E402
+from away_plan import Job, Plan  # noqa: E402
 
-from megan import bundle, outcome, paths, provenance, settings, storage  # noqa: E402
+from megan import bundle, outcome, paths, settings, storage  # noqa: E402
 from megan.errors import MeganError  # noqa: E402
 
 
@@ -140,15 +140,11 @@ def _last_line(path: Path) -> str:
 
 def _note_commit(plan: Plan, job: Job) -> None:
     """Provenance cannot ask git here; the commit that came with the data counts if the code is still its code."""
-    origin = _read(plan.work / "origin.json", {})
+    origin = away_carry.read(plan.work / "origin.json", {})
     path = plan.work / job.study / outcome.provenance(job.study, job.address)
-    told = _read(path, {})
+    told = away_carry.read(path, {})
     if told.get("commit") == "unknown" and origin.get("sources") == outcome.sources():
         storage.write_json(path, {**told, "commit": origin["commit"]})
-
-
-def _read(path: Path, default: object) -> object:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
 
 
 @contextlib.contextmanager
@@ -183,106 +179,12 @@ def measured(work: Path, piece: Piece) -> Iterator[None]:
             "share_cores_busy": (_core_seconds() - before) / wall / settings.threads(),
             "failed": {str(job): reason for job, reason in piece.failed.items()},
         }
-        storage.write_json(work / "pieces.json", [*_read(work / "pieces.json", []), told])
+        storage.write_json(work / "pieces.json", [*away_carry.read(work / "pieces.json", []), told])
 
 
 def _core_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def pack_data(plan: Plan, out: Path, limit: int) -> list[Path]:
-    """What the jobs read: the packed images of each study, and the raw data where the plain GAN needs them."""
-    groups: bundle.Groups = {}
-    for study in plan.params:
-        folders = [paths.prepared(study)]
-        if Job(study, "gan") in plan.jobs:
-            folders.append(paths.raw(study))
-        for folder in folders:
-            if not folder.is_dir():
-                raise MeganError(f"{folder} is not here; set study: {study} in params.yaml and run: dvc repro prepare")
-        groups[f"data:{study}"] = {path.as_posix(): path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()}
-    note = {"commit": provenance.commit(), "sources": outcome.sources()}
-    archives, _ = bundle.pack(out, "data", groups, note, limit)
-    return archives
-
-
-def take(plan_folder: Path, sources: list[Path]) -> None:
-    """Unpack data, unfinished states and what was handed over; what is already here stays as it is."""
-    brought = bundle.read(sources)
-    for note in brought.notes:
-        if "commit" in note:
-            storage.write_json(plan_folder / "origin.json", {"commit": note["commit"], "sources": note["sources"]})
-        if len(note.get("pieces", [])) > len(_read(plan_folder / "pieces.json", [])):
-            storage.write_json(plan_folder / "pieces.json", note["pieces"])
-    for group, files in brought.groups.items():
-        kind, study = group.split(":")[:2]
-        allowed = {"data": ("data/",), "state": (".resume/",), "known": (f"{KNOWN}/",), "needed": ("results/",), "result": ("results/",)}.get(kind)
-        if not allowed or not study.replace("_", "").isalnum():
-            raise MeganError(f"{group!r} is nothing that this script packs; take archives of its own")
-        for name, content in files.items():
-            if not name.startswith(allowed):
-                raise MeganError(f"{group}: {name} has no place here: expected {allowed[0]}...")
-            path = plan_folder / study / name
-            if kind == "data" or not path.exists():
-                with storage.replacing(path) as temporary:
-                    temporary.write_bytes(content)
-
-
-def pack(plan: Plan, out: Path, limit: int, most: int | None, again: bool) -> list[Path]:
-    """Finished results that no earlier call has packed, and what a next, bare machine needs to go on."""
-    handed_over = set() if again else set(_read(plan.work / "packed.json", []))
-    pieces = _read(plan.work / "pieces.json", [])
-    note = {"sources": outcome.sources(), "pieces": pieces, **({"commit": origin["commit"]} if (origin := _read(plan.work / "origin.json", {})) else {})}
-    number = f"{len(pieces):03}"
-    written, _ = bundle.pack(out, f"resume-{number}", _to_go_on(plan), note, limit)
-    ready = [job for job in plan.jobs if job in plan.done and plan.is_here(job) and str(job) not in handed_over]
-    packed: list[str] = []
-    for study in plan.params:  # apart, since one study at a time is imported
-        groups = {f"result:{job}": _files(plan, job) for job in ready if job.study == study}
-        room = None if most is None else most - len(written) - 1
-        if room is None or room > 0:
-            archives, names = bundle.pack(out, f"results-{number}-{study}", groups, note, limit, room)
-            written, packed = written + archives, packed + names
-    handed_over |= {name.partition(":")[2] for name in packed}
-    known = {f"known:{job}": _record(plan, job) for job in plan.jobs if job in plan.done and (str(job) in handed_over or not plan.is_here(job))}
-    told, _ = bundle.pack(out, f"known-{number}", known, note, limit)
-    storage.write_json(plan.work / "packed.json", sorted(handed_over))
-    waiting = len(ready) - len(packed)
-    print(f"packed {len(packed)} results" + (f"; {waiting} more wait for the next call, for want of room" if waiting else ""))
-    return written + told
-
-
-def _files(plan: Plan, job: Job) -> dict[str, Path]:
-    with plan.inside(job.study):
-        return {name: plan.work / job.study / path for name, path in outcome.files(job.study, job.address).items()}
-
-
-def _record(plan: Plan, job: Job) -> dict[str, Path]:
-    """The record and provenance of a result, under which another machine knows it for finished."""
-    tree, names = plan.work / job.study, {name: (KNOWN / job.address / name).as_posix() for name in ("record.json", "provenance.json")}
-    if not plan.is_here(job):
-        return {name: tree / name for name in names.values()}
-    made = tree / outcome.folder(job.study, job.address) / "record.json", tree / outcome.provenance(job.study, job.address)
-    return dict(zip(names.values(), made, strict=True))
-
-
-def _to_go_on(plan: Plan) -> dict[str, dict[str, Path]]:
-    """States of unfinished trainings, and the results that unfinished jobs read.
-
-    The encoders' states are left out: at 130 MB they take longer to carry than to make again.
-    """
-    groups: dict[str, dict[str, Path]] = {}
-    for job in plan.jobs:
-        if job in plan.done:
-            continue
-        tree, path = plan.work / job.study, plan.state(job)
-        if path and job.stage == "train":
-            groups[f"state:{job}"] = {file.relative_to(tree).as_posix(): file for file in sorted((tree / path.parent).iterdir()) if not file.name.startswith(".")}
-        needed = [Job(job.study, "encoder")] if job.variant and plan.encodes(job) else []
-        needed += [Job(job.study, f"train@{job.variant}")] if job.stage == "test" else []
-        groups |= {f"needed:{other}": _files(plan, other) for other in needed if other in plan.done and plan.is_here(other)}
-    return groups
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -310,14 +212,14 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "data":
             out = chosen.out.absolute()
             with contextlib.chdir(ROOT):
-                for path in pack_data(away_plan.make(ROOT, folder, selections), out, limit):
+                for path in away_carry.pack_data(away_plan.make(ROOT, folder, selections), out, limit):
                     print(path)
             return 0
         piece = Piece(chosen.minutes)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, piece.stop)
         if chosen.take:
-            take(folder, chosen.take)
+            away_carry.take(folder, chosen.take)
         plan = away_plan.make(ROOT, folder, selections)
         if missing((ENCODING,)):
             piece.failed = {job: f"{ENCODING} is not installed here" for job in plan.jobs if job not in plan.done and plan.encodes(job)}
@@ -328,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
         for job, reason in piece.failed.items():
             print(f"{job} failed: {reason}" + (f" (see {log})" if (log := _log(plan, job)).exists() else ""))
         if chosen.pack:
-            for path in pack(plan, chosen.pack, limit, chosen.most, chosen.again):
+            for path in away_carry.pack(plan, chosen.pack, limit, chosen.most, chosen.again):
                 print(path)
     except MeganError as error:
         print(f"away: {error}", file=sys.stderr)

@@ -7,9 +7,8 @@ where memory does not suffice, the same work is done in smaller chunks.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -37,17 +36,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and ("can't allocate memory" in told or "not enough memory" in told or "std::bad_alloc" in told)
     )
-
-
-@contextmanager
-def memory_for(what: str, advice: str) -> Iterator[None]:
-    """Work that cannot be cut up. Raises `OutOfMemoryError` with `advice`: the parameter to lower."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(f"out of memory during {what}: {advice}") from None
 
 
 @dataclass

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from megan import settings
-from megan.ops import native
+from megan.ops import compiled, native
 
 
 @pytest.fixture
@@ -287,34 +287,32 @@ def test_the_library_is_kept_and_mended(kernels, unloaded, monkeypatch):
     """With a source that compiles at once: compiled once, again for another source, and again where it is damaged."""
     source = unloaded / "small.cpp"
     source.write_text('extern "C" int answer() { return 42; }\n')
-    monkeypatch.setattr(native, "SOURCE", source)
     runs = []
-    compile_ = native._compile
-    monkeypatch.setattr(native, "_compile", lambda *arguments: (runs.append(1), compile_(*arguments)))
-    assert native._open().answer() == 42
+    compile_ = compiled._compile
+    monkeypatch.setattr(compiled, "_compile", lambda *arguments: (runs.append(1), compile_(*arguments)))
+    assert compiled.library(source).answer() == 42
     (first,) = (unloaded / "cache").iterdir()
-    native._open()
+    compiled.library(source)
     assert len(runs) == 1
     source.write_text('extern "C" int answer() { return 43; }\n')
-    assert native._open().answer() == 43
+    assert compiled.library(source).answer() == 43
     (second,) = set((unloaded / "cache").iterdir()) - {first}
     assert first != second and len(runs) == 2
-    monkeypatch.setattr(native, "_cpu", lambda: "another")
+    monkeypatch.setattr(compiled, "_cpu", lambda: "another")
     with monkeypatch.context() as broken:
-        broken.setattr(native, "_compile", lambda _, path: path.write_bytes(b"damaged"))
-        with pytest.raises(native._Unavailable, match="do not load"):
-            native._open()
-    assert native._open().answer() == 43
+        broken.setattr(compiled, "_compile", lambda _, source, path: path.write_bytes(b"damaged"))
+        with pytest.raises(compiled.Unavailable, match="do not load"):
+            compiled.library(source)
+    assert compiled.library(source).answer() == 43
     assert len(runs) == 3
 
 
 def test_processes_may_race(kernels, unloaded, monkeypatch):
     source = unloaded / "small.cpp"
     source.write_text('extern "C" int answer() { return 42; }\n')
-    monkeypatch.setattr(native, "SOURCE", source)
-    compiler, _ = native._compiler()
+    compiler, _ = compiled._compiler()
     path = unloaded / "cache" / "library.so"
-    threads = [threading.Thread(target=native._compile, args=(compiler, path)) for _ in range(3)]
+    threads = [threading.Thread(target=compiled._compile, args=(compiler, source, path)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

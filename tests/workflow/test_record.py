@@ -18,7 +18,7 @@ RECORDED = sorted(path.parent for path in (ROOT / paths.RECORD).glob(f"*/{record
 def recorded(finished, tmp_path_factory) -> Project:
     """The finished study after `record`. Only to be copied."""
     project = finished[0].copy(tmp_path_factory.mktemp("recorded") / "project")
-    project.run("python -m megan.record record --weights 4")
+    project.run("python -m megan record --weights 4")
     return project
 
 
