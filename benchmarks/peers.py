@@ -1,6 +1,6 @@
 """Second-order meta-gradients: megan beside its peers, on the same network, tasks and machine.
 
-    python -m benchmarks.peers                      # everything, about twenty minutes on two cores
+    python -m benchmarks.peers                      # everything, some twenty minutes on two cores
     python -m benchmarks.peers --quick              # one round, no memory: does it work?
     python -m benchmarks.peers --only megan loop    # some contenders
     python -m benchmarks.peers --problems maml-q1   # some problems

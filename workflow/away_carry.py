@@ -10,6 +10,7 @@ from megan.errors import MeganError
 
 
 def read(path: Path, default: object) -> object:
+    """The JSON in a file, or `default` where there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
 
 
