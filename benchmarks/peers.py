@@ -38,27 +38,32 @@ def main() -> int:
     def say(message: str) -> None:
         print(f"[{time.monotonic() - started:5.0f} s] {message}", file=sys.stderr, flush=True)
 
+    about["meta-batch"], about["rounds"] = str(options.meta_batch), str(1 if options.quick else options.rounds)
     with Measurement(found, options.meta_batch, device, say, options.verbose) as measurement:
         measurement.check()
         measurement.speed(1 if options.quick else options.rounds)
         if not options.quick:
+            if not options.dry:
+                write(found, about, device)  # a run that is stopped in its last part keeps its speeds
             measurement.memory()
-    about["meta-batch"], about["rounds"] = str(options.meta_batch), str(1 if options.quick else options.rounds)
-    rows = [_row(entry) for entry in found]
     for kind in dict.fromkeys(entry.kind for entry in found):
         print(f"\n{kind.title}\n")
         print(tables.text(_shown([entry for entry in found if entry.kind == kind])))
     print("\n" + "\n".join(verdicts(found)) + "\n\n" + tables.caption(about), end="")
     if options.quick or options.dry:
         return 0
+    write(found, about, device)
+    return 0
+
+
+def write(found: list[Entry], about: dict[str, str], device: str) -> None:
     folder = machine.folder(device)
     report = _report(found, about)
-    tables.write_csv(folder / "peers.csv", [row | about for row in rows])
+    tables.write_csv(folder / "peers.csv", [_row(entry) | about for entry in found])
     (folder / "peers.md").write_text(report, encoding="utf-8")
     peers_plot.draw(found, folder / "peers.png")
     tables.insert(DOCUMENT, f"peers {device.partition(':')[0]}", report)
-    print(f"written: {folder}/peers.csv, peers.md, peers.png")
-    return 0
+    print(f"written: {folder}/peers.csv, peers.md, peers.png", flush=True)
 
 
 def _options() -> argparse.Namespace:
