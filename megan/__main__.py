@@ -44,13 +44,13 @@ def _judge(params: parameters.Params, name: str) -> None:
 
 
 def _train(params: parameters.Params, name: str) -> None:
-    from megan.meta import train
+    from megan import train
 
     train.run(params, name)
 
 
 def _test(params: parameters.Params, name: str) -> None:
-    from megan.meta import test
+    from megan import test
 
     test.run(params, name)
 

@@ -18,12 +18,11 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from megan import gan_judge, paths, progress, provenance, realism, settings, storage
+from megan import gan_judge, gan_networks, paths, progress, provenance, realism, settings, storage
 from megan.data import fashion_mnist, glyphs, streams
 from megan.data.scripts import SCRIPTS
 from megan.meta import checkpoint, work
 from megan.meta.interrupt import Interrupt
-from megan.models import plain_gan
 from megan.ops import kernels
 from megan.params import Params
 from megan.schema import Gan
@@ -181,17 +180,17 @@ def train(images: Tensor, options: Gan, moved: Callable[[], None]) -> Trained:
     reals = images.flatten(0, 1)[..., None].float() / 127.5 - 1
     gans = torch.arange(len(reals), device=device)[:, None]
     keys = _keys("gan/weights", 0, options, device).flatten()
-    makes, sees = plain_gan.generator_weights(keys, options.noise_size), plain_gan.discriminator_weights(keys)
+    makes, sees = gan_networks.generator_weights(keys, options.noise_size), gan_networks.discriminator_weights(keys)
     step_makes, step_sees = _stepper(makes, options), _stepper(sees, options)
     finite, logged = torch.zeros(len(reals), dtype=torch.int64, device=device), []
     for update in range(options.updates):
         draws = streams.uniform(_keys("gan/batch", update, options, device).flatten(), options.batch_size)
         real = reals[gans, (draws * count).long()]
-        fake = plain_gan.generate(makes, _noise("gan/noise", update, options.batch_size, options, device))
-        told = plain_gan.discriminate(sees, real), plain_gan.discriminate(sees, fake.detach())
+        fake = gan_networks.generate(makes, _noise("gan/noise", update, options.batch_size, options, device))
+        told = gan_networks.discriminate(sees, real), gan_networks.discriminate(sees, fake.detach())
         loss_sees = F.softplus(-told[0]).mean(dim=1) + F.softplus(told[1]).mean(dim=1)
         step_sees(loss_sees)
-        loss_makes = F.softplus(-plain_gan.discriminate(sees, fake)).mean(dim=1)
+        loss_makes = F.softplus(-gan_networks.discriminate(sees, fake)).mean(dim=1)
         step_makes(loss_makes)
         losses = torch.stack([loss_sees, loss_makes]).detach()
         finite += (finite == update) & losses.isfinite().all(dim=0)
@@ -199,7 +198,7 @@ def train(images: Tensor, options: Gan, moved: Callable[[], None]) -> Trained:
             logged.append(losses.unflatten(1, grid))
         moved()
     with torch.no_grad():
-        samples = (plain_gan.generate(makes, _noise("gan/samples", 0, HELD, options, device))[..., 0] + 1) / 2
+        samples = (gan_networks.generate(makes, _noise("gan/samples", 0, HELD, options, device))[..., 0] + 1) / 2
     # The last step of all may have been the one too many, which no loss has seen.
     sound = samples.flatten(1).isfinite().all(dim=1)
     finite = torch.where(sound, finite, finite.clamp(max=options.updates - 1))
@@ -231,7 +230,7 @@ def _judge(images: Tensor, options: Gan, device: str, tensors: dict[str, Tensor]
     """The judge, from `tensors` or into them."""
     kept = {name.removeprefix("judge/"): value for name, value in tensors.items() if name.startswith("judge/")}
     if kept:
-        network = plain_gan.judge(len(images)).to(device)
+        network = gan_networks.judge(len(images)).to(device)
         network.load_state_dict(kept)
         return network
     network = gan_judge.train(images, options.seeds[0], device)

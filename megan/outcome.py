@@ -43,10 +43,15 @@ def files(study: str, address: str) -> dict[str, Path]:
     return {path.as_posix(): path for path in sorted([*found, provenance(study, address)])}
 
 
+def source_files(path: Path) -> list[str]:
+    """The source file, or every one below the folder, by its name from the repository's root."""
+    return sorted(file.as_posix() for kind in ("py", "cpp") for file in path.rglob(f"*.{kind}")) if path.is_dir() else [path.as_posix()]
+
+
 def sources() -> dict[str, str]:
     """SHA-256 of every source file of this package, by its name from the repository's root."""
-    here = [path for kind in ("py", "cpp") for path in (CODE / "megan").rglob(f"*.{kind}")]
-    return {path.relative_to(CODE).as_posix(): storage.digest_file(path) for path in sorted(here)}
+    here = [CODE / name for name in source_files(CODE / "megan")]
+    return {path.relative_to(CODE).as_posix(): storage.digest_file(path) for path in here}
 
 
 def check(params: Params, address: str, record: dict[str, Any], arriving: Mapping[str, str] = MappingProxyType({})) -> None:

@@ -41,7 +41,7 @@ EXAMPLES = (8, 14)  # alphabets and characters of Fig. 3, as far as there are so
 
 @dataclass(frozen=True)
 class Made:
-    """One variant's samples, as `meta.sampling.Samples` has them, and the critic's values."""
+    """One variant's samples, as `sampling.Samples` has them, and the critic's values."""
 
     fakes: Tensor
     support: Tensor

@@ -34,11 +34,12 @@ def locked() -> dict[str, Any]:
 
 
 def listed_sources(params: Params) -> dict[str, list[str]]:
-    """The source files that dvc.yaml lists, by the address of each stage with a record."""
+    """The source files that dvc.yaml lists, alone or by their folder, by the address of each stage with a record."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     addresses = [*outcome.SINGLE, *(f"{stage}@{name}" for stage in ("train", "test") for name in params.variants)]
     blocks = {address: stages[address.partition("@")[0]] for address in addresses}
-    return {address: [name for name in block.get("do", block)["deps"] if name.startswith("megan/")] for address, block in blocks.items()}
+    listed = {address: [name for name in block.get("do", block)["deps"] if name.startswith("megan/")] for address, block in blocks.items()}
+    return {address: [file for name in names for file in outcome.source_files(Path(name))] for address, names in listed.items()}
 
 
 def _dvc(*arguments: str) -> str:

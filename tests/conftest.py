@@ -1,6 +1,10 @@
-"""How much is tested: a bounded number of faults in every run of the tests, all of them and what takes minutes on request."""
+"""How much is tested (a bounded number of faults in every run, all of them and what takes minutes on request), and what many tests make."""
 
 import pytest
+
+from megan import params
+
+DEFAULTS = params.read()["variant_defaults"] | {"tier": "headline", "noise_size": 4}  # before a test changes the working directory
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,3 +23,15 @@ def faults(request: pytest.FixtureRequest):
     """`faults(bounded, full)`: the number of trials that this run is asked for."""
     full = request.config.getoption("--faults") == "full"
     return lambda bounded, all_of_them: all_of_them if full else bounded
+
+
+@pytest.fixture
+def make_system():
+    """A small system: `make_system(ways=3, steps=3, **keys of a variant)`."""
+    from megan.meta.system import System  # torch takes seconds, and most folders' tests do without
+
+    def make(ways=3, steps=3, **options):
+        inner = params.Inner(steps=steps, test_steps=steps, learning_rate=0.4)
+        return System(params.Variant(**{**DEFAULTS, **options}), inner, ways, prototype_size=6)
+
+    return make

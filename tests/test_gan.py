@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from megan import gan, gan_judge, params, paths
 from megan.data import download, fashion_mnist, glyphs
 from megan.data.scripts import SCRIPTS
-from megan.models import plain_gan
+from megan import gan_networks
 from megan.schema import Gan
 
 DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
@@ -103,14 +103,14 @@ def test_a_gan_does_not_depend_on_the_others():
 
 def test_a_diverged_gan_is_said_to_be_and_touches_no_other(study, monkeypatch):
     sound = gan.train(reals(), OPTIONS, nothing)
-    weights = plain_gan.generator_weights
+    weights = gan_networks.generator_weights
 
     def spoilt(keys, noise_size):
         made = weights(keys, noise_size)
         made["code"][2] = torch.nan  # seed 4, class 0
         return made
 
-    monkeypatch.setattr(plain_gan, "generator_weights", spoilt)
+    monkeypatch.setattr(gan_networks, "generator_weights", spoilt)
     trained = gan.train(reals(), OPTIONS, nothing)
     assert trained.updates.tolist() == [[3, 3], [0, 3]]
     assert trained.samples[1, 0].isnan().all()
@@ -198,12 +198,12 @@ def test_noisy_or_equal_pictures_have_known_distances():
 
 def test_networks_have_the_shapes_they_say():
     keys = torch.arange(3)
-    made = plain_gan.generate(plain_gan.generator_weights(keys, 5), torch.randn(3, 4, 5))
+    made = gan_networks.generate(gan_networks.generator_weights(keys, 5), torch.randn(3, 4, 5))
     assert made.shape == (3, 4, 28, 28, 1) and made.abs().max() <= 1
-    assert plain_gan.discriminate(plain_gan.discriminator_weights(keys), made).shape == (3, 4)
+    assert gan_networks.discriminate(gan_networks.discriminator_weights(keys), made).shape == (3, 4)
     x = torch.rand(2, 3, 4, 6, 5)
-    assert torch.equal(plain_gan._double(plain_gan._halve(x)), x)
+    assert torch.equal(gan_networks._double(gan_networks._halve(x)), x)
     top = torch.zeros(1, 1, 4, 4, 1)
     top[0, 0, 2, 1] = 1
-    assert plain_gan._halve(top)[0, 0, 1, 0].sum() == 1, "a pixel leaves its neighbourhood"
-    assert math.prod(plain_gan.features(plain_gan.judge(2), torch.rand(3, 1, 28, 28)).shape) == 3 * plain_gan.FEATURES
+    assert gan_networks._halve(top)[0, 0, 1, 0].sum() == 1, "a pixel leaves its neighbourhood"
+    assert math.prod(gan_networks.features(gan_networks.judge(2), torch.rand(3, 1, 28, 28)).shape) == 3 * gan_networks.FEATURES

@@ -1,20 +1,7 @@
 import pytest
 import torch
 
-from megan import params
 from megan.data.episodes import Episodes
-from megan.meta.system import System
-
-DEFAULTS = params.read()["variant_defaults"] | {"tier": "headline", "noise_size": 4}
-
-
-@pytest.fixture
-def make_system():
-    def make(ways=3, steps=3, **options):
-        inner = params.Inner(steps=steps, test_steps=steps, learning_rate=0.4)
-        return System(params.Variant(**{**DEFAULTS, **options}), inner, ways, prototype_size=6)
-
-    return make
 
 
 @pytest.fixture

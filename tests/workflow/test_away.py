@@ -167,9 +167,9 @@ def test_import_refuses_a_wrong_digest(returned, at_home, tmp_path, capsys):
 
 def test_import_refuses_a_file_elsewhere(returned, at_home, tmp_path, capsys):
     name = "results/quick/train/maml/curve.csv"
-    placed = index_edited(returned[0], tmp_path / "placed", name, "megan/meta/train.py")
+    placed = index_edited(returned[0], tmp_path / "placed", name, "megan/train.py")
     line = refused(at_home, placed, capsys)
-    assert "quick:train@maml: megan/meta/train.py has no place in it" in line
+    assert "quick:train@maml: megan/train.py has no place in it" in line
     lacking = index_edited(returned[0], tmp_path / "lacking", name, "results/quick/train/maml/other.csv")
     assert "curve.csv is not the file that" in refused(at_home, lacking, capsys)
 

@@ -90,7 +90,7 @@ def test_snakemake_makes_the_same(finished, prepared, spare):
 def test_snakemake_fails_where_a_stage_fails(prepared, spare):
     """Exit code, the stage's own message, and the other variant's result all the same."""
     project = spare(prepared[0])
-    source = project.path("megan/meta/train.py")
+    source = project.path("megan/train.py")
     text = source.read_text(encoding="utf-8")
     broken = text.replace("    stage = f", "    assert name != 'maml', 'broken on purpose'\n    stage = f", 1)
     assert broken != text
@@ -117,8 +117,8 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
         "megan/report/page.html": {"report"},
         "megan/realism.py": {"samples", "gan"},
         "megan/gan.py": {"gan"},
-        "megan/meta/test.py": tests,
-        "megan/meta/train.py": trainings,
+        "megan/test.py": tests,
+        "megan/train.py": trainings,
         "megan/ops/native.cpp": tests | trainings | {"gan"},
         "megan/pretrain.py": {"encoder", "judge"},
         "megan/data/fetch.py": {"download", "prepare", "gan"},

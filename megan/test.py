@@ -12,8 +12,8 @@ import pandas
 import torch
 from safetensors.torch import load_file, save_file
 
-from megan import paths, progress, provenance, storage
-from megan.meta import assemble, sampling, work
+from megan import paths, progress, provenance, sampling, storage
+from megan.meta import assemble, work
 from megan.meta.evaluate import Scores, evaluate
 from megan.meta.parallel import Workers
 from megan.params import Params

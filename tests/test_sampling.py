@@ -7,10 +7,10 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from megan import params, paths
+from megan import params, paths, sampling
+from megan import test as meta_test
 from megan.data import packed
-from megan.meta import assemble, fakes, sampling, work
-from megan.meta import test as meta_test
+from megan.meta import assemble, fakes, work
 from megan.meta.adapt import adapt
 from megan.meta.parallel import Workers
 

@@ -11,10 +11,10 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from megan import params, paths
+from megan import params, paths, train
+from megan import test as meta_test
 from megan.data import packed
-from megan.meta import test as meta_test
-from megan.meta import train, work
+from megan.meta import work
 from megan.meta.iteration import iteration
 
 DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
