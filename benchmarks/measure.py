@@ -2,7 +2,7 @@
 
     check    the float64 meta-gradient of each beside the autograd loop's
     speed    rounds in which each contender has one turn, alone; the median over rounds
-    memory   the peak of fresh processes, less that of an interpreter with torch imported
+    memory   the peak of fresh processes, less that of as many interpreters with torch imported
 """
 
 import math
@@ -37,6 +37,7 @@ class Entry:
     error: float = math.nan  # of its gradient, relative
     rates: list[float] = field(default_factory=list)  # tasks a second, a round each
     memory: float = math.nan  # MiB over the bare interpreters'
+    processes: int = 0  # those that the memory is of
 
     @property
     def ours(self) -> bool:
@@ -163,13 +164,15 @@ class Measurement:
         bare = {}
         for mode in {entry.mode for entry in self.found}:
             with Team("bare", mode, self.device) as team:
-                bare[mode] = team.peak()
+                bare[mode] = sum(team.peak()) / mode.processes
 
         def measure(entry: Entry) -> None:
             with Team(entry.name, entry.mode, self.device, self.verbose, patient=True) as team:
                 team.load(entry.kind.name, self._file(entry.kind, "speed"), self.tasks)
                 team.run(entry.kind.name, 2)
-                entry.memory = (sum(team.peak()) - sum(bare[entry.mode])) / 2**20
+                peaks = team.peak()
+                entry.processes = len(peaks)
+                entry.memory = (sum(peaks) - len(peaks) * bare[entry.mode]) / 2**20
 
         with ThreadPoolExecutor(2 if self.device == "cpu" else 1) as pool:
             list(pool.map(lambda entry: self._try(entry, lambda: measure(entry)), self._standing()))

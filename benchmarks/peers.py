@@ -1,6 +1,6 @@
 """Second-order meta-gradients: megan beside its peers, on the same network, tasks and machine.
 
-    python -m benchmarks.peers                      # everything, some twenty minutes on two cores
+    python -m benchmarks.peers                      # everything, some ten minutes on two idle cores
     python -m benchmarks.peers --quick              # one round, no memory: does it work?
     python -m benchmarks.peers --only megan loop    # some contenders
     python -m benchmarks.peers --problems maml-q1   # some problems
@@ -91,6 +91,7 @@ def _row(entry: Entry) -> tables.Row:
         "lowest": _number(min(entry.rates, default=math.nan)),
         "highest": _number(max(entry.rates, default=math.nan)),
         "peak_mib": _number(entry.memory),
+        "peak_processes": str(entry.processes or ""),
         "gradient_error": "" if math.isnan(entry.error) else f"{entry.error:.1e}",
         "status": entry.problem or "ok",
     }
@@ -105,7 +106,8 @@ def _shown(found: list[Entry]) -> list[tables.Row]:
         row = {"contender": label}
         for entry in own:
             row[f"{entry.mode}: tasks/s"] = f"{entry.rate:.1f} ({min(entry.rates):.1f}-{max(entry.rates):.1f})" if entry.rates else "-"
-            row[f"{entry.mode}: MiB"] = "-" if math.isnan(entry.memory) else f"{entry.memory:.0f}"
+            forks = f" in {entry.processes}" if entry.processes not in (0, entry.mode.processes) else ""
+            row[f"{entry.mode}: MiB"] = "-" if math.isnan(entry.memory) else f"{entry.memory:.0f}{forks}"
         row["gradient off by"] = "-" if math.isnan(own[0].error) else f"{max(entry.error for entry in own):.0e}"
         row["remark"] = "; ".join(dict.fromkeys(entry.problem for entry in own if entry.problem)) or ""
         rows.append(row)
@@ -113,7 +115,7 @@ def _shown(found: list[Entry]) -> list[tables.Row]:
 
 
 def verdicts(found: list[Entry]) -> list[str]:
-    """Ours over the best peer: each in its best mode, and memory at the same number of processes."""
+    """Ours over the best peer: each in its best mode, and memory at the same number of processes, forks counted."""
     lines = []
     for kind in dict.fromkeys(entry.kind for entry in found):
         measured = [entry for entry in found if entry.kind == kind and entry.rates and not entry.problem]
@@ -125,16 +127,16 @@ def verdicts(found: list[Entry]) -> list[str]:
             mine, best = max(ours, key=lambda e: e.rate), max(peers, key=lambda e: e.rate)
             line = f"{kind.title}: {CONTENDERS[name].label} {mine.rate / best.rate:.2f} times the best peer ({CONTENDERS[best.name].label}, {best.mode})"
             for mode in dict.fromkeys(entry.mode for entry in ours):
-                leanest = min((entry.memory for entry in peers if entry.mode == mode), default=math.nan)
-                memory = next(entry.memory for entry in ours if entry.mode == mode)
-                if not math.isnan(memory / leanest if leanest else math.nan):
-                    line += f"; memory {memory / leanest:.2f} times the leanest peer's at {mode}"
+                own = next(entry for entry in ours if entry.mode == mode)
+                leanest = min((entry.memory for entry in peers if entry.processes == own.processes), default=math.nan)
+                if not math.isnan(own.memory / leanest if leanest else math.nan):
+                    line += f"; at {mode} memory {own.memory / leanest:.2f} times the leanest peer's with as many processes ({own.processes})"
             lines.append(line + ".")
     return lines
 
 
 def _report(found: list[Entry], about: dict[str, str]) -> str:
-    parts = ["`P x T`: P processes of T threads each. Median of the rounds, and their range; MiB above the bare interpreters.\n"]
+    parts = ["`P x T`: P processes of T threads each. Median of the rounds, and their range; MiB above as many bare interpreters (`in N`: N processes, since forks count).\n"]
     for kind in dict.fromkeys(entry.kind for entry in found):
         parts.append(f"**{kind.title}**\n\n" + tables.markdown(_shown([entry for entry in found if entry.kind == kind])))
     parts.append("\n".join(f"- {line}" for line in verdicts(found)) + "\n")

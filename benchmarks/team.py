@@ -78,8 +78,8 @@ class Team:
         self._ask_all({"do": "drop", "problem": problem})
 
     def peak(self) -> list[int]:
-        """Peak memory of each worker, bytes."""
-        return self._ask_all({"do": "peak"})
+        """Peak memory of each process, those that workers have forked included, bytes."""
+        return [peak for peaks in self._ask_all({"do": "peak"}) for peak in peaks]
 
     def close(self) -> None:
         for worker in self.workers:

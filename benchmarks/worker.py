@@ -6,7 +6,7 @@ One JSON object a line on standard input, one in reply on standard output:
     {"do": "run", "problem": NAME, "count": N}        N meta-gradients; replies their seconds
     {"do": "result", "problem": NAME, "path": FILE}   the last meta-gradient into a file
     {"do": "drop", "problem": NAME}                   forgets a problem and its memory
-    {"do": "peak"}                                    replies the peak memory in bytes
+    {"do": "peak"}                                    replies the peak memory in bytes, of itself and of each process it has forked
 
 A reply is `{"ok": ...}` or `{"error": "ImportError: ..."}`. NAME `bare` is the interpreter
 with torch and nothing else, against which memory is measured.
@@ -22,6 +22,7 @@ import sys
 import time
 from typing import Any
 
+import psutil
 import torch
 
 from benchmarks.contenders import CONTENDERS
@@ -57,18 +58,23 @@ class Worker:
         with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
             ctypes.CDLL(None).malloc_trim(0)
 
-    def peak(self) -> int:
-        return torch.cuda.max_memory_allocated() if self.device != "cpu" else _peak_resident()
+    def peak(self) -> list[int]:
+        if self.device != "cpu":
+            return [torch.cuda.max_memory_allocated()]
+        return [_peak_resident(pid) for pid in (os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True)))]
 
     def _wait(self) -> None:
         if self.device != "cpu":
             torch.cuda.synchronize()
 
 
-def _peak_resident() -> int:
-    """Peak resident bytes of this program alone; `getrusage` would count the parent's from before `exec`."""
+def _peak_resident(pid: int) -> int:
+    """Peak resident bytes of this program alone; `getrusage` would count the parent's from before `exec`.
+
+    A fork's are counted whole, though most of them it has in common with the process that forked it.
+    """
     try:
-        with open("/proc/self/status") as file:
+        with open(f"/proc/{pid}/status") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
     except OSError:
         import resource

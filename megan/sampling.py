@@ -10,7 +10,8 @@ from megan.data.packed import Split
 from megan.meta import fakes
 from megan.meta.adapt import adapt
 from megan.meta.gradient import per_task
-from megan.meta.parallel import Workers
+from megan.meta.parallel import Chunk, Workers
+from megan.meta.processes import Tensors
 from megan.meta.system import System
 from megan.models.initial import Weights
 from megan.params import Tasks
@@ -40,8 +41,8 @@ def draw(
         return _none(system, split, tasks, count, draws)
     dtype = next(iter(weights.values())).dtype
 
-    def chunk_samples(job: tuple[slice, Tensor]) -> tuple[Tensor, ...]:
-        group, numbers = job
+    def chunk_samples(chunk: Chunk) -> Tensors:
+        group, numbers = chunk[0], workers.numbers(chunk[1])
         sampled = system.sample(split, seeds[group], purpose, 0, numbers, tasks, tasks.test_queries, dtype)
         start = per_task({name: weight[group] for name, weight in weights.items()}, len(numbers))
         adapted = adapt(system, start, sampled, steps, differentiable=False)
@@ -50,12 +51,11 @@ def draw(
             made = torch.stack([fakes.make(system.variant, system.generator, adapted, sampled, steps + number) for number in range(draws)])
             apart = torch.stack([_wasserstein(system, adapted, sampled, some, number) for number, some in enumerate(made)]).mean(dim=0)
         query = sampled.query.unflatten(1, (tasks.ways, -1)).transpose(1, 2)
-        shown = (_bytes(made.transpose(0, 1)), _bytes(sampled.support), _bytes(query), apart)
-        return tuple(value.unflatten(0, (-1, len(numbers))) for value in shown)
+        shown = {"fakes": _bytes(made.transpose(0, 1)), "support": _bytes(sampled.support), "query": _bytes(query), "wasserstein": apart}
+        return {name: value.unflatten(0, (-1, len(numbers))) for name, value in shown.items()}
 
     chunks = workers.map_chunks(chunk_samples, workers.seed_groups(len(seeds)), count, None if workers.is_cpu else CUDA_RUN)
-    parts = [[torch.cat(values, dim=1) for values in zip(*group, strict=True)] for group in chunks]
-    return Samples(*(torch.cat(values).cpu() for values in zip(*parts, strict=True)))
+    return Samples(**{name: torch.cat([torch.cat([part[name] for part in group], dim=1) for group in chunks]).cpu() for name in chunks[0][0]})
 
 
 def _wasserstein(system: System, weights: Weights, episodes: Episodes, made: Tensor, number: int) -> Tensor:

@@ -38,7 +38,7 @@ def device() -> str:
 
 
 def threads() -> int:
-    """`MEGAN_THREADS`: CPU threads of one stage. Unset: all that this process may use."""
+    """`MEGAN_THREADS`: CPU cores that one stage may use, a process or thread each. Unset: all that this process may use."""
     # Runtimes for threads end the process where the machine cannot start so many.
     return _positive("MEGAN_THREADS", most=MOST_THREADS, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 

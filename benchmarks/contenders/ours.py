@@ -1,4 +1,4 @@
-"""megan's engine: chunks of tasks on a CPU's threads; on CUDA all tasks, captured as one graph."""
+"""megan's engine: chunks of tasks on a CPU's cores, a process each; on CUDA all tasks, captured as one graph."""
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ class Contender:
         inner = params.Inner(steps=problem.steps, test_steps=problem.steps, learning_rate=problem.rate)
         self.system = System(params.Variant(**problem.options), inner, problem.ways)
         self.weights = {name: value[None] for name, value in problem.weights.items()}  # one seed
-        self.chunks = [self._episodes(numbers) for numbers in self.workers.task_chunks(len(problem.support))]
+        self.chunks = [self._episodes(self.workers.numbers(tasks)) for tasks in self.workers.task_chunks(len(problem.support))]
+        self.work = self._of_chunk  # one object, as the engine's own work is
+        self.jobs = range(len(self.chunks))
         self.replay = None if self.workers.is_cpu else self._capture()
 
     def _episodes(self, tasks: Tensor) -> Episodes:
@@ -35,11 +37,11 @@ class Contender:
             ways=problem.ways,
         )
 
-    def _run(self) -> None:
-        def of_chunk(episodes: Episodes) -> gradient.Outer:
-            return gradient.outer_gradient(self.system, self.weights, episodes, self.problem.meta_batch)
+    def _of_chunk(self, number: int) -> dict[str, Tensor]:
+        return gradient.outer_gradient(self.system, self.weights, self.chunks[number], self.problem.meta_batch).tensors()
 
-        self.outer = gradient.summed(self.workers.map(of_chunk, self.chunks))
+    def _run(self) -> None:
+        self.outer = gradient.summed(map(gradient.Outer.of, self.workers.map(self.work, self.jobs)))
 
     def _capture(self):
         stream = torch.cuda.Stream()

@@ -8,7 +8,8 @@ from torch import Tensor
 from megan.data.packed import Split
 from megan.meta.adapt import trajectory
 from megan.meta.gradient import per_task
-from megan.meta.parallel import Workers
+from megan.meta.parallel import Chunk, Workers
+from megan.meta.processes import Tensors
 from megan.meta.system import System
 from megan.models.initial import Weights
 from megan.params import Tasks
@@ -36,8 +37,8 @@ def evaluate(
     """
     dtype = next(iter(weights.values())).dtype
 
-    def chunk_scores(job: tuple[slice, Tensor]) -> Tensor:
-        group, numbers = job
+    def chunk_scores(chunk: Chunk) -> Tensors:
+        group, numbers = chunk[0], workers.numbers(chunk[1])
         sampled = system.sample(split, seeds[group], purpose, 0, numbers, tasks, tasks.test_queries, dtype)
         start = per_task({name: weight[group] for name, weight in weights.items()}, len(numbers))
         rows = []
@@ -47,10 +48,10 @@ def evaluate(
             with torch.no_grad():
                 logits = system.classify(adapted, sampled.query)
                 rows.append(torch.stack([*system.scores(logits, sampled), system.query_loss(logits, sampled).double()]))
-        return torch.stack(rows, dim=-1).unflatten(1, (-1, len(numbers)))  # [3, seeds, tasks, counts]
+        return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(numbers)))}  # [3, seeds, tasks, counts]
 
     groups = workers.seed_groups(len(seeds))
     # On CUDA too, in runs: a meta-test of thousands of tasks need not fit at once.
     scored = workers.map_chunks(chunk_scores, groups, count, None if workers.is_cpu else CUDA_RUN)
-    table = torch.cat([torch.cat(chunks, dim=2) for chunks in scored], dim=1)
+    table = torch.cat([torch.cat([chunk["scores"] for chunk in chunks], dim=2) for chunks in scored], dim=1)
     return Scores(*table.cpu())

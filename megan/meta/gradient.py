@@ -27,6 +27,16 @@ class Outer:
     accuracy: Tensor
     fake_wins: Tensor
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name, to hand from one process to another."""
+        gradient = {f"gradient/{name}": value for name, value in self.gradient.items()}
+        return {**gradient, "loss": self.loss, "accuracy": self.accuracy, "fake_wins": self.fake_wins}
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> "Outer":
+        gradient = {name.removeprefix("gradient/"): value for name, value in tensors.items() if name.startswith("gradient/")}
+        return cls(gradient, tensors["loss"], tensors["accuracy"], tensors["fake_wins"])
+
 
 def per_task(weights: Weights, tasks: int) -> Weights:
     """[seeds, ...] -> [seeds * tasks, ...], a seed's tasks one after the other."""

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from megan.data.packed import Split
 from megan.meta import gradient, optimise
-from megan.meta.parallel import Workers, is_out_of_memory
+from megan.meta.gradient import Outer
+from megan.meta.parallel import Chunk, Workers, is_out_of_memory
+from megan.meta.processes import Tensors
 from megan.meta.system import System
 from megan.params import Study
 
@@ -55,18 +57,19 @@ class State(dict[str, Tensor]):
 
 def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_steps: int, state: State, workers: Workers) -> Callable[[], None]:
     """A function that advances `state` by one meta-iteration in place."""
+    workers.share(state)
     batch, tasks = study.train.meta_batch, study.tasks
     dtype = state["theta/cls.bias"].dtype
     groups = workers.seed_groups(len(seeds))
 
-    def chunk_gradient(job: tuple[slice, Tensor]) -> gradient.Outer:
-        group, numbers = job
+    def chunk_gradient(chunk: Chunk) -> Tensors:
+        group, numbers = chunk[0], workers.numbers(chunk[1])
         sampled = system.sample(split, seeds[group], "train", state["step"], numbers, tasks, tasks.train_queries, dtype)
         meta = {name: weight[group] for name, weight in state.part("theta").items()}
-        return gradient.outer_gradient(system, meta, sampled, batch)
+        return gradient.outer_gradient(system, meta, sampled, batch).tensors()
 
     def advance() -> None:
-        outer = gradient.stacked([gradient.summed(chunks) for chunks in workers.map_chunks(chunk_gradient, groups, batch)])
+        outer = gradient.stacked([gradient.summed(map(Outer.of, chunks)) for chunks in workers.map_chunks(chunk_gradient, groups, batch)])
         healthy = optimise.finite(outer.gradient, outer.loss)
         alive = state["alive"] & healthy
         newly = state["alive"] & ~healthy

@@ -1,27 +1,26 @@
-"""How a device is kept busy: the chunks of tasks, and the threads that work on them.
+"""How a device is kept busy: the chunks of tasks, and the cores that work on them.
 
-On a CPU one Python thread a core takes chunks of one seed each; the kernels release the
-interpreter's lock, and a chunk stays in the cache. On CUDA all seeds ride in one chunk.
-The size of a chunk changes results by rounding only; the number of threads not at all. So
-where memory does not suffice, the same work is done in smaller chunks.
+On a CPU one process a core takes chunks of one seed each, which stay in its cache (one thread
+a core where a process cannot be forked). On CUDA all seeds ride in one chunk. The size of a
+chunk changes results by rounding only; the number of cores not at all. So where memory does
+not suffice, the same work is done in smaller chunks.
 """
 
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any
 
 import torch
 
 from megan import progress, settings
 from megan.errors import MeganError
+from megan.meta import processes
+from megan.meta.processes import Processes, Tensors
 from megan.ops import kernels
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-ChunkJob = tuple[slice, torch.Tensor]  # seeds, and int64 numbers of tasks
+Chunk = tuple[slice, range]  # seeds, and numbers of tasks
 
 CPU_CHUNK = 4  # tasks; with 2 the interpreter costs a fifth, with 8 memory doubles and little is won
 
@@ -40,17 +39,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass
 class Workers:
-    """The device, and on a CPU its pool of threads."""
+    """The device, and on a CPU the processes or threads that share its cores."""
 
     device: str = field(default_factory=settings.device)
     threads: int = field(default_factory=settings.threads)
     _limit: int | None = field(default=None, init=False)  # tasks a chunk that memory has been found to hold
 
     def __post_init__(self) -> None:
+        self._processes: Processes | None = None
         self._pool: ThreadPoolExecutor | None = None
         if self.is_cpu:
             torch.set_num_threads(1)  # one thread a chunk: the chunks are what runs in parallel
-            self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+            if self.threads > 1 and not processes.supported():
+                self._pool = ThreadPoolExecutor(self.threads)
 
     @property
     def is_cpu(self) -> bool:
@@ -66,22 +67,43 @@ class Workers:
         size = settings.chunk(CPU_CHUNK if self.is_cpu else tasks)
         return min(bound for bound in (size, tasks, most, self._limit) if bound)
 
-    def task_chunks(self, tasks: int, most: int | None = None) -> list[torch.Tensor]:
-        """Task numbers 0..tasks-1 in runs of one chunk, each int64 on the device."""
-        return list(torch.arange(tasks, device=self.device).split(self.chunk_size(tasks, most)))
+    def task_chunks(self, tasks: int, most: int | None = None) -> list[range]:
+        """Task numbers 0..tasks-1 in runs of one chunk."""
+        size = self.chunk_size(tasks, most)
+        return [range(start, min(start + size, tasks)) for start in range(0, tasks, size)]
+
+    def numbers(self, tasks: range) -> torch.Tensor:
+        """int64 [tasks] on the device."""
+        return torch.arange(tasks.start, tasks.stop, device=self.device)
+
+    def share(self, state: Tensors) -> None:
+        """Let work that was mapped before see what becomes of `state` in place afterwards, whichever process does it."""
+        if self.is_cpu and self._pool is None and self.threads > 1:
+            state.update(processes.shared(state))
 
     def seed_groups(self, seeds: int) -> list[slice]:
         """Which seeds share a chunk: one each on a CPU, all together on CUDA."""
         return [slice(s, s + 1) for s in range(seeds)] if self.is_cpu else [slice(0, seeds)]
 
-    def map(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
-        """`[work(job) for job in jobs]`, in that order whatever finishes first."""
-        if self._pool is None:
-            return [work(job) for job in jobs]
-        return list(self._pool.map(work, jobs))
+    def map(self, work: Callable[[Any], Tensors], jobs: Sequence[Any]) -> list[Tensors]:
+        """`[work(job) for job in jobs]`, in that order whatever finishes first.
 
-    def map_chunks(self, work: Callable[[ChunkJob], Result], groups: list[slice], tasks: int, most: int | None = None) -> list[list[Result]]:
-        """`work((group, numbers))` on tasks 0..tasks-1 of every group, cut into chunks; a list a group, in the order of the tasks.
+        The same `work` and `jobs` again are the same processes, to which what `work` reads is
+        what it was the first time, but for what was given to `share`.
+        """
+        if self._pool is not None:
+            return list(self._pool.map(work, jobs))
+        count = min(self.threads, len(jobs)) if self.is_cpu else 1
+        if count < 2:
+            return [work(job) for job in jobs]
+        if self._processes is None or not self._processes.fits(work, jobs):
+            if self._processes is not None:
+                self._processes.close()
+            self._processes = Processes(work, jobs, count, is_out_of_memory)
+        return self._processes.run()
+
+    def map_chunks(self, work: Callable[[Chunk], Tensors], groups: list[slice], tasks: int, most: int | None = None) -> list[list[Tensors]]:
+        """`work((group, tasks))` on tasks 0..tasks-1 of every group, cut into chunks; a list a group, in the order of the tasks.
 
         Where memory does not suffice everything is done again in chunks of half the size, which stays so.
         **Raises** `OutOfMemoryError` when one task at a time is too much.

@@ -1,0 +1,147 @@
+"""Processes that share one list of jobs on a CPU: forks of this one, since threads would queue for the interpreter.
+
+A fork knows the work and the jobs already, and is told only to begin; what it sends back are
+tensors in a format without code. It ends when this process does, however that ends.
+"""
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from mmap import mmap
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from megan.errors import MeganError
+
+Tensors = dict[str, Tensor]
+Work = Callable[[Any], Tensors]
+
+TENSORS, NO_MEMORY, FAILED = b"t", b"m", b"f"  # the first byte of an answer
+
+
+class ProcessEndedError(MeganError):
+    """The machine has ended one of the processes, for want of memory most likely; the message says what to lower."""
+
+
+def supported() -> bool:
+    """Whether work can be forked: on Linux, and where autograd has no threads of a GPU, which no fork survives."""
+    return sys.platform == "linux" and not torch.cuda.is_available()
+
+
+def shared(values: Tensors) -> Tensors:
+    """Copies in memory that forks made from now on have in common with this process, so that they see later changes."""
+    copies = {}
+    for name, value in values.items():
+        copies[name] = torch.frombuffer(mmap(-1, max(value.nbytes, 1)), dtype=value.dtype, count=value.numel()).view(value.shape)
+        copies[name].copy_(value)
+    return copies
+
+
+class Processes:
+    """`count` processes, this one among them, for `[work(job) for job in jobs]`, as often as `run` is called.
+
+    What `work` reads is what it was at the beginning, but for what is `shared`.
+    """
+
+    def __init__(self, work: Work, jobs: Sequence[Any], count: int, is_out_of_memory: Callable[[BaseException], bool]) -> None:
+        self.work, self.jobs, self.count, self._is_out_of_memory = work, jobs, count, is_out_of_memory
+        self._connections: list[Connection] = []
+        self._pids: list[int] = []
+        for number in range(1, count):
+            self._fork(number)
+        self._end = weakref.finalize(self, _end, os.getpid(), self._connections, self._pids)
+
+    def fits(self, work: Work, jobs: Sequence[Any]) -> bool:
+        return self._end.alive and work is self.work and jobs == self.jobs
+
+    def close(self) -> None:
+        self._end()
+
+    def run(self) -> list[Tensors]:
+        """The results in the order of the jobs.
+
+        **Raises** what `work` raises here; `MemoryError` or `RuntimeError` for what it raised in a fork;
+        `ProcessEndedError` when a fork is gone. After any of these the processes are closed.
+        """
+        results: list[Tensors] = [{} for _ in self.jobs]
+        try:
+            for connection in self._connections:
+                connection.send_bytes(b"run")
+            for index in range(0, len(self.jobs), self.count):
+                results[index] = self.work(self.jobs[index])
+            for number, connection in enumerate(self._connections, 1):
+                for index in range(number, len(self.jobs), self.count):
+                    results[index] = _received(connection.recv_bytes())
+        except (EOFError, ConnectionError):
+            self.close()
+            raise ProcessEndedError("a process that worked on tasks was ended from outside, for want of memory most likely; lower MEGAN_THREADS or MEGAN_CHUNK") from None
+        except BaseException:
+            self.close()
+            raise
+        return results
+
+    def _fork(self, number: int) -> None:
+        here, there = Pipe()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads: the bar of progress has one, and no fork draws it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if not pid:
+            try:
+                # A fork that held the other ends of these would keep its siblings from seeing this process end.
+                for connection in (*self._connections, here):
+                    connection.close()
+                self._serve(number, there)
+            finally:
+                os._exit(0)
+        there.close()
+        self._connections.append(here)
+        self._pids.append(pid)
+
+    def _serve(self, number: int, connection: Connection) -> None:
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(asked, signal.SIG_IGN)  # this process's, which finishes its step first
+        while True:
+            try:
+                connection.recv_bytes()
+            except (EOFError, OSError):
+                return
+            # All, then the answers: a pipe is soon full, and nobody reads it until this process has done its own share.
+            answers = [self._answer(self.jobs[index]) for index in range(number, len(self.jobs), self.count)]
+            for answer in answers:
+                connection.send_bytes(answer)
+
+    def _answer(self, job: Any) -> bytes:
+        try:
+            return TENSORS + save({name: value.contiguous() for name, value in self.work(job).items()})
+        except BaseException as error:
+            return (NO_MEMORY if self._is_out_of_memory(error) else FAILED) + traceback.format_exc().encode()
+
+
+def _received(answer: bytes) -> Tensors:
+    kind, content = answer[:1], answer[1:]
+    if kind == TENSORS:
+        return load(content)
+    told = content.decode()
+    raise MemoryError(told) if kind == NO_MEMORY else RuntimeError(told)
+
+
+def _end(owner: int, connections: list[Connection], pids: list[int]) -> None:
+    if os.getpid() != owner:  # a fork has inherited it, and these are none of its own
+        return
+    for connection in connections:
+        connection.close()
+    for pid in pids:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)  # they keep nothing
+            os.waitpid(pid, 0)
