@@ -36,7 +36,7 @@ def run(params: Params, name: str) -> None:
     healthy = [index for index, seed in enumerate(trained["seeds"]) if str(seed) not in trained["diverged"]]
     seeds = torch.tensor(trained["seeds"], device=workers.device)[healthy]
     weights = {key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()}
-    split, system = assemble.split(params, name, "test", workers.device), assemble.system(params, name)
+    split, system = assemble.split(params, name, "test", workers), assemble.system(params, name)
     progress.say(f"test {name}: {count} tasks a seed, seeds {seeds.tolist()}")
     with storage.replacing_folder(paths.tested(params.study, name)) as folder:
         if healthy:

@@ -62,7 +62,7 @@ class Training:
 
     def run(self) -> None:
         study, last = self.study, self.tier.meta_steps
-        train, self.validation = (assemble.split(self.params, self.name, part, self.workers.device) for part in ("train", "validation"))
+        train, self.validation = (assemble.split(self.params, self.name, part, self.workers) for part in ("train", "validation"))
         begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
         advance = iteration(self.system, study, train, self.seeds, last, self.state, self.workers)
         with (

@@ -37,7 +37,9 @@ def live(server, folder: Path, stage: str, moments: random.Random, most: int, me
     """Run the stage to its end through at most `most` kills. Returns how many there were."""
     for kills in range(most + 1):
         fault = random_fault(moments, *measure) if kills < most else None
-        ended = server.run(folder, *stage.split(), fault=fault)
+        # Forked for a second core or not, from one life to the next: the numbers are the same, and no fork may outlive its parent.
+        cores = moments.choice("12") if stage.partition(" ")[0] in ("train", "test") else "1"
+        ended = server.run(folder, *stage.split(), fault=fault, MEGAN_THREADS=cores)
         if ended.code == 0:
             return kills
         assert -ended.code in STOPPED, f"{stage} after {fault}: {ended.output}"
