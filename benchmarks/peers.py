@@ -130,7 +130,8 @@ def verdicts(found: list[Entry]) -> list[str]:
                 own = next(entry for entry in ours if entry.mode == mode)
                 leanest = min((entry.memory for entry in peers if entry.processes == own.processes), default=math.nan)
                 if not math.isnan(own.memory / leanest if leanest else math.nan):
-                    line += f"; at {mode} memory {own.memory / leanest:.2f} times the leanest peer's with as many processes ({own.processes})"
+                    told = f"{own.memory / leanest:.2f} times" if own.memory > 0 else "less than"
+                    line += f"; at {mode} memory {told} the leanest peer's with as many processes ({own.processes})"
             lines.append(line + ".")
     return lines
 
