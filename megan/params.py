@@ -202,12 +202,12 @@ def _check_variant(name: str, variant: Variant) -> None:
 def _check_study(name: str, study: Study) -> None:
     """Combinations that can never run, each with the key to change."""
     data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
-    for key in ("train_queries", "test_queries"):
-        if tasks.shots + getattr(tasks, key) > DRAWERS:
-            raise ParamsError(
-                f"{where}.tasks: shots {tasks.shots} + {key} {getattr(tasks, key)} exceeds the {DRAWERS} drawings"
-                f" of a character; lower {key}"
-            )
+    asked = [(key, getattr(tasks, key)) for key in ("train_queries", "test_queries")] + [("test.other_queries", count) for count in study.test.other_queries]
+    for key, count in asked:
+        if tasks.shots + count > DRAWERS:
+            raise ParamsError(f"{where}.tasks: shots {tasks.shots} + {key} {count} exceeds the {DRAWERS} drawings of a character; lower {key}")
+    if len({tasks.test_queries, *study.test.other_queries}) <= len(study.test.other_queries):
+        raise ParamsError(f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than tasks.test_queries {tasks.test_queries}, each once")
     if study.judge.seed == study.encoder.seed:
         raise ParamsError(f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the judge begins as the network that conditions generators")
     if study.test.draws > tasks.test_queries:

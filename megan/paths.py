@@ -57,7 +57,7 @@ def trained(study: str, variant: str) -> Path:
 
 
 def tested(study: str, variant: str) -> Path:
-    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `record.json`; of its fakes
+    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `queries.csv`, `record.json`; of its fakes
     `samples.safetensors` and `critic.csv`.
     """
     return results(study) / "test" / variant

@@ -28,9 +28,9 @@ ALONE = {
     "gan": ["quality.csv", "losses.csv", "record.json"],
     "samples": ["realism.csv", "tasks.csv", "grids.safetensors", "record.json"],
     "train": ["record.json"],
-    "test": ["record.json"],
+    "test": ["queries.csv", "record.json"],
 }
-OF_VARIANTS = {"train": ["curve.csv", "record.json"], "test": ["tasks.csv", "steps.csv", "record.json"]}
+OF_VARIANTS = {"train": ["curve.csv", "record.json"], "test": ["tasks.csv", "steps.csv", "queries.csv", "record.json"]}
 
 
 class RecordError(MeganError):

@@ -104,10 +104,11 @@ class Tiers(Block):
 
 
 class Test(Block):
-    """What meta-testing keeps of the fakes, to be judged and shown."""
+    """What meta-testing keeps of the fakes, to be judged and shown, and with how many queries a class it tests beside `tasks.test_queries`."""
 
     sample_tasks: Annotated[int, Field(ge=2, le=10**5)]
     draws: Annotated[int, Field(ge=2, le=100)]
+    other_queries: Annotated[tuple[Positive, ...], Field(strict=False)]
 
 
 class Study(Block):

@@ -1,7 +1,7 @@
 """The stage `test`: meta-test one trained variant on tasks of unseen classes.
 
 Writes `tasks.csv` (a row a seed and task), `steps.csv` (a row a seed and number of inner
-steps) and `record.json`; for a variant with fakes also `samples.safetensors` (see
+steps), `queries.csv` (a row a seed and number of query images a class) and `record.json`; for a variant with fakes also `samples.safetensors` (see
 `sampling.Samples`) and `critic.csv` (a row a seed and sampled task). The tasks are the same
 for every variant.
 """
@@ -38,16 +38,20 @@ def run(params: Params, name: str) -> None:
     weights = {key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()}
     split, system = assemble.split(params, name, "test", workers), assemble.system(params, name)
     progress.say(f"test {name}: {count} tasks a seed, seeds {seeds.tolist()}")
+
+    def scored(queries: int, every_step: bool) -> Scores:
+        if not healthy:
+            empty = torch.empty(0, count, study.inner.test_steps + 1 if every_step else 1, dtype=torch.float64)
+            return Scores(empty, empty, empty)
+        of_queries = study.tasks.model_copy(update={"test_queries": queries})
+        return evaluate(system, weights, split, seeds, "test", count, of_queries, study.inner.test_steps, workers, every_step=every_step)
+
     with storage.replacing_folder(paths.tested(params.study, name)) as folder:
-        if healthy:
-            scores = evaluate(
-                system, weights, split, seeds, "test", count, study.tasks, study.inner.test_steps, workers,
-                every_step=True,
-            )  # fmt: skip
-        else:
-            empty = torch.empty(0, count, study.inner.test_steps + 1, dtype=torch.float64)
-            scores = Scores(empty, empty, empty)
+        scores = scored(study.tasks.test_queries, every_step=True)
         tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)
+        # Normalisation uses the batch of queries, so that accuracy depends on their number.
+        others = {queries: scored(queries, every_step=False) for queries in study.test.other_queries}
+        by_queries({study.tasks.test_queries: scores, **others}, seeds.tolist()).to_csv(folder / "queries.csv", index=False)
         tasks.to_csv(folder / "tasks.csv", index=False)
         steps.to_csv(folder / "steps.csv", index=False)
         if system.makes_fakes:
@@ -79,6 +83,16 @@ def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pan
         frame("task", tasks, {key: values[:, :, -1] for key, values in both.items()}),
         frame("inner_step", steps, {key: values.mean(dim=1) for key, values in both.items()}),
     )
+
+
+def by_queries(scores: dict[int, Scores], seeds: list[int]) -> pandas.DataFrame:
+    """`queries.csv`: seed, queries (a class), accuracy over the tasks after the last inner step, and its standard error."""
+    rows = [
+        (seed, queries, float(accuracy.mean()), float(accuracy.std() / len(accuracy) ** 0.5))
+        for queries, found in scores.items()
+        for seed, accuracy in zip(seeds, found.accuracy[:, :, -1], strict=True)
+    ]
+    return pandas.DataFrame(rows, columns=["seed", "queries", "accuracy", "standard_error"])
 
 
 def critic(wasserstein: torch.Tensor, seeds: list[int]) -> pandas.DataFrame:

@@ -129,7 +129,7 @@ def settle(variants):
     study = document["studies"]["quick"]
     study["tasks"] |= {"ways": 3, "test_queries": 2}
     study["inner"] |= {"steps": 2, "test_steps": 2}
-    study["test"] = {"sample_tasks": SAMPLED, "draws": DRAWS}
+    study["test"] = {"sample_tasks": SAMPLED, "draws": DRAWS, "other_queries": []}
     for tier in study["tiers"].values():
         tier |= {"meta_steps": 1, "seeds": [0, 1], "test_tasks": 4}
     for block in ("variants", "styles"):
@@ -165,4 +165,4 @@ def test_the_stage_keeps_what_finished(tmp_path, monkeypatch, split, lost):
     record = work.read_record(folder, "test@n_plus_1")
     assert {"samples.safetensors", "critic.csv"} <= record["files"].keys() and record["parameters"]["test_tasks"] == 4
     meta_test.run(study, "maml")
-    assert {file.name for file in paths.tested("quick", "maml").iterdir()} == {"tasks.csv", "steps.csv", "record.json"}
+    assert {file.name for file in paths.tested("quick", "maml").iterdir()} == {"tasks.csv", "steps.csv", "queries.csv", "record.json"}

@@ -30,7 +30,7 @@ def settle(**train_options):
     study["train"] |= {"meta_batch": 3, "log_every": 2, "validate_every": 4, "validation_tasks": 4, "checkpoint_every": 1} | train_options
     tier = {"meta_steps": 1, "seeds": [0], "test_tasks": 5}
     study["tiers"] = {"headline": {**tier, "meta_steps": 6, "seeds": [0, 1]}, "ablation": tier, "survey": tier}
-    study["test"] = {"sample_tasks": 2, "draws": 2}
+    study["test"] = {"sample_tasks": 2, "draws": 2, "other_queries": [1]}
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     return params.load()
 
@@ -76,6 +76,11 @@ def test_train_then_test(study, variant):
     assert len(tasks) == 2 * 5 and list(steps["inner_step"]) == [0, 1, 2, 3] * 2
     last = steps[steps["inner_step"] == 3].set_index("seed")["accuracy"]
     assert tasks.groupby("seed")["accuracy"].mean().to_numpy() == pytest.approx(last.to_numpy())
+    queries = pandas.read_csv(folder / "queries.csv")
+    assert list(zip(queries["seed"], queries["queries"])) == [(0, 2), (1, 2), (0, 1), (1, 1)]
+    assert queries.loc[queries["queries"] == 2, "accuracy"].to_numpy() == pytest.approx(last.to_numpy())
+    assert queries.loc[queries["queries"] == 2, "standard_error"].to_numpy() == pytest.approx(tasks.groupby("seed")["accuracy"].sem().to_numpy())
+    assert ((queries["accuracy"] * 5 * 3 % 1).round(9) % 1 == 0)[queries["queries"] == 1].all(), "five tasks of three ways and one query"
 
 
 def test_the_same_numbers_twice_and_with_any_number_of_threads(study, monkeypatch):
