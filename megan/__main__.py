@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
         from megan.data import catalogue
 
         params = parameters.load()
-        catalogue.check(params.study, params.current)
+        catalogue.check(params.study, params.current, params.variants)
         if chosen.stage not in STAGES:
             record.run(params, chosen)
             return 0

@@ -168,6 +168,11 @@ class Variant(Block):
     fooling_through: Literal["generator", "both"]
 
     @property
+    def takes_others(self) -> bool:
+        """Whether drawings of other characters of the alphabet stand in the fakes' place."""
+        return self.approach != "maml" and self.fake_source == "alphabet"
+
+    @property
     def needs_encoder(self) -> bool:
         """Whether the pre-trained encoder's prototypes condition the generator."""
         return self.approach != "maml" and self.conditioning == "prototype" and self.fake_source.endswith("generator")

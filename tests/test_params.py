@@ -25,7 +25,7 @@ def load(path: Path, document: Any) -> params.Params:
     text = document if isinstance(document, str) else yaml.dump(document, Dumper=DUMPER, sort_keys=False)
     path.write_text(text, encoding="utf-8")
     loaded = params.load(path)
-    catalogue.check(loaded.study, loaded.current)
+    catalogue.check(loaded.study, loaded.current, loaded.variants)
     return loaded
 
 
@@ -214,6 +214,7 @@ def test_file_that_is_a_folder_or_no_text(path):
         # what the data set cannot make
         ("studies.quick.data.validation_alphabets", 1000, ["studies.quick.data.validation_alphabets = 1000", "fewer than"]),
         ("studies.quick.tasks.ways", 100, ["studies.quick.data.validation_alphabets", "tasks.ways"]),
+        ("studies.quick.tasks.ways", 25, ["variants.control_alphabet.fake_source", "twice studies.quick.tasks.ways = 25", "lower tasks.ways"]),
     ],
 )
 def test_one_wrong_key(path, key, value, told):

@@ -159,7 +159,7 @@ def make(root: Path, folder: Path, selections: list[str]) -> Plan:
             raise MeganError(f"{selection!r}: params.yaml has no study {study!r}; expected one of {', '.join(document.get('studies', {}))}")
         storage.write_text(tree / paths.PARAMS, yaml.safe_dump({**document, "study": study}, sort_keys=False))
         plan.params[study] = parameters.load(tree / paths.PARAMS)
-        catalogue.check(study, plan.params[study].current)
+        catalogue.check(study, plan.params[study].current, plan.params[study].variants)
         plan.jobs += [job for job in _jobs(plan.params[study], [name for name in named.split(",") if name]) if job not in plan.jobs]
     for job in plan.jobs:
         plan.look(job)

@@ -5,7 +5,7 @@ the same function makes the split that stage `prepare` writes.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from megan import params
 from megan.data.scripts import SCRIPTS
@@ -72,9 +72,17 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
     return splits
 
 
-def check(study_name: str, study: params.Study) -> None:
-    """Raise `ParamsError` for a study that its data set cannot make."""
-    split(study_name, study.data, study.tasks)
+def check(study_name: str, study: params.Study, variants: Mapping[str, params.Variant]) -> None:
+    """Raise `ParamsError` for a study, or a variant in it, that its data set cannot make."""
+    for part, chosen in split(study_name, study.data, study.tasks).items():
+        sizes = [len(characters) for characters in chosen.values()]
+        most = max(sizes) if study.tasks.scope == "alphabet" else sum(sizes)
+        for name, variant in variants.items():
+            if variant.takes_others and 2 * study.tasks.ways > most:
+                raise ParamsError(
+                    f"params.yaml: variants.{name}.fake_source = 'alphabet': its tasks need twice studies.{study_name}.tasks.ways"
+                    f" = {study.tasks.ways} characters, and the {part} split has {most} at most; lower tasks.ways or leave the variant out"
+                )
 
 
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:

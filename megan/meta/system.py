@@ -99,7 +99,7 @@ class System:
         self, split: Split, seeds: Tensor, purpose: str, step: Tensor | int, numbers: Tensor, tasks: Tasks, queries: int, dtype: torch.dtype
     ) -> Episodes:
         """The tasks `numbers` of each seed, with what this variant needs beside them; see `episodes.sample`."""
-        others = self.variant.fakes_per_real if self.variant.fake_source == "alphabet" and self.variant.approach != "maml" else 0
+        others = self.variant.fakes_per_real if self.variant.takes_others else 0
         return sampler.sample(
             split, seeds, purpose, step, numbers,
             ways=tasks.ways, shots=tasks.shots, queries=queries, scope=tasks.scope, others=others, dtype=dtype,

@@ -106,7 +106,7 @@ def test_validation_comes_from_alphabets_large_enough():
 def test_every_study_of_the_file_is_possible():
     loaded = params.load(ROOT / "params.yaml")
     for name, study in loaded.studies.items():
-        catalogue.check(name, study)
+        catalogue.check(name, study, loaded.variants)
 
 
 def test_light():

@@ -127,11 +127,11 @@ def write_params(folder: Path, document: dict[str, Any]) -> None:
 
 
 def write_splits(folder: Path) -> None:
-    """Random images in place of drawn ones."""
+    """Random images in place of drawn ones: of as many characters as any variant takes."""
     generator = numpy.random.default_rng(0)
     for name in ("train", "validation", "test"):
-        images = {letter: generator.integers(0, 256, (3, 20, 28, 28), dtype=numpy.uint8) for letter in "AB"}
-        packed.write(folder / paths.split("quick", name), images, {letter: list("abc") for letter in "AB"})
+        images = {letter: generator.integers(0, 256, (6, 20, 28, 28), dtype=numpy.uint8) for letter in "AB"}
+        packed.write(folder / paths.split("quick", name), images, {letter: list("abcdef") for letter in "AB"})
 
 
 @pytest.fixture(scope="session")

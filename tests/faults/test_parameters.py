@@ -91,7 +91,7 @@ def read(path: Path, document: Any) -> params.Params:
     text = document if isinstance(document, str) else yaml.dump(document, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     loaded = params.load(path)
-    catalogue.check(loaded.study, loaded.current)
+    catalogue.check(loaded.study, loaded.current, loaded.variants)
     return loaded
 
 
