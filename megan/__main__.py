@@ -9,8 +9,9 @@ import signal
 import sys
 from collections.abc import Callable
 
-from megan import params as parameters, record
+from megan import params as parameters
 from megan.errors import MeganError
+from megan.records import record
 
 
 def _download(params: parameters.Params, name: str) -> None:
@@ -26,9 +27,9 @@ def _prepare(params: parameters.Params, name: str) -> None:
 
 
 def _gan(params: parameters.Params, name: str) -> None:
-    from megan import gan
+    from megan.gan import stage
 
-    gan.run(params)
+    stage.run(params)
 
 
 def _encoder(params: parameters.Params, name: str) -> None:

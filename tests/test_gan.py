@@ -10,10 +10,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from megan import gan, gan_judge, params, paths
+from megan import params, paths
 from megan.data import download, fashion_mnist, glyphs
 from megan.data.scripts import SCRIPTS
-from megan import gan_networks
+from megan.gan import judge, networks
+from megan.gan import stage as gan
 from megan.schema import Gan
 
 DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
@@ -25,8 +26,8 @@ OPTIONS = Gan(**TINY)
 def _small(monkeypatch):
     for name, value in {"HELD": 6, "POOL": 8, "APART": 5, "GLYPHS": 3, "LOG_EVERY": 1, "SHOWN": 2}.items():
         monkeypatch.setattr(gan, name, value)
-    monkeypatch.setattr(gan_judge, "STEPS", 3)
-    monkeypatch.setattr(gan_judge, "BATCH", 8)
+    monkeypatch.setattr(judge, "STEPS", 3)
+    monkeypatch.setattr(judge, "BATCH", 8)
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
     monkeypatch.setenv("MEGAN_THREADS", "1")
 
@@ -103,14 +104,14 @@ def test_a_gan_does_not_depend_on_the_others():
 
 def test_a_diverged_gan_is_said_to_be_and_touches_no_other(study, monkeypatch):
     sound = gan.train(reals(), OPTIONS, nothing)
-    weights = gan_networks.generator_weights
+    weights = networks.generator_weights
 
     def spoilt(keys, noise_size):
         made = weights(keys, noise_size)
         made["code"][2] = torch.nan  # seed 4, class 0
         return made
 
-    monkeypatch.setattr(gan_networks, "generator_weights", spoilt)
+    monkeypatch.setattr(networks, "generator_weights", spoilt)
     trained = gan.train(reals(), OPTIONS, nothing)
     assert trained.updates.tolist() == [[3, 3], [0, 3]]
     assert trained.samples[1, 0].isnan().all()
@@ -130,7 +131,7 @@ def test_it_learns_the_one_image_that_it_is_given():
     image[..., 8:20, 8:20] = 255
     options = Gan(**{**TINY, "images": [1], "classes": 1, "updates": 150, "batch_size": 8, "learning_rate": 0.002, "seeds": [0]})
     distance = [
-        gan_judge.nearest(gan.train(image, options.model_copy(update={"updates": updates}), nothing).samples[0, 0], image[0, 0] / 255)
+        judge.nearest(gan.train(image, options.model_copy(update={"updates": updates}), nothing).samples[0, 0], image[0, 0] / 255)
         for updates in (1, 150)
     ]
     assert distance[1] < 0.5 * distance[0]
@@ -168,12 +169,12 @@ def test_quality_tells_noise_collapse_and_copies_from_reals(study, monkeypatch):
     monkeypatch.setattr(gan, "HELD", 40)
     monkeypatch.setattr(gan, "POOL", 120)
     monkeypatch.setattr(gan, "APART", 120)
-    monkeypatch.setattr(gan_judge, "STEPS", 60)
-    monkeypatch.setattr(gan_judge, "BATCH", 64)
+    monkeypatch.setattr(judge, "STEPS", 60)
+    monkeypatch.setattr(judge, "BATCH", 64)
     options = OPTIONS.model_copy(update={"seeds": (0,)})
     images = gan.real_images("quick", options)
     network = gan._judge(images.apart, options, "cpu", {})
-    assert gan_judge.accuracy(network, images.held) > 0.8
+    assert judge.accuracy(network, images.held) > 0.8
     few = images.train[None, :, :3]
     updates = torch.full((1, 2), 3)
 
@@ -193,17 +194,17 @@ def test_quality_tells_noise_collapse_and_copies_from_reals(study, monkeypatch):
 def test_noisy_or_equal_pictures_have_known_distances():
     known = torch.zeros(2, 28, 28)
     known[1] = 1
-    assert gan_judge.nearest(torch.full((3, 28, 28), 0.75), known) == pytest.approx(0.25)
+    assert judge.nearest(torch.full((3, 28, 28), 0.75), known) == pytest.approx(0.25)
 
 
 def test_networks_have_the_shapes_they_say():
     keys = torch.arange(3)
-    made = gan_networks.generate(gan_networks.generator_weights(keys, 5), torch.randn(3, 4, 5))
+    made = networks.generate(networks.generator_weights(keys, 5), torch.randn(3, 4, 5))
     assert made.shape == (3, 4, 28, 28, 1) and made.abs().max() <= 1
-    assert gan_networks.discriminate(gan_networks.discriminator_weights(keys), made).shape == (3, 4)
+    assert networks.discriminate(networks.discriminator_weights(keys), made).shape == (3, 4)
     x = torch.rand(2, 3, 4, 6, 5)
-    assert torch.equal(gan_networks._double(gan_networks._halve(x)), x)
+    assert torch.equal(networks._double(networks._halve(x)), x)
     top = torch.zeros(1, 1, 4, 4, 1)
     top[0, 0, 2, 1] = 1
-    assert gan_networks._halve(top)[0, 0, 1, 0].sum() == 1, "a pixel leaves its neighbourhood"
-    assert math.prod(gan_networks.features(gan_networks.judge(2), torch.rand(3, 1, 28, 28)).shape) == 3 * gan_networks.FEATURES
+    assert networks._halve(top)[0, 0, 1, 0].sum() == 1, "a pixel leaves its neighbourhood"
+    assert math.prod(networks.features(networks.judge(2), torch.rand(3, 1, 28, 28)).shape) == 3 * networks.FEATURES

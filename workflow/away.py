@@ -45,8 +45,9 @@ import away_carry  # noqa: E402 - beside this file
 import away_plan  # noqa: E402
 from away_plan import Job, Plan  # noqa: E402
 
-from megan import bundle, outcome, paths, settings, storage  # noqa: E402
+from megan import paths, settings, storage  # noqa: E402
 from megan.errors import MeganError  # noqa: E402
+from megan.records import bundle, outcome  # noqa: E402
 
 
 @dataclass

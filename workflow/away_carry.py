@@ -5,8 +5,9 @@ from pathlib import Path
 
 from away_plan import KNOWN, Job, Plan
 
-from megan import bundle, outcome, paths, provenance, storage
+from megan import paths, provenance, storage
 from megan.errors import MeganError
+from megan.records import bundle, outcome
 
 
 def read(path: Path, default: object) -> object:

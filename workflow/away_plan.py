@@ -13,11 +13,12 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError, safe_open
 
-from megan import outcome, params as parameters, paths, storage
+from megan import params as parameters, paths, storage
 from megan.data import catalogue
 from megan.errors import MeganError
 from megan.meta import work
 from megan.params import Params
+from megan.records import outcome
 
 TIERS = ("headline", "ablation", "survey")
 ANCHOR_FIRST = ["omniglot_standard:maml", "omniglot"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from megan import __main__ as command_line
-from megan import outcome
+from megan.records import outcome
 from tests.workflow.conftest import Project, ran, wait_for
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from dvc.repo import Repo
 
 from megan import __main__ as command_line
-from megan.outcome import source_files
+from megan.records.outcome import source_files
 from megan.report.figures import MODULES
 
 ROOT = Path(__file__).parents[2]

@@ -116,7 +116,7 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
         "megan/report/claims/decide.py": {"claims", "report"},
         "megan/report/page.html": {"report"},
         "megan/realism.py": {"samples", "gan"},
-        "megan/gan.py": {"gan"},
+        "megan/gan/stage.py": {"gan"},
         "megan/test.py": tests,
         "megan/train.py": trainings,
         "megan/ops/native.cpp": tests | trainings | {"gan"},

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from megan import __main__ as command_line
-from megan import outcome, paths, record
+from megan import paths
+from megan.records import outcome, record
 from tests.workflow.conftest import ROOT, Project, ran
 
 RECORDED = sorted(path.parent for path in (ROOT / paths.RECORD).glob(f"*/{record.MANIFEST}"))

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from megan import gan_networks
 from megan.data import streams
+from megan.gan import networks
 
 STEPS, BATCH, RATE = 300, 128, 0.001
 
@@ -19,7 +19,7 @@ def train(images: Tensor, seed: int, device: str) -> torch.nn.Sequential:
     """A classifier of `images` uint8 [classes, n, 28, 28]."""
     torch.manual_seed(seed)  # torch draws initial weights from the global generator
     classes, count = images.shape[:2]
-    network = gan_networks.judge(classes).to(device)
+    network = networks.judge(classes).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     seeds, zero = torch.tensor([seed]), torch.zeros(1, dtype=torch.int64)
     for step in range(STEPS):
@@ -43,7 +43,7 @@ def accuracy(network: torch.nn.Sequential, held: Tensor) -> float:
 def features(network: torch.nn.Sequential, images: Tensor) -> np.ndarray:
     """uint8 [n, 28, 28] -> float64 [n, FEATURES]"""
     device = next(network.parameters()).device
-    return gan_networks.features(network, images[:, None].to(device).float() / 255).cpu().double().numpy()
+    return networks.features(network, images[:, None].to(device).float() / 255).cpu().double().numpy()
 
 
 def nearest(images: Tensor, known: Tensor) -> float:

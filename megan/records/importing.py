@@ -8,10 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from megan import bundle, outcome, paths, storage, tracking
+from megan import paths, storage
 from megan.errors import MeganError
 from megan.meta import work
 from megan.params import Params
+from megan.records import bundle, outcome, tracking
 
 
 class ImportRefused(MeganError):

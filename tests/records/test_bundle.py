@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from megan import bundle
-from megan.bundle import BundleError
+from megan.records import bundle
+from megan.records.bundle import BundleError
 from megan.errors import MeganError
 
 LIMIT = 64 * 1024

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from megan import gan_judge, gan_networks, paths, progress, provenance, realism, settings, storage
+from megan import paths, progress, provenance, realism, settings, storage
 from megan.data import fashion_mnist, glyphs, streams
 from megan.data.scripts import SCRIPTS
+from megan.gan import judge, networks
 from megan.meta import checkpoint, work
 from megan.meta.interrupt import Interrupt
 from megan.ops import kernels
@@ -102,7 +103,7 @@ def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) 
     chosen = choose(options, images.train.shape[1], device)
     with Interrupt("gan") as interrupt, progress.bar("gan", len(options.images) * options.updates, told["done"] * options.updates) as bar:
         network = _judge(images.apart, options, device, tensors)
-        told["judge_accuracy"] = gan_judge.accuracy(network, images.held)
+        told["judge_accuracy"] = judge.accuracy(network, images.held)
         tensors["training"] = _picked(images.train, chosen[:, :, :SHOWN])
 
         def moved() -> None:
@@ -180,17 +181,17 @@ def train(images: Tensor, options: Gan, moved: Callable[[], None]) -> Trained:
     reals = images.flatten(0, 1)[..., None].float() / 127.5 - 1
     gans = torch.arange(len(reals), device=device)[:, None]
     keys = _keys("gan/weights", 0, options, device).flatten()
-    makes, sees = gan_networks.generator_weights(keys, options.noise_size), gan_networks.discriminator_weights(keys)
+    makes, sees = networks.generator_weights(keys, options.noise_size), networks.discriminator_weights(keys)
     step_makes, step_sees = _stepper(makes, options), _stepper(sees, options)
     finite, logged = torch.zeros(len(reals), dtype=torch.int64, device=device), []
     for update in range(options.updates):
         draws = streams.uniform(_keys("gan/batch", update, options, device).flatten(), options.batch_size)
         real = reals[gans, (draws * count).long()]
-        fake = gan_networks.generate(makes, _noise("gan/noise", update, options.batch_size, options, device))
-        told = gan_networks.discriminate(sees, real), gan_networks.discriminate(sees, fake.detach())
+        fake = networks.generate(makes, _noise("gan/noise", update, options.batch_size, options, device))
+        told = networks.discriminate(sees, real), networks.discriminate(sees, fake.detach())
         loss_sees = F.softplus(-told[0]).mean(dim=1) + F.softplus(told[1]).mean(dim=1)
         step_sees(loss_sees)
-        loss_makes = F.softplus(-gan_networks.discriminate(sees, fake)).mean(dim=1)
+        loss_makes = F.softplus(-networks.discriminate(sees, fake)).mean(dim=1)
         step_makes(loss_makes)
         losses = torch.stack([loss_sees, loss_makes]).detach()
         finite += (finite == update) & losses.isfinite().all(dim=0)
@@ -198,7 +199,7 @@ def train(images: Tensor, options: Gan, moved: Callable[[], None]) -> Trained:
             logged.append(losses.unflatten(1, grid))
         moved()
     with torch.no_grad():
-        samples = (gan_networks.generate(makes, _noise("gan/samples", 0, HELD, options, device))[..., 0] + 1) / 2
+        samples = (networks.generate(makes, _noise("gan/samples", 0, HELD, options, device))[..., 0] + 1) / 2
     # The last step of all may have been the one too many, which no loss has seen.
     sound = samples.flatten(1).isfinite().all(dim=1)
     finite = torch.where(sound, finite, finite.clamp(max=options.updates - 1))
@@ -230,10 +231,10 @@ def _judge(images: Tensor, options: Gan, device: str, tensors: dict[str, Tensor]
     """The judge, from `tensors` or into them."""
     kept = {name.removeprefix("judge/"): value for name, value in tensors.items() if name.startswith("judge/")}
     if kept:
-        network = gan_networks.judge(len(images)).to(device)
+        network = networks.judge(len(images)).to(device)
         network.load_state_dict(kept)
         return network
-    network = gan_judge.train(images, options.seeds[0], device)
+    network = judge.train(images, options.seeds[0], device)
     tensors |= {f"judge/{name}": value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     return network
 
@@ -247,13 +248,13 @@ def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Seq
     rows = []
     for place, label in ((place, label) for place in range(len(options.seeds)) for label in range(options.classes)):
         seed, updates = options.seeds[place], int(trained.updates[place, label])
-        real, held = (gan_judge.features(network, part[label, :HELD]) for part in (images.train, images.held))
+        real, held = (judge.features(network, part[label, :HELD]) for part in (images.train, images.held))
         known, pixels = few[place, label] / 255, trained.samples[place, label]
         made = [np.nan] * 5
         if updates == options.updates:
-            fake = gan_judge.features(network, to_bytes(pixels))
-            made = [*realism.kid(held, fake, seed), realism.likeness(fake[None]), gan_judge.nearest(pixels, known)]
-        reals = [realism.kid(held, real, seed)[0], realism.likeness(held[None]), gan_judge.nearest(images.held[label] / 255, known)]
+            fake = judge.features(network, to_bytes(pixels))
+            made = [*realism.kid(held, fake, seed), realism.likeness(fake[None]), judge.nearest(pixels, known)]
+        reals = [realism.kid(held, real, seed)[0], realism.likeness(held[None]), judge.nearest(images.held[label] / 255, known)]
         rows.append([few.shape[2], label, seed, updates, *map(float, made), *map(float, reals)])
     return rows
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from megan import outcome
 from megan.errors import MeganError
 from megan.params import Params
+from megan.records import outcome
 
 
 class TrackingError(MeganError):

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
-from megan import bundle, importing, outcome, paths, provenance, storage, tracking
+from megan import paths, provenance, storage
 from megan.errors import MeganError
 from megan.meta import work
 from megan.params import Params
+from megan.records import bundle, importing, outcome, tracking
 
 MANIFEST = "MANIFEST.json"
 BEST = ("maml", "n_plus_1")  # whose weights may go with a record
