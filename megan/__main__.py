@@ -123,6 +123,10 @@ def main(arguments: list[str] | None = None) -> int:
         run, argument, _ = STAGES[chosen.stage]
         if argument == "variant":
             params.variant(name)
+        if chosen.stage in ("summary", "claims", "figure", "report"):
+            from megan.report import fits
+
+            fits.check(params, chosen.stage, name)
         run(params, name)
     except MeganError as error:
         print(f"megan {chosen.stage}: {error}", file=sys.stderr)

@@ -19,6 +19,9 @@ from megan.schema import DRAWERS, Block, Claims, Data, Encoder, Inner, Study, St
 __all__ = ["DRAWERS", "Claims", "Data", "Encoder", "Inner", "Params", "ParamsError", "Study", "Style", "Tasks", "Test", "Tier", "Tiers", "Train", "Variant", "load", "read"]
 
 
+LONGEST_NAME = 80
+
+
 class ParamsError(MeganError):
     """`params.yaml` is unreadable or impossible; the message names the key and what to do."""
 
@@ -76,8 +79,10 @@ def read(path: Path = paths.PARAMS) -> dict[str, Any]:
         raise ParamsError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
-    except (RecursionError, ValueError) as error:
-        raise ParamsError(f"{path} is no valid YAML: {error or 'nested too deeply'}") from None
+    except RecursionError:
+        raise ParamsError(f"{path} is no valid YAML: nested too deeply") from None
+    except (ValueError, LookupError, AttributeError, TypeError) as error:  # of values that are not what their tags (!!int, ...) say
+        raise ParamsError(f"{path} is no valid YAML: a value is not of the type that it is tagged with ({type(error).__name__}: {' '.join(str(error).split())})") from None
     if not isinstance(document, dict):
         raise ParamsError(f"{path} must be a mapping of keys, not {type(document).__name__}")
     return document
@@ -131,6 +136,8 @@ def _name(what: str, name: object) -> str:
     # A name becomes a folder and a DVC stage address; a dot or slash would break either.
     if not isinstance(name, str) or not name.replace("_", "").isalnum() or not name.isascii():
         raise ParamsError(f"params.yaml: {what} name {name!r} may hold only letters, digits and underscores")
+    if len(name) > LONGEST_NAME:
+        raise ParamsError(f"params.yaml: {what} name {name!r} has {len(name)} characters; expected at most {LONGEST_NAME}, for files are named after it")
     if what == "study" and name == paths.RECORD.name:
         raise ParamsError(f"params.yaml: study name {name!r} is taken: {paths.RECORD} holds committed records; choose another")
     return name

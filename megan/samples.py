@@ -16,6 +16,7 @@ the query judged against the others, all of them for distance and collapse.
 """
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -96,9 +97,15 @@ def run(params: Params) -> None:
         tasks.to_csv(folder / "tasks.csv", index=False, float_format="%.9g")
         save_file({name: images.contiguous() for name, images in grids.items()}, folder / "grids.safetensors")
         names = [split.alphabet_names[row] for row in alphabets]
-        work.write_record(folder, identity, {"study": params.study, "variants": list(made), "seed": seed, "alphabets": names})
+        work.write_record(folder, identity, {"study": params.study, "variants": list(made), "seed": seed, "alphabets": names, "judge_accuracy": _knows(params)})
     machine = {"device": device, "threads": settings.threads()}
     storage.write_json(paths.provenance(params.study, "samples"), provenance.describe(machine, wall_seconds=time.monotonic() - started))
+
+
+def _knows(params: Params) -> dict[str, Any]:
+    """How much the judge has learned: accuracy on held-back drawings (0 to 1) of how many classes."""
+    metrics = json.loads((paths.judge(params.study) / "metrics.json").read_text(encoding="utf-8"))
+    return {key: metrics[key] for key in ("validation_accuracy", "classes")}
 
 
 def judged(made: dict[str, Made], judge: nn.Module, device: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -5,7 +5,7 @@ Nothing here has a default value, so that every number stands in the file.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -178,8 +178,14 @@ class Variant(Block):
         return self.approach != "maml" and self.conditioning == "prototype" and self.fake_source.endswith("generator")
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable() or text.isspace():
+        raise ValueError("expected printable characters, not spaces alone")
+    return text
+
+
 class Style(Block):
     """A variant's name and colour in figures and tables."""
 
-    label: Annotated[str, Field(min_length=1, max_length=80)]
+    label: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
     colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]

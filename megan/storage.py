@@ -23,6 +23,7 @@ from megan.errors import MeganError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}  # a file
 
 
 class StorageError(MeganError):
@@ -108,7 +109,7 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path, needed: int = 0) -> Iterator[None]:
-    """Turn a full disk and a refused write of `path` into `StorageError`; other errors pass."""
+    """Turn a full disk, a refused write of `path` and a file in its way into `StorageError`; other errors pass."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -118,6 +119,9 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
         if number in REFUSED:
             where = getattr(error, "filename", None) or path
             raise StorageError(f"{path} cannot be written: {os.strerror(number)} ({where}); make it writable and run the same command again") from None
+        if number in IN_THE_WAY:
+            where = getattr(error, "filename", None) or path
+            raise StorageError(f"{path} cannot be written: {os.strerror(number)} ({where}), where a folder was expected; move it away and run the same command again") from None
         raise
 
 

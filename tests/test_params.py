@@ -105,8 +105,12 @@ def test_parameters_are_frozen():
         ("a: &x [*x]", "unknown key 'a'"),
         ("a: 2000-99-99", "no valid YAML"),
         ("a: !!python/object:os.system {}", "no valid YAML"),
+        ('a: !!bool "x"', "no valid YAML: a value is not of the type that it is tagged with"),
+        ('a: !!int "-"', "no valid YAML"),
+        ('a: !!timestamp "x"', "no valid YAML"),
+        ('a: !!float ""', "no valid YAML"),
     ],
-    ids=["empty", "list", "open bracket", "twice", "list as a key", "set as a key", "number too long to print", "deep", "recursive", "date", "object"],
+    ids=["empty", "list", "open bracket", "twice", "list as a key", "set as a key", "number too long to print", "deep", "recursive", "date", "object", "no bool", "no int", "no time", "no float"],
 )
 def test_unreadable_file(path, text, told):
     assert told in refusal(path, text)
@@ -186,10 +190,14 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("variants.maml.tier", "long", ["variants.maml.tier = 'long'", "'headline', 'ablation' or 'survey'"]),
         ("styles.maml.colour", "red", ["styles.maml.colour = 'red'"]),
         ("styles.maml.label", "", ["styles.maml.label"]),
+        ("styles.maml.label", "\x01", ["styles.maml.label", "printable"]),
+        ("styles.maml.label", "  ", ["styles.maml.label", "printable"]),
+        ("styles.maml.label", "$x_{$ $$", None),
         # names become folders and stage addresses
         ("variants.ma-ml", {"tier": "survey"}, ["variant name 'ma-ml'", "letters, digits and underscores"]),
         ("variants.é", {"tier": "survey"}, ["variant name"]),
         ("variants.___", {"tier": "survey"}, ["variant name '___'"]),
+        (f"variants.{'v' * 81}", {"tier": "survey"}, ["81 characters", "at most 80"]),
         # what contradicts something else
         ("variant_defaults.tier", "survey", ["variant_defaults.tier", "in each variant"]),
         ("studies.quick.tasks.test_queries", 20, ["lower test_queries", "20 drawings"]),

@@ -148,6 +148,7 @@ def study(tmp_path, monkeypatch):
     torch.manual_seed(0)
     paths.judge("quick").mkdir(parents=True)
     save_file(encoder.resnet(4, loaded.current.judge.stem_stride).state_dict(), paths.judge("quick") / "weights.safetensors")
+    (paths.judge("quick") / "metrics.json").write_text('{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}')
     work.write_record(paths.judge("quick"), {"parameters": {"study": "quick", "judge": loaded.current.judge.model_dump(mode="json")}}, {})
     for name, seeds in {"maml": None, "n_plus_1": [1], "n_plus_1_equal": [0, 1], "n_plus_1_weighted": []}.items():
         leave(loaded, name, seeds)

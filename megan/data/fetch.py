@@ -94,7 +94,12 @@ def _only_process(path: Path) -> FileLock:
 def _address(source: Source, mirror: str | None) -> str:
     if not mirror:
         return source.address
-    if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc:
+    try:
+        address = urlsplit(mirror)
+        right = address.scheme in ("http", "https") and bool(address.hostname)
+    except ValueError:  # brackets that hold no IPv6 address
+        right = False
+    if not right:
         raise DataError(f"MEGAN_MIRROR = {_shown(mirror)!r}: expected a folder, or an address with http:// or https://")
     return f"{mirror.rstrip('/')}/{quote(source.name)}"
 

@@ -5,9 +5,11 @@ makes a second writer wait, and the file is replaced in one step, so at any mome
 whole; a checksum tells when it was changed since. It is removed when the stage's result stands.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +73,16 @@ def _checksum(tensors: dict[str, torch.Tensor], text: dict[str, str]) -> str:
     return state.hexdigest()
 
 
+def _holder(path: Path) -> str:
+    """The process number that the holder of the lock writes as soon as it has it."""
+    for _ in range(50):
+        with contextlib.suppress(FileNotFoundError):
+            if pid := path.read_text().strip():
+                return pid
+        time.sleep(0.02)
+    return "unknown"
+
+
 @contextmanager
 def locked(name: str, digest: str) -> Iterator[Resume]:
     """Hold the resume folder of `name`, waiting for another live holder and showing its pid.
@@ -84,7 +96,7 @@ def locked(name: str, digest: str) -> Iterator[Resume]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            pid = holder.read_text().strip() if holder.exists() else "unknown"
+            pid = _holder(holder)
             progress.say(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
             lock.acquire()
     try:

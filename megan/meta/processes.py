@@ -4,6 +4,7 @@ A fork knows the work and the jobs already, and is told only to begin; what it s
 tensors in a format without code. It ends when this process does, however that ends.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -26,11 +27,12 @@ from megan.errors import MeganError
 Tensors = dict[str, Tensor]
 Work = Callable[[Any], Tensors]
 
+PR_SET_PDEATHSIG = 1  # of Linux
 TENSORS, NO_MEMORY, FAILED = b"t", b"m", b"f"  # the first byte of an answer
 
 
 class ProcessEndedError(MeganError):
-    """The machine has ended one of the processes, for want of memory most likely; the message says what to lower."""
+    """The machine has ended one of the processes, or starts no more; the message says what to lower."""
 
 
 def supported() -> bool:
@@ -57,9 +59,14 @@ class Processes:
         self.work, self.jobs, self.count, self._is_out_of_memory = work, jobs, count, is_out_of_memory
         self._connections: list[Connection] = []
         self._pids: list[int] = []
-        for number in range(1, count):
-            self._fork(number)
-        self._end = weakref.finalize(self, _end, os.getpid(), self._connections, self._pids)
+        self._parent = os.getpid()
+        self._end = weakref.finalize(self, _end, self._parent, self._connections, self._pids)
+        try:
+            for number in range(1, count):
+                self._fork(number)
+        except OSError as error:
+            self.close()
+            raise ProcessEndedError(f"cannot start {count} processes for {len(jobs)} chunks of tasks ({error.strerror}); lower MEGAN_THREADS") from None
 
     def fits(self, work: Work, jobs: Sequence[Any]) -> bool:
         return self._end.alive and work is self.work and jobs == self.jobs
@@ -109,6 +116,9 @@ class Processes:
         self._pids.append(pid)
 
     def _serve(self, number: int, connection: Connection) -> None:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # at the parent's end, in the middle of a job too
+        if os.getppid() != self._parent:
+            return
         for asked in (signal.SIGINT, signal.SIGTERM):
             signal.signal(asked, signal.SIG_IGN)  # this process's, which finishes its step first
         while True:

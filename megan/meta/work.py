@@ -59,7 +59,11 @@ def read_record(folder: Path, stage: str) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         files = dict(record["files"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if not isinstance(record.get("parameters", {}), dict):
+            raise TypeError("its parameters are no mapping")
+    except RecursionError:
+        raise StaleError(f"{path} cannot be read (nested too deeply); run: dvc repro {stage}") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StaleError(f"{path} cannot be read ({error}); run: dvc repro {stage}") from None
     for name, digest in files.items():
         if not (folder / name).is_file() or storage.digest_file(folder / name) != digest:

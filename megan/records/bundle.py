@@ -176,6 +176,8 @@ def _index(path: Path, members: dict[str, bytes]) -> dict[str, Any]:
         for told in index["parts"].values():
             if not isinstance(told["offset"], int) or told["file"] not in index["groups"][told["group"]] or not isinstance(told["sha256"], str):
                 raise ValueError("its index contradicts itself")
+    except RecursionError:
+        raise BundleError(f"{path} is no archive of ours (its index is nested too deeply)") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BundleError(f"{path} is no archive of ours ({' '.join(str(error).split())})") from None
     return index

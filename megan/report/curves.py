@@ -111,8 +111,8 @@ def _difference(differences: pd.Series, fair: bool) -> str:
     if differences.empty:
         return " (no seed in common)"
     half = seed_interval(differences)
-    interval = f" +/- {100 * half:.1f}" if len(differences) > 1 else ", one seed"
-    return f" ({100 * differences.mean():+.1f}{interval} points)"
+    interval = f" +/- {100 * half:.1f} points" if len(differences) > 1 else " points, one seed"
+    return f" ({100 * differences.mean():+.1f}{interval})"
 
 
 def _reading(facts: captions.Facts) -> str:

@@ -62,6 +62,12 @@ READING = (
 )
 
 
+def judge(samples: Path) -> str:
+    """How much the encoder that judges has learned, without which KID and distances mean little."""
+    told = read_json(samples / "record.json", ["judge_accuracy"])["judge_accuracy"]
+    return f"That encoder knows {told['validation_accuracy']:.1%} of held-back drawings of {told['classes']:,} characters: the less it knows, the less these numbers mean."
+
+
 def compared(tables: Path, samples: Path, variants: dict[str, Style], names: Sequence[str], subject: str, paper: str, ours: str = "") -> Figure:
     """The support, other real drawings of its classes, and the fakes of each of `names` on the same tasks.
 
@@ -86,7 +92,7 @@ def compared(tables: Path, samples: Path, variants: dict[str, Style], names: Seq
         floor = numbers(table, REAL)
         floor = f" Real drawings judged against others: {floor}." if floor else ""
         reading = "Each block of columns is a task, the same in all rows; each row of fakes is a draw with noise of its own."
-        caption = f"{paper} Ours: {outcome}.{floor} {ours}{curves.absent(names, variants)} {reading} {READING}{facts.short}"
+        caption = f"{paper} Ours: {outcome}.{floor} {ours}{curves.absent(names, variants)} {reading} {READING} {judge(samples)}{facts.short}"
         style.headings(figure, captions.title(facts, subject), " ".join(caption.split()))
     return figure
 

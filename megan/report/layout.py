@@ -74,7 +74,7 @@ def finish(panels: list[Panel], variants: dict[str, Style], facts: Facts, extra:
         panel.axes.tick_params(labelsize=8)
         style.whole_numbers(panel.axes, 9 if len(panels) == 1 else 5)
     if len(panels) == 1:
-        panels[0].axes.set(xlabel=x, ylabel="Accuracy")
+        panels[0].axes.set(xlabel=x, ylabel="Validation accuracy")
         handles = [
             Line2D([], [], color=variant.colour, linewidth=2, marker=style.markers(variants)[name], label=style.wrapped(facts.label(name, variant.label), 32))
             for name, variant in variants.items()
@@ -84,7 +84,7 @@ def finish(panels: list[Panel], variants: dict[str, Style], facts: Facts, extra:
     columns = panels[0].axes.get_gridspec().ncols
     for index, panel in enumerate(panels):
         if index % columns == 0:
-            panel.axes.set_ylabel("Accuracy", fontsize=8)
+            panel.axes.set_ylabel("Validation accuracy", fontsize=8)
         if index >= len(panels) - columns:
             panel.axes.set_xlabel(x, fontsize=8)
 

@@ -35,6 +35,7 @@ def theme() -> Iterator[None]:
         "font.family": ["DejaVu Sans"],  # the font that matplotlib brings; seaborn asks for Arial first
         "svg.hashsalt": "megan",
         "svg.fonttype": "path",
+        "text.parse_math": False,  # a dollar in a variant's name is a dollar
         "grid.color": "#e4e4e4",
         "axes.edgecolor": "#b0b0b0",
         "figure.titlesize": 11,
@@ -51,10 +52,19 @@ def save(figure: Figure, out: Path, name: str) -> None:
     """
     words = {"Title": " ".join(figure.get_suptitle().split()), "Description": " ".join(figure.get_supxlabel().split())}
     with theme():
+        _settle(figure)
         # Software and Creator would carry matplotlib's version, Date the moment of drawing.
         for suffix, metadata in (("png", {"Software": None, **words}), ("svg", {"Date": None, "Creator": None, **words})):
             with storage.replacing(out / f"{name}.{suffix}") as temporary:
                 figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the layout: its solver's last digits differ from run to run, and the names of clipping areas are made of them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(bound, 6) for bound in axes.get_position().bounds])
 
 
 def wrapped(text: str, width: int) -> str:

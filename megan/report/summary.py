@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from megan import paths, storage
+from megan.meta import work
 from megan.params import Params
 from megan.report import inputs, statistics
 from megan.report.inputs import VariantResults
@@ -30,7 +31,14 @@ def run(params: Params) -> None:
         for name, table in tables.items():
             # Six digits are more than any interval resolves and fewer than rounding moves.
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+        work.write_record(folder, {"parameters": parameters(params)}, {"study": params.study})
     storage.write_json(paths.metrics(params.study), _metrics(params.study, tables["accuracy"], encoder))
+
+
+def parameters(params: Params) -> dict[str, Any]:
+    """Everything in `params.yaml` that the tables tell of, resolved."""
+    content = params.model_dump(mode="json", include={"study", "variants", "styles"})
+    return {**content, "settings": params.current.model_dump(mode="json"), "minimum_meta_steps": params.claims.minimum_meta_steps}
 
 
 def build_tables(study: str, results: list[VariantResults]) -> dict[str, pd.DataFrame]:

@@ -307,7 +307,7 @@ def test_right_files_put_by_hand(tiny, data):
     download.run("study", data)
 
 
-@pytest.mark.parametrize("mirror", ["ftp://127.0.0.1/x", "file:///x", "http://"])
+@pytest.mark.parametrize("mirror", ["ftp://127.0.0.1/x", "file:///x", "http://", "http://[::1", "http://:80"])
 def test_mirror_of_another_kind(tiny, data, monkeypatch, mirror):
     monkeypatch.setenv("MEGAN_MIRROR", mirror)
     refused(data, "expected a folder, or an address with http")
@@ -337,7 +337,7 @@ def test_failure_keeps_the_raw_folder_of_before(tiny, data, monkeypatch):
 def test_folder_that_cannot_be_written(tiny, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
     Path("data").write_text("a file where a folder should be")
-    with pytest.raises(DataError, match="'data"):
+    with pytest.raises(storage.StorageError, match=r"data/raw/study cannot be written: Not a directory .* where a folder was expected"):
         download.run("study", data)
 
 

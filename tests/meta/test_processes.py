@@ -172,6 +172,30 @@ def test_forks_end_with_a_process_that_is_killed(program):
     wait_until_gone(forks)
 
 
+def test_forks_end_in_the_middle_of_a_long_job():
+    text = PROGRAM.replace("time.sleep(0.02)", "time.sleep(0.02 if job < 3 else 60)").replace("while not asked:", "team.map(work, range(3, 6))\nwhile not asked:")
+    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process.stdout.readline()
+    end = time.monotonic() + 20
+    while len(forks := [child.pid for child in psutil.Process(process.pid).children()]) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert len(forks) == 2
+    wait_until_gone(forks)
+
+
+def test_more_processes_than_the_machine_starts(monkeypatch):
+    def refused():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    with pytest.raises(ProcessEndedError, match="cannot start 3 processes .* lower MEGAN_THREADS"):
+        workers(3).map(lambda job: {}, range(9))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_whole_group_ends_it_after_the_step(program, number):
     """As Ctrl-C and a cluster send it: the forks work on until the process that was asked has finished its step."""

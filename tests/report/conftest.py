@@ -10,6 +10,7 @@ import pytest
 
 from megan import params as parameters
 from megan import paths
+from megan.meta import work
 from megan.params import Params, Style, Tier, Tiers
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,7 @@ class MadeUp:
         encoder = paths.encoder(params.study) / "metrics.json"
         encoder.parent.mkdir(parents=True, exist_ok=True)
         encoder.write_text(json.dumps({"validation_accuracy": 0.912345678, "validation_drawings": 400, "classes": 100}))
+        work.write_record(encoder.parent, {"parameters": {"encoder": params.current.encoder.model_dump(mode="json")}}, {"study": params.study})
         for position, name in enumerate(self.variants):
             self._write_variant(params, name, position)
         return params
@@ -84,7 +86,6 @@ class MadeUp:
             "variant": name, "study": params.study, "meta_steps": tier.meta_steps, "seeds": list(tier.seeds),
             "best_meta_step": {str(seed): tier.meta_steps for seed in tier.seeds if seed not in lost},
             "diverged": {str(seed): {"meta_step": step, "loss": None} for seed, step in lost.items()},
-            "parameters": {}, "digest": "0" * 64,
         }
         trained, tested = paths.trained(params.study, name), paths.tested(params.study, name)
         for folder in (trained, tested):
@@ -93,8 +94,11 @@ class MadeUp:
         pd.DataFrame(curve, columns=["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]).to_csv(trained / "curve.csv", index=False)
         pd.DataFrame(tasks, columns=["seed", "task", *values]).to_csv(tested / "tasks.csv", index=False)
         pd.DataFrame(steps, columns=["seed", "inner_step", *values]).to_csv(tested / "steps.csv", index=False)
-        (trained / "record.json").write_text(json.dumps(record))
-        (tested / "record.json").write_text(json.dumps({**record, "tasks": self.tasks, "queries": 15}))
+        wanted = work.parameters(params, name)
+        work.write_record(trained, {"parameters": wanted}, record)
+        of_test = {"test_tasks": self.tasks, "test": params.current.test.model_dump(mode="json")}
+        identity = {"parameters": wanted | of_test, "trained": work.read_record(trained, "train")["digest"]}
+        work.write_record(tested, identity, {**record, "tasks": self.tasks, "queries": 15})
 
 
 @pytest.fixture

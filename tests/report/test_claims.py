@@ -229,6 +229,21 @@ def test_not_tested(world, number, reason):
     assert math.isnan(decision.p) and math.isnan(decision.p_holm) and math.isnan(decision.p_against_holm)
 
 
+def test_variants_of_unequal_length_show_no_effect():
+    decision = _decide(World(accuracy={"n_plus_1": 0.99}, meta_steps={"n_plus_1": 3000}).evidence(), 1)
+    assert decision.measured is None and decision.part is None and decision.verdict == UNDECIDED
+
+
+@pytest.mark.parametrize("number", [3, 15])
+def test_seeds_count_where_all_compared_variants_finished_them(number):
+    """Six seeds, of which each multi-task variant loses another: every pair has five, all together one."""
+    lost = {f"multi_task_{shared}": (shared,) for shared in range(5)}
+    accuracy = {name: 0.7 for name in lost}
+    decision = _decide(World(accuracy=accuracy, seeds=6, diverged=lost).evidence(), number)
+    assert decision.verdict == UNDECIDED and "5 of 6 seeds diverged: 1 left, expected at least 5" in decision.reason
+    assert _decide(World(accuracy=accuracy, seeds=6).evidence(), number).verdict != UNDECIDED
+
+
 def test_absent_variant():
     evidence = World().evidence()
     without = replace(evidence, meta_steps={name: steps for name, steps in evidence.meta_steps.items() if name != "multi_task_3"})

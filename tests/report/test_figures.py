@@ -51,6 +51,13 @@ def test_files_are_the_same_twice(made_up, name):
     assert sorted(paths.figures("quick").iterdir()) == sorted(files)
 
 
+@pytest.mark.parametrize("name", OF_TABLES)
+def test_a_dollar_in_a_name_is_a_dollar(made_up, name):
+    study = made_up(labels={"maml": "$x_{$", "n_plus_1": "$$"})
+    _summarised(study)
+    figures.run(name, study.params)
+
+
 @pytest.mark.parametrize("name", figures.MODULES)
 def test_missing_tables(made_up, name):
     with pytest.raises(ReportError, match="missing; run `dvc repro`"):

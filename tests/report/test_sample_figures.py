@@ -56,7 +56,7 @@ def _made(study, others=(), **unlike):
     pd.DataFrame(rows, columns=columns).to_csv(SAMPLES / "realism.csv", index=False)
     images["examples"] = source.integers(0, 256, (2, 6, 28, 28), dtype=np.uint8)
     save_file(images, SAMPLES / "grids.safetensors")
-    (SAMPLES / "record.json").write_text(json.dumps({"seed": 0, "alphabets": ["Greek", "Old_Persian"]}))
+    (SAMPLES / "record.json").write_text(json.dumps({"seed": 0, "alphabets": ["Greek", "Old_Persian"], "judge_accuracy": {"validation_accuracy": 0.035, "classes": 285}}))
     return params.styles, images
 
 

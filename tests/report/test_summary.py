@@ -13,7 +13,7 @@ from megan.report.statistics import seed_interval, task_interval
 
 
 def _tables():
-    return {path.stem: pd.read_csv(path) for path in paths.tables("quick").iterdir()}
+    return {path.stem: pd.read_csv(path) for path in paths.tables("quick").glob("*.csv")}
 
 
 def _tasks(variant):

@@ -19,7 +19,8 @@ SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 
 @dataclass(frozen=True)
 class Decision:
-    """A claim's verdict. The p values are NaN where nothing was tested, `measured` None where a variant is absent.
+    """A claim's verdict. The p values are NaN where nothing was tested, `measured` None where a
+    variant is absent or they are of unequal length.
 
     `part` is the one on which the verdict rests, `detectable` the smallest effect that it
     would have found, in its unit, at the strictest level of Holm's correction. `meta_steps`
@@ -44,7 +45,7 @@ def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[D
 
     The family counts every claim, tested or not.
     """
-    measured = [None if _absent(claim, evidence) else claim.measure(evidence, rules) for claim in claims]
+    measured = [None if _absent(claim, evidence) or _unequal(claim, evidence) else claim.measure(evidence, rules) for claim in claims]
     obstacles = [_obstacles(claim, evidence, rules, one) for claim, one in zip(claims, measured)]
     nodes = [None if problems else one.node for one, problems in zip(measured, obstacles)]
     raw = [[math.nan if node is None else getattr(node, which) for node in nodes] for which in ("p", "p_against")]
@@ -74,6 +75,11 @@ def _absent(claim: Claim, evidence: Evidence) -> list[str]:
     return [name for name in claim.variants if name not in evidence.meta_steps]
 
 
+def _unequal(claim: Claim, evidence: Evidence) -> bool:
+    """Whether the variants trained for different lengths, so that their difference says nothing of the claim."""
+    return len({evidence.meta_steps[name] for name in claim.variants if name in evidence.meta_steps}) > 1
+
+
 def _obstacles(claim: Claim, evidence: Evidence, rules: Claims, measured: Measured | None) -> list[str]:
     """Why the claim cannot be tested, none of it read from an accuracy; empty if it can."""
     absent = _absent(claim, evidence)
@@ -87,7 +93,11 @@ def _obstacles(claim: Claim, evidence: Evidence, rules: Claims, measured: Measur
         planned = set.intersection(*(set(evidence.planned[name]) for name in claim.variants))
         broken = [seed for seed in planned if any(seed in evidence.diverged[name] for name in claim.variants)]
         lost = f"{len(broken)} of {len(planned)} seeds diverged" if broken else ""
+    if measured is None:
+        return problems
     fewest = min(part.seeds for part in leaves(measured.node) if part.given is None)
+    if claim.paired and claim.variants:
+        fewest = min(fewest, len(evidence.finished(claim.variants)))
     if fewest < rules.minimum_seeds and not any(problem.startswith("too few seeds") for problem in problems):
         left = f"{fewest} left, expected at least {rules.minimum_seeds}"
         problems.append(f"{lost}: {left}{_lost(claim, evidence)}" if lost else f"too few seeds with a value: {left}")

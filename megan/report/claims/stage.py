@@ -6,7 +6,9 @@ from typing import Any
 import pandas as pd
 
 from megan import paths, storage
+from megan.meta import work
 from megan.params import Params
+from megan.report import summary
 from megan.report.claims import evidence
 from megan.report.claims.decide import Decision, decide
 from megan.report.claims.effects import Part
@@ -27,6 +29,12 @@ def run(params: Params) -> None:
     with storage.replacing_folder(paths.claims(params.study)) as folder:
         table(decisions).to_csv(folder / "claims.csv", index=False, float_format="%.6g", lineterminator="\n")
         storage.write_json(folder / "claims.json", {"study": params.study, "rules": params.claims.model_dump(), "claims": [_full(one) for one in decisions]})
+        work.write_record(folder, {"parameters": parameters(params)}, {"study": params.study})
+
+
+def parameters(params: Params) -> dict[str, Any]:
+    """Everything in `params.yaml` that a verdict rests on, resolved."""
+    return {**summary.parameters(params), "claims": params.claims.model_dump(mode="json")}
 
 
 def table(decisions: list[Decision]) -> pd.DataFrame:

@@ -23,14 +23,18 @@ MODULES = {
 }
 
 
+def reads(name: str) -> tuple[str, ...]:
+    """The folders that a figure reads, as `paths` names them. Raises `ReportError` for a name that is not in `MODULES`."""
+    if name not in MODULES:
+        raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(MODULES)}")
+    return getattr(import_module(MODULES[name]), "READS", ("tables",))
+
+
 def run(name: str, params: Params) -> None:
     """Draw one figure of the current study into `paths.figures(study)`.
 
     It reads the study's tables, or the folders that the module's `READS` names as `paths` does.
     **Raises** `ReportError` for a name that is not in `MODULES`, or a missing table.
     """
-    if name not in MODULES:
-        raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(MODULES)}")
-    figure = import_module(MODULES[name])
-    sources = [getattr(paths, folder)(params.study) for folder in getattr(figure, "READS", ("tables",))]
-    figure.draw(*sources, paths.figures(params.study), params.styles)
+    sources = [getattr(paths, folder)(params.study) for folder in reads(name)]
+    import_module(MODULES[name]).draw(*sources, paths.figures(params.study), params.styles)

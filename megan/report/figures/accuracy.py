@@ -110,7 +110,7 @@ def _legend(axes: Axes, facts: captions.Facts) -> None:
 def _caption(facts: captions.Facts, several: bool) -> str:
     text = "Over tasks: normal interval, these trained networks held fixed."
     if (facts.table["seeds"] > 1).any():
-        text += " Over seeds: Student's t interval of the per-seed means, cut at the ends of the axis; compare variants by the paired differences of comparisons.csv."
+        text += " Over seeds: Student's t interval of the per-seed means, cut at the ends of the axis; differences paired by seed and task stand in tables/comparisons.csv; those of unequal meta-steps compare nothing but length."
     if facts.single:
         text += " One finished seed gives no interval over seeds."
     if several:

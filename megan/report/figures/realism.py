@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from megan.params import Style
@@ -53,7 +54,7 @@ def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
         for axes in grid[-1]:
             axes.set_xlabel("KID (left: more realistic)")
         _legend(figure, numbers, variants, facts, rows)
-        caption = f"{PAPER} Ours: {_correlations(runs, facts, tiers)} {_reading(rows)} {grids.READING}{facts.short}"
+        caption = f"{PAPER} Ours: {_correlations(runs, facts, tiers)} {_reading(rows)} {grids.READING} {grids.judge(samples)}{facts.short}"
         style.headings(figure, f"Realism and accuracy, study {facts.study}", caption)
     return figure
 
@@ -64,7 +65,7 @@ def _panel(axes: Axes, runs: pd.DataFrame, names: list[str], column: str, number
         if len(own) > 1:
             axes.plot(own["kid"], own[column], marker="o", markersize=3.5, markerfacecolor="white", markeredgecolor=colour, linestyle="", gid=f"seeds/{column}/{name}", zorder=2)
         mean = own[["kid", column]].mean()
-        axes.plot(*mean, marker="o", markersize=10, markeredgecolor="white", color=colour, linestyle="", gid=f"mean/{column}/{name}", zorder=3)
+        axes.plot(*mean, marker="o", markersize=10, markeredgecolor="white", color=colour, linestyle="", clip_on=False, gid=f"mean/{column}/{name}", zorder=3)
         axes.annotate(str(numbers[name]), mean, fontsize=6, ha="center", va="center", color=_ink(colour), zorder=4)
 
 
@@ -86,7 +87,9 @@ def _reals(pair: np.ndarray, rows: pd.DataFrame) -> None:
 def _scale(axes: Axes, kids: pd.Series) -> None:
     """Logarithmic but for the neighbourhood of 0, where one variant would squeeze all others together."""
     if kids.max() > 5 * max(kids.median(), 0):
-        axes.set_xscale("symlog", linthresh=kids.max() / 100)
+        axes.set_xscale("symlog", linthresh=10.0 ** np.floor(np.log10(kids.max() / 100)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.margins(x=0.08)
 
 
 def _legend(figure: Figure, numbers: dict[str, int], variants: dict[str, Style], facts: captions.Facts, rows: pd.DataFrame) -> None:
