@@ -106,7 +106,10 @@ def _address(source: Source, mirror: str | None) -> str:
 
 def _shown(address: str) -> str:
     """The address without a password or token that it may carry."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address.rpartition("@")[2]
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 

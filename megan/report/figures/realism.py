@@ -45,12 +45,12 @@ def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
             for axes, column in zip(pair, ("accuracy", "distance")):
                 _panel(axes, runs, names, column, numbers, variants)
             _reals(pair, rows)
+            for axes in pair:
+                _scale(axes, runs.loc[runs["variant"].isin(names), "kid"])
             style.percent(pair[0], "y", pair[0].get_ylim())
             pair[0].set(ylabel="Meta-test accuracy")
             pair[1].set(ylabel="Distance to the support image")
             pair[0].set_title(f"{tier.capitalize()}: {own.shared}", fontsize=9, loc="left")
-        for axes in grid.ravel():
-            _scale(axes, runs["kid"])
         for axes in grid[-1]:
             axes.set_xlabel("KID (left: more realistic)")
         _legend(figure, numbers, variants, facts, rows)
