@@ -8,10 +8,11 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from megan import params as parameters
 from megan.errors import MeganError
-from megan.records import record
 
 
 def _download(params: parameters.Params, name: str) -> None:
@@ -102,6 +103,15 @@ STAGES: dict[str, tuple[Callable[[parameters.Params, str], None], str | None, st
 }
 
 
+def _add_records(commands: Any) -> None:
+    """`record` and `import`, as `argparse` wants them. What they import must be no part of a stage."""
+    recording = commands.add_parser("record", help="copy a finished study to results/record, for git")
+    recording.add_argument("variants", nargs="*", metavar="VARIANT", help="of these alone, training and test; otherwise the whole study")
+    recording.add_argument("--weights", type=float, default=0, metavar="MIB", help="with the best maml and n_plus_1, if they take no more than that")
+    bringing = commands.add_parser("import", help="take in results that workflow/away.py made elsewhere")
+    bringing.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="archives, or folders of them")
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m megan", description="One stage of the reproduction; `dvc repro` runs them all.")
     stages = parser.add_subparsers(dest="stage", required=True)
@@ -109,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = stages.add_parser(stage, help=help_text)
         if argument:
             command.add_argument("name", metavar=argument.upper())
-    record.add_commands(stages)
+    _add_records(stages)
     chosen = parser.parse_args(arguments)
     name = getattr(chosen, "name", "")
     try:
@@ -118,6 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
         params = parameters.load()
         catalogue.check(params.study, params.current, params.variants)
         if chosen.stage not in STAGES:
+            from megan.records import record
+
             record.run(params, chosen)
             return 0
         run, argument, _ = STAGES[chosen.stage]

@@ -56,7 +56,7 @@ def record(params: Params, variants: list[str], weights_mib: float) -> Path:
     sources = [path for address, kept in chosen.items() for path in _kept(params, address, kept)]
     if not variants:
         wholes = (paths.tables(study), paths.claims(study), paths.figures(study), paths.metrics(study), paths.report(study))
-        sources += [file for path in wholes for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
+        sources += [file for path in wholes for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file() and not file.name.startswith(".")]
     weights = _best_weights(params, [name for name in BEST if name in (variants or params.variants)], weights_mib)
     target = paths.RECORD / study
     with storage.replacing_folder(target) as folder:
@@ -161,17 +161,8 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): storage.digest_file(path) for path in sorted(found)}
 
 
-def add_commands(commands: Any) -> None:
-    """Sub-commands `record` and `import`, as `argparse` wants them."""
-    recording = commands.add_parser("record", help="copy a finished study to results/record, for git")
-    recording.add_argument("variants", nargs="*", metavar="VARIANT", help="of these alone, training and test; otherwise the whole study")
-    recording.add_argument("--weights", type=float, default=0, metavar="MIB", help="with the best maml and n_plus_1, if they take no more than that")
-    bringing = commands.add_parser("import", help="take in results that workflow/away.py made elsewhere")
-    bringing.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="archives, or folders of them")
-
-
 def run(params: Params, chosen: argparse.Namespace) -> None:
-    """Run the sub-command that `add_commands` parsed."""
+    """Run the sub-command `record` or `import` of the command line."""
     if chosen.stage == "record":
         target = record(params, chosen.variants, chosen.weights)
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

@@ -68,6 +68,7 @@ def test_record_is_whole_and_agrees_with_the_lock(recorded):
     folder = recorded.path("results/record/quick")
     manifest = record.verify(folder)
     assert manifest["variants"] == ["maml", "n_plus_1"] and manifest["whole"]
+    assert not [name for name in manifest["files"] if name.rpartition("/")[2].startswith(".")], "Snakemake's time stamps are not git's"
     assert manifest["commit"] == recorded.run("git rev-parse HEAD").strip()
     for name in ("report.html", "metrics.json", "params.yaml", "tables/accuracy.csv", "claims/claims.json", "samples/grids.safetensors", "weights/maml.safetensors"):
         assert name in manifest["files"]
