@@ -8,7 +8,8 @@ import sys
 
 sys.path.insert(0, str(workflow.basedir))  # the modules that the stages run, installed or not
 
-from megan import params as parameters, paths
+from megan.config import params as parameters
+from megan.config import paths
 from megan.errors import MeganError
 from megan.report.figures import MODULES as FIGURES
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.contenders import CONTENDERS
-from megan import provenance
 from megan.ops import kernels
+from megan.runs import provenance
 
 
 def describe(device: str, threads: int) -> dict[str, str]:

@@ -11,8 +11,9 @@ import sys
 
 import torch
 
-from megan import paths
-from megan.data import episodes, packed
+from megan.config import paths
+from megan.data import packed
+from megan.data.episodes import Sampler
 from megan.data.errors import DataError
 
 CHUNK = 100  # tasks at a time
@@ -23,11 +24,9 @@ def accuracy(split: packed.Split, tasks: int, ways: int, queries: int, seed: int
 
     Euclidean distance of pixels; tasks as in meta-test (an alphabet, then its classes).
     """
-    results = []
+    sampler, results = Sampler(split, ways, 1, "alphabet"), []
     for numbers in torch.arange(tasks).split(CHUNK):
-        batch = episodes.sample(
-            split, torch.tensor([seed]), "nearest_neighbour", 0, numbers, ways=ways, shots=1, queries=queries, scope="alphabet"
-        )
+        batch = sampler.sample(torch.tensor([seed]), "nearest_neighbour", 0, numbers, queries)
         nearest = torch.cdist(batch.query.flatten(2), batch.support.flatten(2)).argmin(-1)
         results.append((batch.support_labels[nearest] == batch.query_labels).double().mean(-1))
     return torch.cat(results)

@@ -21,7 +21,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.measure import Entry, Measurement, entries
 from benchmarks.problems import KINDS
 from benchmarks.team import Mode
-from megan import settings
+from megan.config import machine as settings
 
 DOCUMENT = Path("docs/benchmarks.md")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.contenders.problem import Problem
-from megan import params
-from megan.data import streams
-from megan.meta.system import System
+from megan.config import params
+from megan.meta import systems
+from megan.ops import streams
 
 WAYS, SHOTS, STEPS, RATE, SIDE = 5, 1, 5, 0.4, 28
 
@@ -33,7 +33,7 @@ KINDS = {kind.name: kind for kind in (Kind("maml", 1), Kind("maml", 15), Kind("n
 def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0) -> None:
     """A problem of `tasks` tasks into a file that `contenders.problem.load` reads."""
     variant = params.load().variant(kind.approach)
-    system = System(variant, params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE), WAYS)
+    system = systems.build(variant, params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE), WAYS)
     source = torch.Generator().manual_seed(seed)
     weights = {name: value[0] for name, value in system.initial_weights(torch.tensor([seed]), torch.float64).items()}
     for name, value in weights.items():

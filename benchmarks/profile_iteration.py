@@ -28,8 +28,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks import flops, machine, tables
 from benchmarks.scaling import WAYS, Point, random_split
-from megan import settings
-from megan.data import episodes
+from megan.config import machine as settings
+from megan.data.episodes import Sampler
 from megan.data.packed import Split
 from megan.meta import iteration, optimise
 from megan.meta.parallel import Workers
@@ -41,7 +41,7 @@ LABELLED = [  # module, function, label
     *((kernels, name, label) for name, label in CONVOLUTIONS.items()),
     *((native, name, "batch norm") for name in ("norm_relu", "norm_relu_grad", "norm_relu_grad_grad")),
     *((normalisation, name, "batch norm") for name in ("_statistics", "_value", "_first", "_second")),
-    (episodes, "sample", "sampling"),
+    (Sampler, "sample", "sampling"),
     (optimise, "adam", "Adam"),
     (optimise, "finite", "Adam"),
 ]

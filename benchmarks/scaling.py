@@ -21,11 +21,12 @@ from pathlib import Path
 import torch
 
 from benchmarks import machine, scaling_plot, tables
-from megan import params, settings
+from megan.config import machine as settings
+from megan.config import params
+from megan.data.episodes import Sampler
 from megan.data.packed import Split
-from megan.meta import iteration
+from megan.meta import iteration, systems
 from megan.meta.parallel import Workers
-from megan.meta.system import System
 
 DOCUMENT = Path("docs/benchmarks.md")
 WAYS = 5
@@ -82,10 +83,12 @@ class Point:
                 ),
             }
         )
-        system = System(variant.model_copy(update=changed), study.inner, WAYS)
+        system = systems.build(variant.model_copy(update=changed), study.inner, WAYS)
         seeds = torch.arange(self.setting("seeds", 1), device=workers.device)
         state = iteration.State.fresh(system, seeds, torch.float32)
-        return iteration.iteration(system, study, split, seeds, 1000, state, workers)
+        sampler = Sampler(split, WAYS, study.tasks.shots, study.tasks.scope, system.others)
+        loop = iteration.OuterLoop(study.train, study.tasks.train_queries, 1000)
+        return iteration.iteration(system, sampler, seeds, loop, state, workers)
 
 
 def random_split(device: str) -> Split:

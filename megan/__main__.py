@@ -1,4 +1,4 @@
-"""`python -m megan STAGE [NAME]`: one sub-command a stage, thin.
+"""`python -m megan STAGE [ITEM]`: a sub-command for each stage of `dvc.yaml`, and `record`.
 
 Every stage reads `params.yaml` first and refuses what cannot run; heavy modules are
 imported by the stage that needs them.
@@ -7,146 +7,71 @@ imported by the stage that needs them.
 import argparse
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from megan import params as parameters
+from megan.config import params as parameters
+from megan.config import paths
+from megan.config.params import Params
 from megan.errors import MeganError
+from megan.stages import registry
 
 
-def _download(params: parameters.Params, name: str) -> None:
-    from megan.data import download
-
-    download.run(params.study, params.current.data, params.current.gan.dataset)
-
-
-def _prepare(params: parameters.Params, name: str) -> None:
-    from megan.data import prepare
-
-    prepare.run(params.study, params.current.data, params.current.tasks)
-
-
-def _gan(params: parameters.Params, name: str) -> None:
-    from megan.gan import stage
-
-    stage.run(params)
-
-
-def _encoder(params: parameters.Params, name: str) -> None:
-    from megan import pretrain
-
-    pretrain.run(params, "encoder")
-
-
-def _judge(params: parameters.Params, name: str) -> None:
-    from megan import pretrain
-
-    pretrain.run(params, "judge")
-
-
-def _train(params: parameters.Params, name: str) -> None:
-    from megan import train
-
-    train.run(params, name)
-
-
-def _test(params: parameters.Params, name: str) -> None:
-    from megan import test
-
-    test.run(params, name)
-
-
-def _samples(params: parameters.Params, name: str) -> None:
-    from megan import samples
-
-    samples.run(params)
-
-
-def _summary(params: parameters.Params, name: str) -> None:
-    from megan.report import summary
-
-    summary.run(params)
-
-
-def _claims(params: parameters.Params, name: str) -> None:
-    from megan.report.claims import stage
-
-    stage.run(params)
-
-
-def _figure(params: parameters.Params, name: str) -> None:
-    from megan.report import figures
-
-    figures.run(name, params)
-
-
-def _report(params: parameters.Params, name: str) -> None:
-    from megan.report import page
-
-    page.run(params)
-
-
-STAGES: dict[str, tuple[Callable[[parameters.Params, str], None], str | None, str]] = {
-    "download": (_download, None, "fetch the study's data set, checked"),
-    "prepare": (_prepare, None, "pack the images of each split"),
-    "gan": (_gan, None, "train the plain GAN on few images"),
-    "encoder": (_encoder, None, "pre-train the ResNet-18 prototype encoder"),
-    "judge": (_judge, None, "pre-train the encoder that samples are judged by"),
-    "train": (_train, "variant", "meta-train a variant"),
-    "test": (_test, "variant", "meta-test a variant"),
-    "samples": (_samples, None, "measure the fakes' realism and diversity"),
-    "summary": (_summary, None, "gather metrics and tidy tables"),
-    "claims": (_claims, None, "decide each claim of the paper"),
-    "figure": (_figure, "figure", "draw a figure"),
-    "report": (_report, None, "put figures and verdicts on one page"),
-}
-
-
-def _add_records(commands: Any) -> None:
-    """`record` and `import`, as `argparse` wants them. What they import must be no part of a stage."""
-    recording = commands.add_parser("record", help="copy a finished study to results/record, for git")
-    recording.add_argument("variants", nargs="*", metavar="VARIANT", help="of these alone, training and test; otherwise the whole study")
-    recording.add_argument("--weights", type=float, default=0, metavar="MIB", help="with the best maml and n_plus_1, if they take no more than that")
-    bringing = commands.add_parser("import", help="take in results that workflow/away.py made elsewhere")
-    bringing.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="archives, or folders of them")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m megan", description="One stage of the reproduction; `dvc repro` runs them all.")
+    commands = parser.add_subparsers(dest="stage", required=True)
+    for command in registry.commands():
+        stage = commands.add_parser(command.name, help=command.description, description=command.description)
+        if command.items:
+            stage.add_argument("item", metavar=command.items.upper())
+    about = "Copy a finished study to results/record, for git; or compare such a copy with the parameters and the code at hand"
+    record = commands.add_parser("record", help=about, description=about)
+    record.add_argument("--weights", type=float, default=0, metavar="MIB", help="with the best maml and n_plus_1, if they take no more than that")
+    record.add_argument("--check", metavar="STUDY", help="only say where the record of STUDY disagrees")
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m megan", description="One stage of the reproduction; `dvc repro` runs them all.")
-    stages = parser.add_subparsers(dest="stage", required=True)
-    for stage, (_, argument, help_text) in STAGES.items():
-        command = stages.add_parser(stage, help=help_text)
-        if argument:
-            command.add_argument("name", metavar=argument.upper())
-    _add_records(stages)
-    chosen = parser.parse_args(arguments)
-    name = getattr(chosen, "name", "")
+    """Run one sub-command; returns the exit code."""
     try:
-        from megan.data import catalogue
-
-        params = parameters.load()
-        catalogue.check(params.study, params.current, params.variants)
-        if chosen.stage not in STAGES:
-            from megan.records import record
-
-            record.run(params, chosen)
-            return 0
-        run, argument, _ = STAGES[chosen.stage]
-        if argument == "variant":
-            params.variant(name)
-        if chosen.stage in ("summary", "claims", "figure", "report"):
-            from megan.report import fits
-
-            fits.check(params, chosen.stage, name)
-        run(params, name)
+        parser = _parser()
+    except MeganError as error:
+        print(f"megan: {error}", file=sys.stderr)
+        return 1
+    chosen = parser.parse_args(arguments)
+    try:
+        return _run(chosen)
     except MeganError as error:
         print(f"megan {chosen.stage}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"megan {chosen.stage}: interrupted; the same command begins where it can", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from megan.data import catalogue
+
+    params = parameters.load()
+    catalogue.check(params.study, params.current, params.variants)
+    if chosen.stage == "record":
+        return _record(params, chosen.check, chosen.weights)
+    registry.run(registry.prepare(params, chosen.stage, getattr(chosen, "item", "")))
     return 0
+
+
+def _record(params: Params, check: str | None, weights_mib: float) -> int:
+    from megan import record
+
+    if check is None:
+        target = record.make(params, weights_mib)
+        size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        print(f"{target}: {size / record.MIB:.1f} MiB; commit it with git")
+        return 0
+    folder: Path = paths.RECORD / check
+    commit, lines = record.verify(folder)["commit"], list(record.compare(params, folder))
+    print(f"{folder}: every file is as recorded; made at commit {commit}")
+    print("\n".join(lines) if lines else "the parameters and the code at hand agree with it")
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

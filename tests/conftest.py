@@ -2,7 +2,7 @@
 
 import pytest
 
-from megan import params
+from megan.config import params
 
 DEFAULTS = params.read()["variant_defaults"] | {"tier": "headline", "noise_size": 4}  # before a test changes the working directory
 
@@ -28,10 +28,19 @@ def faults(request: pytest.FixtureRequest):
 @pytest.fixture
 def make_system():
     """A small system: `make_system(ways=3, steps=3, **keys of a variant)`."""
-    from megan.meta.system import System  # torch takes seconds, and most folders' tests do without
+    from megan.meta import systems  # torch takes seconds, and most folders' tests do without
 
     def make(ways=3, steps=3, **options):
         inner = params.Inner(steps=steps, test_steps=steps, learning_rate=0.4)
-        return System(params.Variant(**{**DEFAULTS, **options}), inner, ways, prototype_size=6)
+        return systems.build(params.Variant(**{**DEFAULTS, **options}), inner, ways, prototype_size=6)
 
     return make
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    """The class `MadeUp` of a made-up study's results, with the working directory in an empty folder."""
+    from made_up import MadeUp
+
+    monkeypatch.chdir(tmp_path)
+    return MadeUp

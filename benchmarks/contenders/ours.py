@@ -4,11 +4,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.contenders.problem import Problem
-from megan import params
+from megan.config import params
 from megan.data.episodes import Episodes
-from megan.meta import gradient
+from megan.meta import gradient, systems
 from megan.meta.parallel import Workers
-from megan.meta.system import System
 
 WARM_UPS = 3
 
@@ -18,7 +17,7 @@ class Contender:
         self.problem = problem
         self.workers = Workers(device=str(problem.support.device))
         inner = params.Inner(steps=problem.steps, test_steps=problem.steps, learning_rate=problem.rate)
-        self.system = System(params.Variant(**problem.options), inner, problem.ways)
+        self.system = systems.build(params.Variant(**problem.options), inner, problem.ways)
         self.weights = {name: value[None] for name, value in problem.weights.items()}  # one seed
         self.chunks = [self._episodes(self.workers.numbers(tasks)) for tasks in self.workers.task_chunks(len(problem.support))]
         self.work = self._of_chunk  # one object, as the engine's own work is

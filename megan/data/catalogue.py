@@ -7,9 +7,9 @@ the same function makes the split that stage `prepare` writes.
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from megan import params
+from megan.config import params
+from megan.config.params import ParamsError
 from megan.data.scripts import SCRIPTS
-from megan.params import ParamsError
 
 # Characters of each alphabet of Omniglot, as published: 964 and 659.
 OMNIGLOT = {

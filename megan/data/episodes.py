@@ -3,13 +3,14 @@
 No Python loop runs over tasks, and nothing waits for the device.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from megan.data import streams
 from megan.data.packed import Split
+from megan.ops import streams
 
 
 @dataclass(frozen=True)
@@ -31,65 +32,83 @@ class Episodes:
     prototypes: Tensor | None = None  # [seeds * tasks, ways, features]: mean embedding of a class's support
 
 
-def sample(
-    split: Split,
-    seeds: Tensor,
-    purpose: str,
-    step: Tensor | int,
-    tasks: Tensor,
-    *,
-    ways: int,
-    shots: int,
-    queries: int,
-    scope: str,
-    others: int = 0,
-    dtype: torch.dtype = torch.float32,
-) -> Episodes:
-    """Draw the tasks of one meta-iteration.
+@dataclass(frozen=True)
+class Sampler:
+    """Cuts tasks from one split.
 
-    **Arguments** `seeds` int64 [seeds]; `purpose`, `step` and `tasks` int64 [tasks] key the
-    streams; `scope` is `alphabet` (an alphabet uniformly among those with enough
-    characters, then `ways` of its classes) or `any` (`ways` classes of the split).
-    With `others`, as many more classes from the same alphabet, `others` drawings of each
-    for every support drawing. Neither more queries nor `others` change the support.
-    **Raises** `ValueError` when no alphabet of the split has classes enough.
+    `scope` is `alphabet` (an alphabet uniformly among those with enough characters, then `ways`
+    of its classes) or `any` (`ways` classes of the split). With `others`, as many more classes
+    from the same alphabet, `others` drawings of each for every support drawing.
     """
 
-    def stream(name: str) -> Tensor:
-        return streams.key(seeds, f"{purpose}/{name}", step, tasks).flatten()
+    split: Split
+    ways: int
+    shots: int
+    scope: str
+    others: int = 0
+    dtype: torch.dtype = torch.float32
 
-    count = 2 * ways if others else ways
-    if scope == "alphabet":
-        usable = split.usable_alphabets(count)
-        alphabet = usable[(streams.uniform(stream("alphabet"), 1)[:, 0] * len(usable)).long()]
-        size = split.size[alphabet]
-        classes = split.first[alphabet][:, None] + streams.choose(stream("class"), split.largest, count, size)
-    else:
+    def sample(self, seeds: Tensor, purpose: str, step: Tensor | int, tasks: Tensor, queries: int) -> Episodes:
+        """Draw the tasks `tasks` of each seed, with `queries` query drawings a class.
+
+        **Arguments** `seeds` int64 [seeds]; `purpose`, `step` and `tasks` int64 [tasks] key the
+        streams. Neither more queries nor `others` change the support.
+        **Raises** `ValueError` when no alphabet of the split has classes enough.
+        """
+        split, ways, shots, others = self.split, self.ways, self.shots, self.others
+
+        def stream(name: str) -> Tensor:
+            return streams.key(seeds, f"{purpose}/{name}", step, tasks).flatten()
+
+        count = 2 * ways if others else ways
+        classes = self._classes(stream, count)
+        # The drawings of each class: a stream a class, by its place in the task.
+        places = streams.bits(stream("drawing"), count)
+        drawings = streams.choose(places, split.images.shape[1], max(shots + queries, shots * others))
+
+        def images(which: slice, first: int, last: int) -> Tensor:
+            picked = split.images[classes[:, which, None], drawings[:, which, first:last]]  # [T, ways, drawings, H, W]
+            return (picked.to(self.dtype) / 255)[..., None].flatten(1, 2)
+
+        prototypes = None
+        own, other = slice(ways), slice(ways, count)
+        if split.embedding is not None:
+            prototypes = split.embedding[classes[:, own, None], drawings[:, own, :shots]].mean(dim=2).to(self.dtype)
+        label = torch.arange(ways, device=split.images.device)
+        return Episodes(
+            support=images(own, 0, shots),
+            query=images(own, shots, shots + queries),
+            support_labels=label.repeat_interleave(shots),
+            query_labels=label.repeat_interleave(queries),
+            classes=classes[:, own],
+            key=stream("noise"),
+            ways=ways,
+            others=images(other, 0, shots * others) if others else None,
+            prototypes=prototypes,
+        )
+
+    def _classes(self, stream: Callable[[str], Tensor], count: int) -> Tensor:
+        """Rows of the split's images, int64 [seeds * tasks, count]."""
+        split = self.split
+        if self.scope == "alphabet":
+            usable = split.usable_alphabets(count)
+            alphabet = usable[(streams.uniform(stream("alphabet"), 1)[:, 0] * len(usable)).long()]
+            return split.first[alphabet][:, None] + streams.choose(stream("class"), split.largest, count, split.size[alphabet])
         if len(split.images) < count:
-            raise ValueError(f"{len(split.images)} classes cannot make a task of {ways} ways" + f" and {ways} others" * bool(others))
-        classes = streams.choose(stream("class"), len(split.images), count)
+            raise ValueError(f"{len(split.images)} classes cannot make a task of {self.ways} ways" + f" and {self.ways} others" * bool(self.others))
+        return streams.choose(stream("class"), len(split.images), count)
 
-    # The drawings of each class: a stream a class, by its place in the task.
-    places = streams.bits(stream("drawing"), count)
-    drawings = streams.choose(places, split.images.shape[1], max(shots + queries, shots * others))
 
-    def images(which: slice, first: int, last: int) -> Tensor:
-        picked = split.images[classes[:, which, None], drawings[:, which, first:last]]  # [T, ways, drawings, H, W]
-        return (picked.to(dtype) / 255)[..., None].flatten(1, 2)
+@dataclass(frozen=True)
+class TaskSet:
+    """The first `count` tasks of each seed under one purpose: the same for every variant."""
 
-    prototypes = None
-    own, other = slice(ways), slice(ways, count)
-    if split.embedding is not None:
-        prototypes = split.embedding[classes[:, own, None], drawings[:, own, :shots]].mean(dim=2).to(dtype)
-    label = torch.arange(ways, device=split.images.device)
-    return Episodes(
-        support=images(own, 0, shots),
-        query=images(own, shots, shots + queries),
-        support_labels=label.repeat_interleave(shots),
-        query_labels=label.repeat_interleave(queries),
-        classes=classes[:, own],
-        key=stream("noise"),
-        ways=ways,
-        others=images(other, 0, shots * others) if others else None,
-        prototypes=prototypes,
-    )
+    sampler: Sampler
+    seeds: Tensor  # int64 [seeds]
+    purpose: str
+    count: int
+    queries: int
+
+    def sample(self, group: slice, numbers: Tensor) -> Episodes:
+        """The tasks `numbers` of the seeds `group`."""
+        return self.sampler.sample(self.seeds[group], self.purpose, 0, numbers, self.queries)

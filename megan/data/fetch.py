@@ -19,8 +19,9 @@ import urllib3
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from megan import paths, storage
+from megan.config import paths
 from megan.data.errors import DataError
+from megan.runs import storage
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two reads
 PAUSES = (1.0, 2.0, 4.0)  # seconds before each further attempt

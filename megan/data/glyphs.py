@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from megan import storage
+from megan.config.params import DRAWERS
 from megan.data.errors import DataError
 from megan.data.scripts import SCRIPTS, expand
-from megan.params import DRAWERS
+from megan.runs import storage
 
 FONT = "DejaVuSans.ttf"  # by name: matplotlib also ships a last-resort font that has every code point
 SEED = 20  # of the drawers; part of the data set, so no parameter

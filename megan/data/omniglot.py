@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from megan.config.params import DRAWERS
 from megan.data import archives, catalogue
 from megan.data.errors import DataError
 from megan.data.fetch import Source
-from megan.params import DRAWERS
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 ARCHIVES = {"background": "images_background.zip", "evaluation": "images_evaluation.zip"}

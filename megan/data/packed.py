@@ -11,8 +11,8 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
-from megan import storage
 from megan.data.errors import DataError
+from megan.runs import storage
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def discriminate(weights: Weights, images: Tensor) -> Tensor:
     return (x.flatten(2) @ weights["head"]).squeeze(2) + weights["bias2"]
 
 
-def judge(classes: int) -> nn.Sequential:
+def classifier(classes: int) -> nn.Sequential:
     """A classifier of images [images, 1, 28, 28] in (0, 1); all but its last layer gives the features.
 
     Two strided convolutions: a ResNet-18 would cost more than all the GANs that it judges.

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from megan.data.packed import Split
+from megan.data.episodes import Episodes, TaskSet
 from megan.meta.adapt import trajectory
 from megan.meta.gradient import per_task
 from megan.meta.parallel import Chunk, Workers
 from megan.meta.processes import Tensors
-from megan.meta.system import System
+from megan.meta.systems import System
 from megan.models.initial import Weights
-from megan.params import Tasks
 
 CUDA_RUN = 256  # tasks
 
@@ -26,21 +25,22 @@ class Scores:
     loss: Tensor
 
 
-def evaluate(
-    system: System, weights: Weights, split: Split, seeds: Tensor, purpose: str, count: int, tasks: Tasks, steps: int, workers: Workers,
-    *, every_step: bool,
-) -> Scores:
-    """Scores on `count` tasks a seed, keyed by (seed, purpose, task): the same for every variant.
+def begin(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
+    """A chunk's tasks, and the meta-trained weights [seeds, ...] as each of them starts with."""
+    group, numbers = chunk[0], workers.numbers(chunk[1])
+    return per_task({name: weight[group] for name, weight in weights.items()}, len(numbers)), tasks.sample(group, numbers)
 
-    **Arguments** `weights` [seeds, ...] each; `steps` inner steps; `every_step`: score
-    before the first of them and after each, else after the last alone.
+
+def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers, *, every_step: bool) -> Scores:
+    """Scores on `tasks` after `inner.test_steps` inner steps.
+
+    **Arguments** `weights` [seeds, ...] each; `every_step`: score before the first inner step
+    and after each, else after the last alone.
     """
-    dtype = next(iter(weights.values())).dtype
+    steps = system.inner.test_steps
 
     def chunk_scores(chunk: Chunk) -> Tensors:
-        group, numbers = chunk[0], workers.numbers(chunk[1])
-        sampled = system.sample(split, seeds[group], purpose, 0, numbers, tasks, tasks.test_queries, dtype)
-        start = per_task({name: weight[group] for name, weight in weights.items()}, len(numbers))
+        start, sampled = begin(weights, tasks, chunk, workers)
         rows = []
         for step, adapted in enumerate(trajectory(system, start, sampled, steps, differentiable=False)):
             if step < steps and not every_step:
@@ -48,10 +48,10 @@ def evaluate(
             with torch.no_grad():
                 logits = system.classify(adapted, sampled.query)
                 rows.append(torch.stack([*system.scores(logits, sampled), system.query_loss(logits, sampled).double()]))
-        return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(numbers)))}  # [3, seeds, tasks, counts]
+        return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(chunk[1])))}  # [3, seeds, tasks, counts]
 
-    groups = workers.seed_groups(len(seeds))
+    groups = workers.seed_groups(len(tasks.seeds))
     # On CUDA too, in runs: a meta-test of thousands of tasks need not fit at once.
-    scored = workers.map_chunks(chunk_scores, groups, count, None if workers.is_cpu else CUDA_RUN)
+    scored = workers.map_chunks(chunk_scores, groups, tasks.count, None if workers.is_cpu else CUDA_RUN)
     table = torch.cat([torch.cat([chunk["scores"] for chunk in chunks], dim=2) for chunks in scored], dim=1)
     return Scores(*table.cpu())

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from megan.data import streams
+from megan.config.params import Variant
 from megan.data.episodes import Episodes
 from megan.models import generator
 from megan.models.generator import Generator
 from megan.models.initial import Weights
-from megan.params import Variant
+from megan.ops import streams
 
 # The augmentation control: uniform in plus or minus these, as drawers of a character differ.
 ROTATION = 0.15  # radians

@@ -4,17 +4,18 @@ On CUDA the whole of it is captured once as a graph and replayed.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from megan.data.packed import Split
+from megan.config.params import Train
+from megan.data.episodes import Sampler
 from megan.meta import gradient, optimise
 from megan.meta.gradient import Outer
 from megan.meta.parallel import Chunk, Workers, is_out_of_memory
 from megan.meta.processes import Tensors
-from megan.meta.system import System
-from megan.params import Study
+from megan.meta.systems import System
 
 WARM_UPS = 3  # eager iterations before capture, for lazy initialisation and autotuning
 
@@ -55,16 +56,24 @@ class State(dict[str, Tensor]):
         return {name: value.detach().cpu().clone() for name, value in self.items()}
 
 
-def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_steps: int, state: State, workers: Workers) -> Callable[[], None]:
+@dataclass(frozen=True)
+class OuterLoop:
+    """What the outer loop is told by `params.yaml`."""
+
+    train: Train
+    queries: int  # a class, in meta-training
+    meta_steps: int
+
+
+def iteration(system: System, sampler: Sampler, seeds: Tensor, loop: OuterLoop, state: State, workers: Workers) -> Callable[[], None]:
     """A function that advances `state` by one meta-iteration in place."""
     workers.share(state)
-    batch, tasks = study.train.meta_batch, study.tasks
-    dtype = state["theta/cls.bias"].dtype
+    batch = loop.train.meta_batch
     groups = workers.seed_groups(len(seeds))
 
     def chunk_gradient(chunk: Chunk) -> Tensors:
         group, numbers = chunk[0], workers.numbers(chunk[1])
-        sampled = system.sample(split, seeds[group], "train", state["step"], numbers, tasks, tasks.train_queries, dtype)
+        sampled = sampler.sample(seeds[group], "train", state["step"], numbers, loop.queries)
         meta = {name: weight[group] for name, weight in state.part("theta").items()}
         return gradient.outer_gradient(system, meta, sampled, batch).tensors()
 
@@ -76,8 +85,8 @@ def iteration(system: System, study: Study, split: Split, seeds: Tensor, meta_st
         state["diverged_step"].copy_(torch.where(newly, state["step"], state["diverged_step"]))
         state["diverged_loss"].copy_(torch.where(newly, outer.loss, state["diverged_loss"]))
         state["alive"].copy_(alive)
-        rate = optimise.learning_rate(state["step"], meta_steps, study.train.learning_rate, study.train.schedule)
-        optimise.adam(state.part("theta"), state.part("first"), state.part("second"), outer.gradient, state["step"], rate, alive)
+        rate = optimise.learning_rate(state["step"], loop.meta_steps, loop.train.learning_rate, loop.train.schedule)
+        optimise.adam(state.part("theta"), (state.part("first"), state.part("second")), outer.gradient, state["step"], rate, alive)
         for name in ("loss", "accuracy", "fake_wins"):
             state[name].add_(getattr(outer, name))
         state["step"].add_(1)

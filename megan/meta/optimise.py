@@ -23,12 +23,13 @@ def learning_rate(step: Tensor, meta_steps: int, peak: float, schedule: str) -> 
     return 0.5 * peak * (1 + torch.cos(math.pi * step.double() / meta_steps))
 
 
-def adam(weights: Weights, first: Weights, second: Weights, gradient: Weights, step: Tensor, rate: Tensor, alive: Tensor) -> None:
+def adam(weights: Weights, moments: tuple[Weights, Weights], gradient: Weights, step: Tensor, rate: Tensor, alive: Tensor) -> None:
     """One step in place.
 
-    **Arguments** all weights [seeds, ...]; `first` and `second` the moments; `step` int64
+    **Arguments** all weights [seeds, ...]; `moments` the first and the second; `step` int64
     scalar, 0 at the first call; `alive` bool [seeds]: the others keep weights and moments.
     """
+    first, second = moments
     count = (step + 1).double()
     first_scale, second_scale = (1 - beta**count for beta in BETAS)
     for name, weight in weights.items():

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
-from megan import progress, settings
+from megan.config import machine
 from megan.errors import MeganError
 from megan.meta import processes
 from megan.meta.processes import Processes, Tensors
 from megan.ops import kernels
+from megan.runs import progress
 
 Chunk = tuple[slice, range]  # seeds, and numbers of tasks
 
@@ -41,8 +42,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Workers:
     """The device, and on a CPU the processes or threads that share its cores."""
 
-    device: str = field(default_factory=settings.device)
-    threads: int = field(default_factory=settings.threads)
+    device: str = field(default_factory=machine.device)
+    threads: int = field(default_factory=machine.threads)
     _limit: int | None = field(default=None, init=False)  # tasks a chunk that memory has been found to hold
 
     def __post_init__(self) -> None:
@@ -59,12 +60,12 @@ class Workers:
 
     def rounding(self) -> dict[str, str | int]:
         """What rounding depends on; runs that agree in it agree to the last bit on a CPU."""
-        chunk = self._limit or settings.chunk(CPU_CHUNK if self.is_cpu else 0)
+        chunk = self._limit or machine.chunk(CPU_CHUNK if self.is_cpu else 0)
         return {"device": self.device, "kernel": kernels.name(self.device), "chunk": chunk}
 
     def chunk_size(self, tasks: int, most: int | None = None) -> int:
         """Tasks a chunk: `MEGAN_CHUNK` or the device's measured best, no more than memory has been found to hold, nor than `most`."""
-        size = settings.chunk(CPU_CHUNK if self.is_cpu else tasks)
+        size = machine.chunk(CPU_CHUNK if self.is_cpu else tasks)
         return min(bound for bound in (size, tasks, most, self._limit) if bound)
 
     def task_chunks(self, tasks: int, most: int | None = None) -> list[range]:

@@ -1,9 +1,19 @@
-"""The prototype encoder: torchvision's ResNet-18 with a stem for small one-channel images (section 3.1)."""
+"""The ResNet-18 that conditions generators on class prototypes, or judges fakes (sections 1.4, 3.1).
+
+torchvision's, with a stem for small one-channel images.
+"""
+
+from typing import Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from megan.config import paths
+from megan.config.params import Params
+
 FEATURES = 512
+BATCH = 256  # images that the encoder sees at a time
 
 
 def resnet(classes: int, stem_stride: int) -> nn.Module:
@@ -26,3 +36,16 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
     body = nn.Sequential(*list(network.children())[:-1])
     return body(images).flatten(1)
 
+
+def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.Module:
+    """The study's pre-trained `encoder` or `judge`, in eval mode."""
+    folder, options = getattr(paths, which)(params.study), getattr(params.current, which)
+    weights = load_file(folder / "weights.safetensors", device=device)
+    network = resnet(len(weights["fc.bias"]), options.stem_stride).to(device)
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def embed(images: Tensor, network: nn.Module) -> Tensor:
+    """Embeddings [images, 512] of uint8 images [images, 28, 28], some at a time, each by itself: no statistic of others enters."""
+    return torch.cat([features(network, batch[:, None].float() / 255) for batch in images.split(BATCH)])

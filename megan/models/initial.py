@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from megan.data import streams
+from megan.ops import streams
 
 Weights = dict[str, Tensor]
 

@@ -1,6 +1,6 @@
 """Compiling a C++ source for this very CPU at first use, and keeping the library.
 
-By `$CXX`, or the first of c++, g++ and clang++; kept in `settings.cache()` under a digest of
+By `$CXX`, or the first of c++, g++ and clang++; kept in `machine.cache()` under a digest of
 the source, compiler, flags and CPU.
 """
 
@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from megan import settings
+from megan.config import machine
 
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 ARCHITECTURES = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler takes
@@ -34,7 +34,7 @@ def library(source_file: Path) -> ctypes.CDLL:
         raise Unavailable(f"cannot read the kernels' source: {error}") from None
     parts = [source, version.encode(), repr((compiler, FLAGS, ARCHITECTURES)).encode(), _cpu().encode()]
     digest = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:20]
-    path = settings.cache() / f"native-{digest}.so"
+    path = machine.cache() / f"native-{digest}.so"
     if path.exists():
         with contextlib.suppress(OSError):  # a damaged file: compiled again
             return ctypes.CDLL(str(path))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from megan import settings
+from megan.config import machine
 from megan.ops import compiled
 
 SOURCE = Path(__file__).with_name("native.cpp")
@@ -42,18 +42,18 @@ def available() -> bool:
     False with `MEGAN_KERNEL=torch`, which compiles nothing. `SettingsError` with
     `MEGAN_KERNEL=native` where they cannot be built.
     """
-    kernel = settings.kernel()
+    kernel = machine.kernel()
     if kernel == "torch":
         return False
     _load()
     if _failure is not None and kernel == "native":
-        raise settings.SettingsError(f"MEGAN_KERNEL = 'native': {_failure}")
+        raise machine.SettingsError(f"MEGAN_KERNEL = 'native': {_failure}")
     return _failure is None
 
 
 def why_not() -> str:
     """Why `available()` is false; empty where it is true."""
-    if settings.kernel() == "torch":
+    if machine.kernel() == "torch":
         return "MEGAN_KERNEL = 'torch'"
     _load()
     return _failure or ""
@@ -212,7 +212,7 @@ def _prepare(name, first, *others):
     if function is None:
         _load()
         if _failure is not None:
-            raise settings.SettingsError(f"the native kernels are not available: {_failure}")
+            raise machine.SettingsError(f"the native kernels are not available: {_failure}")
         if dtype not in _TYPES:
             raise ValueError(f"{name}: {dtype}, expected float32 or float64")
         function = _functions[name, dtype]

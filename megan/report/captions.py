@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report.inputs import broken, read_table
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report import captions, layout, style
 from megan.report.inputs import read_table
 from megan.report.statistics import seed_interval

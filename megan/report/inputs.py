@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from megan import paths
+from megan.config import paths
+from megan.config.params import Params
 from megan.errors import MeganError
-from megan.params import Params
+from megan.runs import result
 
 COMMAND = "dvc repro"
-_ROUNDING = 1e-6  # float32 means of accuracies may pass 1 by this much
 
 
 class ReportError(MeganError):
@@ -30,7 +29,7 @@ class Divergence:
 
 @dataclass(frozen=True)
 class VariantResults:
-    """All results of one variant, checked against `params.yaml`.
+    """All results of one variant.
 
     `short`: it trained for fewer meta-steps than a verdict on a claim asks for.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
@@ -100,103 +99,35 @@ def read_json(path: Path, keys: list[str]) -> dict[str, Any]:
     return content
 
 
-def encoder_metrics(study: str) -> dict[str, Any]:
-    """`validation_accuracy` (0 to 1), `validation_drawings` and `classes` of the encoder."""
-    path = paths.encoder(study) / "metrics.json"
-    keys = ["validation_accuracy", "validation_drawings", "classes"]
-    content = read_json(path, keys)
-    for key in keys:
-        if isinstance(content[key], bool) or not isinstance(content[key], (int, float)) or not np.isfinite(content[key]):
-            raise broken(path, f"has {key} = {content[key]!r:.40}, no number")
-    return {key: content[key] for key in keys}
-
-
 def variant_results(params: Params, variant: str) -> VariantResults:
-    """Read and check everything that training and testing left of one variant."""
+    """Everything that training and testing left of one variant, verified before by digest."""
     trained, tested = paths.trained(params.study, variant), paths.tested(params.study, variant)
-    seeds, meta_steps = params.tier(variant).seeds, params.tier(variant).meta_steps
-    train, train_diverged = _record(trained / "record.json", params, variant)
-    test, test_diverged = _record(tested / "record.json", params, variant)
-    forgotten = sorted(set(train_diverged) - set(test_diverged))
-    if forgotten:
-        raise broken(tested / "record.json", f"takes seed {forgotten[0]} as finished, which diverged according to {trained / 'record.json'}")
-    tasks_wanted = params.tier(variant).test_tasks
-    if test.get("tasks") != tasks_wanted:
-        raise broken(tested / "record.json", f"is of {test.get('tasks')} tasks, params.yaml asks for {tasks_wanted}")
-    try:
-        best = {int(seed): int(step) for seed, step in train["best_meta_step"].items() if step is not None}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise broken(trained / "record.json", "has an unreadable 'best_meta_step'") from None
-    diverged = {**test_diverged, **train_diverged}  # of both, training knows the earlier moment
-    finished = [seed for seed in seeds if seed not in diverged]
-
-    curve = _rows(trained / "curve.csv", ["seed", "meta_step", "split"], ["accuracy", "loss", "fake_wins"], list(seeds), finished)
-    _check_curve(trained / "curve.csv", curve, finished, meta_steps)
-    tasks = _rows(tested / "tasks.csv", ["seed", "task"], ["accuracy", "fake_wins"], finished, finished)
-    for seed in finished:
-        count = int((tasks["seed"] == seed).sum())
-        if count != tasks_wanted:
-            raise broken(tested / "tasks.csv", f"holds {count} tasks of seed {seed}, its record says {tasks_wanted}")
-    steps = _rows(tested / "steps.csv", ["seed", "inner_step"], ["accuracy", "fake_wins"], finished, finished)
-    for seed in finished:
-        found = sorted(steps.loc[steps["seed"] == seed, "inner_step"])
-        if found != list(range(params.current.inner.test_steps + 1)):
-            raise broken(tested / "steps.csv", f"must hold the inner steps 0 to {params.current.inner.test_steps} of seed {seed}, has {found}")
+    record, options = result.load(trained), params.variant(variant)
+    meta_steps = record["meta_steps"]
+    diverged = {
+        int(seed): Divergence(what["meta_step"], float("nan") if what["loss"] is None else what["loss"])
+        for seed, what in record["diverged"].items()
+    }
     return VariantResults(
-        variant, params.styles[variant].label, params.variants[variant].tier, meta_steps, meta_steps < params.claims.minimum_meta_steps,
-        tuple(seeds), best, diverged, curve, tasks, steps,
+        variant=variant,
+        label=params.styles[variant].label,
+        tier=options.tier,
+        meta_steps=meta_steps,
+        short=meta_steps < params.claims.minimum_meta_steps,
+        seeds=tuple(record["seeds"]),
+        best_meta_step={int(seed): step for seed, step in record["best_meta_step"].items()},
+        diverged=diverged,
+        curve=_sorted(trained / "curve.csv", ["seed", "meta_step", "split"]),
+        tasks=_of_finished(_sorted(tested / "tasks.csv", ["seed", "task"]), diverged),
+        steps=_of_finished(_sorted(tested / "steps.csv", ["seed", "inner_step"]), diverged),
     )
 
 
-def _record(path: Path, params: Params, variant: str) -> tuple[dict[str, Any], dict[int, Divergence]]:
-    record = read_json(path, ["study", "variant", "meta_steps", "seeds", "diverged"])
-    tier = params.tier(variant)
-    wanted = {"study": params.study, "variant": variant, "meta_steps": tier.meta_steps, "seeds": list(tier.seeds)}
-    for key, value in wanted.items():
-        if record[key] != value:
-            raise broken(path, f"is of {key} {record[key]!r:.60}, params.yaml asks for {value!r}")
-    try:
-        diverged = {
-            int(seed): Divergence(int(what["meta_step"]), float("nan") if what["loss"] is None else float(what["loss"]))
-            for seed, what in record["diverged"].items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise broken(path, "has an unreadable 'diverged'") from None
-    stranger = sorted(set(diverged) - set(tier.seeds))
-    if stranger:
-        raise broken(path, f"names a diverged seed {stranger[0]} that is none of its seeds")
-    return record, diverged
+def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.DataFrame:
+    """No row of a seed that diverged, whatever a file holds: it would show in every mean."""
+    return table[~table["seed"].isin(list(diverged))].reset_index(drop=True)
 
 
-def _rows(path: Path, keys: list[str], values: list[str], seeds: list[int], finished: list[int]) -> pd.DataFrame:
-    """The rows of `seeds`, in the order of `keys`; those of finished seeds complete and in range."""
-    table = read_table(path, keys + values)[keys + values]
-    for column in values + [key for key in keys if key != "split"]:
-        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-        if (numbers.isna() & table[column].notna()).any() or (column in keys and (numbers % 1 != 0).any()):
-            raise broken(path, f"holds no {'whole ' if column in keys else ''}numbers in the column {column!r}")
-        table[column] = numbers.astype(int) if column in keys else numbers
-    if table.duplicated(keys).any():
-        twice = table.loc[table.duplicated(keys), keys].iloc[0]
-        raise broken(path, f"holds a row twice ({', '.join(f'{key} {twice[key]}' for key in keys)})")
-    checked = table[table["seed"].isin(finished)]
-    accuracy = checked["accuracy"]
-    if not accuracy.between(0, 1 + _ROUNDING).all():
-        raise broken(path, f"holds the accuracy {accuracy[~accuracy.between(0, 1 + _ROUNDING)].iloc[0]}, expected 0 to 1")
-    absent = [seed for seed in finished if seed not in set(checked["seed"])]
-    if absent:
-        raise broken(path, f"has no row of seed {absent[0]}")
-    return table[table["seed"].isin(seeds)].sort_values(keys, kind="stable", ignore_index=True)
-
-
-def _check_curve(path: Path, curve: pd.DataFrame, finished: list[int], meta_steps: int) -> None:
-    stranger = sorted(set(curve["split"]) - {"train", "validation"}, key=str)
-    if stranger:
-        raise broken(path, f"holds the split {stranger[0]!r}, expected 'train' or 'validation'")
-    if (curve["meta_step"] > meta_steps).any():
-        raise broken(path, f"goes on to meta-step {curve['meta_step'].max()}, params.yaml asks for {meta_steps}")
-    # Seeds train together, so a seed with fewer rows than another marks a torn file.
-    logged = {seed: set(zip(*[curve.loc[curve["seed"] == seed, key] for key in ("meta_step", "split")])) for seed in finished}
-    for seed in finished:
-        if logged[seed] != logged[finished[0]]:
-            raise broken(path, f"is torn: the seeds {finished[0]} and {seed} have rows at different meta-steps")
+def _sorted(path: Path, keys: list[str]) -> pd.DataFrame:
+    columns = ["accuracy", "loss", "fake_wins"] if "split" in keys else ["accuracy", "fake_wins"]
+    return read_table(path, keys + columns)[keys + columns].sort_values(keys, kind="stable", ignore_index=True)

@@ -1,4 +1,4 @@
-"""The stage `report`: one page with what was run, the verdicts and every figure. It needs no network.
+"""One page with what was run, the verdicts and every figure.
 
 Everything stands in the page itself, figures included, so that it can be sent around as a file.
 """
@@ -12,22 +12,14 @@ from xml.etree import ElementTree
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from megan import paths, storage
-from megan.params import Params
+from megan.config import paths
+from megan.config.params import Params
 from megan.report import figures
 from megan.report.claims.decide import NOT_SUPPORTED, SUPPORTED, UNDECIDED, shown
 from megan.report.inputs import ReportError, broken, read_table
 
 TEMPLATE = "page.html"
 _DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
-
-
-def run(params: Params) -> None:
-    """Write `paths.report(study)`.
-
-    **Raises** `ReportError` when a table, the claims or a figure is missing or torn.
-    """
-    storage.write_text(paths.report(params.study), render(params))
 
 
 def render(params: Params) -> str:

@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from megan import storage
-from megan.params import Style
+from megan.config.params import Style
+from megan.runs import storage
 
 DPI = 150
 MUTED = "#9a9a9a"  # references and notes, behind the variants' own colours

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from megan import params
+from megan.config import params
 from megan.data import archives, catalogue, omniglot
 
 TINY = {"background": {"Alpha": 3, "Beta": 2, "Gamma": 4}, "evaluation": {"Delta": 3, "Epsilon": 5}}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megan import params
+from megan.config import params
+from megan.config.params import ParamsError
 from megan.data import catalogue
-from megan.params import ParamsError
 
 ROOT = Path(__file__).parents[2]
 TASKS = params.Tasks(ways=5, shots=1, train_queries=1, test_queries=15, scope="alphabet")

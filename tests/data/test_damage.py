@@ -8,10 +8,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import jobs
 import pytest
 
-from megan import paths
-from megan.data import download, fetch, omniglot
+from megan.config import paths
+from megan.data import fetch, omniglot
 from megan.data.errors import DataError
 from tests.data.conftest import images, png
 
@@ -131,7 +132,7 @@ def outside(folder: Path) -> set[Path]:
 def refused(data, monkeypatch, mirror: str) -> str:
     monkeypatch.setenv("MEGAN_MIRROR", mirror)
     with pytest.raises(DataError) as caught:
-        download.run("study", data)
+        jobs.download("study", data)
     message = str(caught.value)
     assert "\n" not in message and message.isprintable() and len(message) < 1500
     assert "MEGAN_MIRROR" in message and "put them into" in message and "run again" in message
@@ -140,7 +141,7 @@ def refused(data, monkeypatch, mirror: str) -> str:
 
 def good_mirror_works(data, monkeypatch, tiny: Path) -> None:
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
-    download.run("study", data)
+    jobs.download("study", data)
     for name in NAMES:
         assert (paths.raw("study") / name).read_bytes() == (tiny / "omniglot" / name).read_bytes()
     for folder in (paths.DOWNLOADS, paths.raw("study").parent):
@@ -214,7 +215,7 @@ def test_broken_mirror(here, tiny, server, data, monkeypatch, faults, record_pro
             good_mirror_works(data, monkeypatch, tiny)
         else:
             monkeypatch.setenv("MEGAN_MIRROR", server.address)
-            download.run("study", data)
+            jobs.download("study", data)
             good_mirror_works(data, monkeypatch, tiny)
         for one in [*paths.DOWNLOADS.rglob("*.zip"), *paths.raw("study").rglob("*.zip")]:
             one.unlink()
@@ -232,7 +233,7 @@ def test_killed_download_leaves_nothing_that_passes(here, tiny, server, data, mo
         (folder / f"{name}.part").write_bytes(whole[:-50] + bytes(50))
         (folder / f".{name}.4194305.tmp").write_bytes(whole)
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    download.run("study", data)
+    jobs.download("study", data)
     for name in NAMES:
         assert (paths.raw("study") / name).read_bytes() == (tiny / "omniglot" / name).read_bytes()
 

@@ -7,11 +7,14 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jobs
 import pytest
 
-from megan import params, paths, schema, storage
-from megan.data import catalogue, download, fetch, glyphs, omniglot
+from megan.config import params, paths, schema
+from megan.data import catalogue, fetch, glyphs, omniglot
 from megan.data.errors import DataError
+from megan.runs import storage
+from megan.stages import download
 
 NAME = "images_background.zip"
 DOWNLOADS = paths.DOWNLOADS / "omniglot"
@@ -26,7 +29,7 @@ def _quick(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(data: params.Data, *fragments: str) -> str:
     """Run the stage, which must fail with one line that holds the fragments and advice."""
     with pytest.raises(DataError) as caught:
-        download.run("study", data)
+        jobs.download("study", data)
     message = str(caught.value)
     for fragment in (*fragments, f"put them into {DOWNLOADS}/", "MEGAN_MIRROR", "omniglot/images_evaluation.zip"):
         assert fragment in message
@@ -51,7 +54,7 @@ def answer(handler, status=200, body=b"", kind="application/zip", length=None) -
 
 def test_folder_mirror(tiny, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
-    download.run("study", data)
+    jobs.download("study", data)
     for folder in (DOWNLOADS, paths.raw("study")):
         assert {path.name for path in folder.glob("*.zip")} == set(omniglot.ARCHIVES.values())
     assert left() == sorted(omniglot.ARCHIVES.values())
@@ -59,9 +62,9 @@ def test_folder_mirror(tiny, data, monkeypatch):
 
 def test_http_mirror_then_no_network(server, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", server.address + "/")
-    download.run("study", data)
+    jobs.download("study", data)
     assert [path for path, _ in server.requests] == [f"/omniglot/{name}" for name in omniglot.ARCHIVES.values()]
-    download.run("other", data)
+    jobs.download("other", data)
     assert len(server.requests) == 2
     assert paths.raw("other").joinpath(NAME).read_bytes() == (server.folder / "omniglot" / NAME).read_bytes()
 
@@ -92,7 +95,7 @@ def test_not_found(server, data, monkeypatch):
 def test_server_error_is_tried_again(server, data, monkeypatch):
     server.behave = lambda handler: len(server.requests) < 3 and answer(handler, 503)
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    download.run("study", data)
+    jobs.download("study", data)
     assert len(server.requests) == 4
 
 
@@ -100,7 +103,7 @@ def test_two_studies_at_once_fetch_once(server, data, monkeypatch):
     server.behave = lambda handler: time.sleep(0.3)  # type: ignore[func-returns-value]
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(download.run, study, data) for study in ("one", "two")]:
+        for done in [pool.submit(jobs.download, study, data) for study in ("one", "two")]:
             done.result()
     assert len(server.requests) == 2
     assert (paths.raw("one") / NAME).read_bytes() == (paths.raw("two") / NAME).read_bytes()
@@ -158,7 +161,7 @@ def test_resume_within_a_run(server, data, monkeypatch):
 
     server.behave = half
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    download.run("study", data)
+    jobs.download("study", data)
     assert server.requests[1] == (f"/omniglot/{NAME}", f"bytes={len(whole) // 2}-")
     assert (DOWNLOADS / NAME).read_bytes() == whole
 
@@ -173,7 +176,7 @@ def test_resume_of_an_earlier_run(server, data, monkeypatch, share):
     whole = (server.folder / "omniglot" / NAME).read_bytes()
     partial(whole[: int(share * len(whole))])
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    download.run("study", data)
+    jobs.download("study", data)
     assert server.requests[0][1] == f"bytes={int(share * len(whole))}-"
     assert len(server.requests) == 2
     assert (DOWNLOADS / NAME).read_bytes() == whole
@@ -183,7 +186,7 @@ def test_resume_of_a_wrong_part(server, data, monkeypatch):
     """A part of another file is thrown away and the download starts anew."""
     partial(b"something else")
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    download.run("study", data)
+    jobs.download("study", data)
     assert [wanted for _, wanted in server.requests] == ["bytes=14-", None, None]
     assert left() == sorted(omniglot.ARCHIVES.values())
 
@@ -192,7 +195,7 @@ def test_part_longer_than_the_file(server, data, monkeypatch):
     whole = (server.folder / "omniglot" / NAME).read_bytes()
     partial(whole + b"more")
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    download.run("study", data)
+    jobs.download("study", data)
     assert (DOWNLOADS / NAME).read_bytes() == whole
 
 
@@ -201,7 +204,7 @@ def test_server_without_ranges(server, data, monkeypatch):
     partial(whole[:100])
     server.behave = lambda handler: NAME in handler.path and answer(handler, body=whole)
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    download.run("study", data)
+    jobs.download("study", data)
     assert (DOWNLOADS / NAME).read_bytes() == whole
 
 
@@ -265,7 +268,7 @@ def test_repacked_is_accepted(tiny, data, monkeypatch):
     repack(tiny / "omniglot" / NAME, lambda members: None)
     assert storage.digest_file(tiny / "omniglot" / NAME) != before
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
-    download.run("study", data)
+    jobs.download("study", data)
 
 
 def _change(members):
@@ -298,13 +301,13 @@ def test_wrong_file_put_by_hand(tiny, data, monkeypatch):
     refused(data, "'nowhere': no such folder", f"{DOWNLOADS / NAME} is no sound zip archive")
     assert (DOWNLOADS / NAME).read_bytes() == b"mine"
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
-    download.run("study", data)
+    jobs.download("study", data)
     assert (DOWNLOADS / NAME).read_bytes() == (tiny / "omniglot" / NAME).read_bytes()
 
 
 def test_right_files_put_by_hand(tiny, data):
     shutil.copytree(tiny / "omniglot", DOWNLOADS)
-    download.run("study", data)
+    jobs.download("study", data)
 
 
 @pytest.mark.parametrize("mirror", ["ftp://127.0.0.1/x", "file:///x", "http://", "http://[::1", "http://:80"])
@@ -326,11 +329,11 @@ def test_password_stays_out_of_the_message(server, data, monkeypatch):
 
 def test_failure_keeps_the_raw_folder_of_before(tiny, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
-    download.run("study", data)
+    jobs.download("study", data)
     (DOWNLOADS / NAME).unlink()
     (tiny / "omniglot" / NAME).unlink()
     with pytest.raises(DataError):
-        download.run("study", data)
+        jobs.download("study", data)
     assert (paths.raw("study") / NAME).is_file()
 
 
@@ -338,11 +341,11 @@ def test_folder_that_cannot_be_written(tiny, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
     Path("data").write_text("a file where a folder should be")
     with pytest.raises(storage.StorageError, match=r"data/raw/study cannot be written: Not a directory .* where a folder was expected"):
-        download.run("study", data)
+        jobs.download("study", data)
 
 
 def test_glyphs_need_no_network(data):
-    download.run("study", data.model_copy(update={"dataset": "glyphs"}))
+    jobs.download("study", data.model_copy(update={"dataset": "glyphs"}))
     content = json.loads((paths.raw("study") / "manifest.json").read_text())
     assert content["fonts"] == {"DejaVuSans.ttf": storage.digest_file(glyphs.font_path())}
     assert not paths.DOWNLOADS.exists()

@@ -4,7 +4,9 @@ import numpy
 import pytest
 import torch
 
-from megan.data import episodes, packed, streams
+from megan.data import packed
+from megan.data.episodes import Sampler
+from megan.ops import streams
 
 
 @pytest.fixture
@@ -23,10 +25,8 @@ def split(tmp_path):
 
 
 def sample(split, seeds=(0,), purpose="train", step=0, tasks=50, scope="alphabet", ways=5, shots=2, queries=3):
-    return episodes.sample(
-        split, torch.tensor(seeds), purpose, step, torch.arange(tasks),
-        ways=ways, shots=shots, queries=queries, scope=scope, dtype=torch.float64,
-    )  # fmt: skip
+    sampler = Sampler(split, ways, shots, scope, dtype=torch.float64)
+    return sampler.sample(torch.tensor(seeds), purpose, step, torch.arange(tasks), queries)
 
 
 def decode(images):

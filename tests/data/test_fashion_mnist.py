@@ -8,12 +8,14 @@ import os
 import struct
 from pathlib import Path
 
+import jobs
 import numpy as np
 import pytest
 
-from megan import paths
-from megan.data import download, fashion_mnist
+from megan.config import paths
+from megan.data import fashion_mnist
 from megan.data.errors import DataError
+from megan.stages import download
 
 COUNTS = {"train": 30, "test": 20}  # of the tiny set: ten classes, all alike
 
@@ -61,14 +63,14 @@ def test_classes_are_rows(fashion):
 
 def test_download_brings_both_data_sets(fashion, here, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(fashion))
-    download.run("study", data.model_copy(update={"dataset": "glyphs"}), "fashion_mnist")
+    jobs.download("study", data.model_copy(update={"dataset": "glyphs"}), "fashion_mnist")
     names = {file.name for files in fashion_mnist.FILES.values() for file in files}
     assert {path.name for path in paths.raw("study").iterdir()} == names | {"manifest.json"}
     fashion_mnist.read(paths.raw("study"))
 
 
 def test_download_of_one_data_set_for_both_purposes(here, data):
-    download.run("study", data.model_copy(update={"dataset": "glyphs"}), "glyphs")
+    jobs.download("study", data.model_copy(update={"dataset": "glyphs"}), "glyphs")
     assert [path.name for path in paths.raw("study").iterdir()] == ["manifest.json"]
 
 
@@ -76,7 +78,7 @@ def test_what_is_missing_is_named(fashion, here, data, monkeypatch):
     (fashion / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
     monkeypatch.setenv("MEGAN_MIRROR", str(fashion))
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz is not in it.*data/downloads/fashion-mnist/") as caught:
-        download.run("study", data.model_copy(update={"dataset": "glyphs"}), "fashion_mnist")
+        jobs.download("study", data.model_copy(update={"dataset": "glyphs"}), "fashion_mnist")
     assert "\n" not in str(caught.value)
     assert not paths.raw("study").exists()
 

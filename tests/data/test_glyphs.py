@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from megan import storage
 from megan.data import glyphs
 from megan.data.errors import DataError
 from megan.data.scripts import SCRIPTS, expand
+from megan.runs import storage
 
 ALL = [(name, character) for name, script in SCRIPTS.items() for character in expand(script.candidates)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megan import params
+from megan.config import params
 from megan.data import catalogue, omniglot
 from megan.data.errors import DataError
 

@@ -2,20 +2,23 @@
 
 import json
 
+import jobs
 import numpy as np
 import pytest
 
-from megan import params, paths, storage
-from megan.data import catalogue, download, glyphs, omniglot, packed, prepare
+from megan.config import params, paths
+from megan.config.params import ParamsError
+from megan.data import catalogue, glyphs, omniglot, packed
 from megan.data.errors import DataError
 from megan.data.scripts import SCRIPTS
-from megan.params import ParamsError
+from megan.runs import storage
+from megan.stages import prepare
 
 
 @pytest.fixture
 def raw(here, tiny, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
-    download.run("study", data)
+    jobs.download("study", data)
     return paths.raw("study")
 
 
@@ -24,7 +27,7 @@ def load(name: str) -> packed.Split:
 
 
 def test_alphabet_protocol(raw, data, tasks):
-    prepare.run("study", data, tasks)
+    jobs.prepare("study", data, tasks)
     splits = catalogue.split("study", data, tasks)
     images, digests = omniglot.read(raw)
     assert {path.name for path in paths.prepared("study").iterdir()} == {
@@ -44,7 +47,7 @@ def test_alphabet_protocol(raw, data, tasks):
 
 def test_standard_protocol(raw, data, tasks):
     data = data.model_copy(update={"protocol": "standard", "validation_alphabets": 0, "train_characters": 12, "validation_characters": 4})
-    prepare.run("study", data, tasks.model_copy(update={"scope": "any"}))
+    jobs.prepare("study", data, tasks.model_copy(update={"scope": "any"}))
     images, _ = omniglot.read(raw)
     names = []
     for name, size in (("train", 8), ("validation", 4), ("test", 5)):
@@ -58,9 +61,9 @@ def test_standard_protocol(raw, data, tasks):
 
 
 def test_repeats(raw, data, tasks):
-    prepare.run("study", data, tasks)
+    jobs.prepare("study", data, tasks)
     before = {path.name: storage.digest_file(path) for path in paths.prepared("study").iterdir()}
-    prepare.run("study", data, tasks)
+    jobs.prepare("study", data, tasks)
     assert before == {path.name: storage.digest_file(path) for path in paths.prepared("study").iterdir()}
 
 
@@ -69,8 +72,8 @@ def test_glyphs(here, data, tasks, monkeypatch):
     for module in (glyphs, catalogue):
         monkeypatch.setattr(module, "SCRIPTS", {name: SCRIPTS[name] for name in chosen})
     data = data.model_copy(update={"dataset": "glyphs"})
-    download.run("study", data)
-    prepare.run("study", data, tasks)
+    jobs.download("study", data)
+    jobs.prepare("study", data, tasks)
     found = {name: load(name).alphabet_names for name in catalogue.SPLITS}
     assert found["test"] == ("Hebrew", "Ogham")
     assert sorted(found["train"] + found["validation"]) == ["Lisu", "NKo"]
@@ -79,20 +82,20 @@ def test_glyphs(here, data, tasks, monkeypatch):
 
 def test_impossible_split_is_refused_before_reading(here, data, tasks):
     with pytest.raises(ParamsError, match="validation_alphabets"):
-        prepare.run("study", data.model_copy(update={"validation_alphabets": 30}), tasks)
+        jobs.prepare("study", data.model_copy(update={"validation_alphabets": 30}), tasks)
 
 
 def test_failure_leaves_nothing(raw, data, tasks):
     (raw / "images_evaluation.zip").write_bytes(b"")
     with pytest.raises(DataError, match="empty"):
-        prepare.run("study", data, tasks)
+        jobs.prepare("study", data, tasks)
     assert not paths.prepared("study").exists()
 
 
 def test_without_download(here, data, tasks):
     for dataset in params.Data.model_fields["dataset"].annotation.__args__:
         with pytest.raises(DataError):
-            prepare.run("study", data.model_copy(update={"dataset": dataset}), tasks.model_copy(update={"ways": 5}))
+            jobs.prepare("study", data.model_copy(update={"dataset": dataset}), tasks.model_copy(update={"ways": 5}))
 
 
 def test_every_data_set_has_a_reader():

@@ -16,7 +16,7 @@ import numpy
 import pytest
 import yaml
 
-from megan import paths
+from megan.config import paths
 from megan.data import packed
 from megan.report.figures import MODULES
 
@@ -74,7 +74,7 @@ class Server:
 
     def run(self, folder: Path, *arguments: str, fault: dict[str, Any] | None = None, **environment: str) -> Ended:
         request = {
-            "folder": str(folder), "arguments": arguments, "fault": fault, "set": {"megan.pretrain.SAVE_EVERY": 1} if arguments[0] in ENCODERS else {},
+            "folder": str(folder), "arguments": arguments, "fault": fault, "set": {"megan.models.pretraining.SAVE_EVERY": 1} if arguments[0] in ENCODERS else {},
             "environment": self.environment | environment,
         }  # fmt: skip
         print(json.dumps(request), file=self.process.stdin, flush=True)

@@ -89,7 +89,8 @@ def short_of_memory(tasks: int, calls: int) -> None:
 
 def blank_glyphs() -> None:
     """No ink in place of drawn glyphs, which take seconds that are no moment of any fault."""
-    from megan.data import catalogue, prepare
+    from megan.data import catalogue
+    from megan.stages import prepare
 
     def blank(folder):
         parts = catalogue.alphabets("glyphs").values()

@@ -10,8 +10,17 @@ import pandas
 import pytest
 from safetensors.numpy import load_file
 
-from megan import paths
-from tests.faults.conftest import RESULTS, assert_same, left_over, made, tiny_document, unmake, write_params, write_splits
+from megan.config import paths
+from tests.faults.conftest import (
+    RESULTS,
+    assert_same,
+    left_over,
+    made,
+    tiny_document,
+    unmake,
+    write_params,
+    write_splits,
+)
 
 
 def one_line(ended, stage: str) -> str:

@@ -24,9 +24,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from megan import __main__ as command_line
-from megan import params, schema, settings
+from megan.config import machine, params, schema
+from megan.config.params import ParamsError
 from megan.data import catalogue
-from megan.params import ParamsError
 from tests.faults.conftest import DOCUMENT, VARIANTS, made, tiny_document, write_params
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -258,8 +258,8 @@ def test_any_arguments(project, faults, record_property):
     record_property("trials", len(trials))
 
 
-READERS = {"MEGAN_DEVICE": settings.device, "MEGAN_THREADS": settings.threads, "MEGAN_CHUNK": lambda: settings.chunk(8), "MEGAN_KERNEL": settings.kernel,
-           "MEGAN_CACHE": settings.cache, "MEGAN_MIRROR": settings.mirror}  # fmt: skip
+READERS = {"MEGAN_DEVICE": machine.device, "MEGAN_THREADS": machine.threads, "MEGAN_CHUNK": lambda: machine.chunk(8), "MEGAN_KERNEL": machine.kernel,
+           "MEGAN_CACHE": machine.cache, "MEGAN_MIRROR": machine.mirror}  # fmt: skip
 
 
 def test_any_settings(project, monkeypatch, faults, record_property):
@@ -277,7 +277,7 @@ def test_any_settings(project, monkeypatch, faults, record_property):
             trials.append(name)
             try:
                 value = READERS[name]()
-            except settings.SettingsError as error:
+            except machine.SettingsError as error:
                 assert str(error).startswith(f"{name} = ") and "\n" not in str(error) and ("expected" in str(error) or "CUDA devices" in str(error))
                 assert len(str(error)) < 300, "the value is not repeated whole"
             else:
@@ -296,7 +296,7 @@ def test_no_home_folder(project, monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", nobody)
-    with pytest.raises(settings.SettingsError, match="MEGAN_CACHE is unset"):
-        settings.cache()
+    with pytest.raises(machine.SettingsError, match="MEGAN_CACHE is unset"):
+        machine.cache()
     monkeypatch.setenv("MEGAN_CACHE", "here")
-    assert settings.cache() == Path("here")
+    assert machine.cache() == Path("here")

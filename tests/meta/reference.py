@@ -7,7 +7,7 @@ Images here are [images, channels, height, width].
 import torch
 import torch.nn.functional as F
 
-from megan.data import streams
+from megan.ops import streams
 
 
 def convolve(x, w, stride):

@@ -7,12 +7,13 @@ on the host, and so break a capture, raises here.
 import pytest
 import torch
 
-from megan import params
+from megan.config import params
+from megan.data.episodes import Sampler
 from megan.data.packed import Split
 from megan.meta import iteration as iterations
-from megan.meta.iteration import State, iteration
+from megan.meta import systems
+from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
-from megan.meta.system import System
 from megan.ops import gathered, kernels
 
 
@@ -57,11 +58,12 @@ def test_an_iteration_never_waits_for_the_device(pretend, options, scope):
     study = params.load().current
     study = study.model_copy(update={"tasks": study.tasks.model_copy(update={"scope": scope})})
     defaults = params.read()["variant_defaults"]
-    system = System(params.Variant(**{**defaults, "tier": "headline", **options}), study.inner, study.tasks.ways)
+    system = systems.build(params.Variant(**{**defaults, "tier": "headline", **options}), study.inner, study.tasks.ways)
     seeds = torch.zeros(3, dtype=torch.int64, device="meta")
     state = State.fresh(system, seeds, torch.float32)
     shapes = {name: value.shape for name, value in state.items()}
-    iteration(system, study, split("meta"), seeds, 10, state, MetaWorkers())()
+    sampler = Sampler(split("meta"), study.tasks.ways, study.tasks.shots, scope, system.others)
+    iteration(system, sampler, seeds, OuterLoop(study.train, study.tasks.train_queries, 10), state, MetaWorkers())()
     assert {name: value.shape for name, value in state.items()} == shapes
 
 

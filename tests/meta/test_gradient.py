@@ -216,14 +216,14 @@ def test_two_networks_share_nothing(make_system, make_episodes):
 
 
 def test_penalty_is_zero_for_a_critic_of_slope_one():
-    from megan.meta import objectives
+    from megan.meta import gan_losses
 
     images = torch.rand(2, 3, 4, 4, 1, dtype=torch.float64).requires_grad_()
     direction = torch.randn(4, 4, 1, dtype=torch.float64)
     direction /= direction.norm()
     for slope, wanted in ((1.0, 0.0), (3.0, 4.0)):
         values = slope * (images * direction).sum(dim=(2, 3, 4))
-        assert objectives.gradient_penalty(values, images).tolist() == pytest.approx([wanted, wanted], abs=1e-9)
+        assert gan_losses.gradient_penalty(values, images).tolist() == pytest.approx([wanted, wanted], abs=1e-9)
 
 
 @pytest.mark.parametrize("source", ["augmentation", "alphabet", "noise"])
@@ -256,7 +256,7 @@ def test_adam_is_torchs():
         gradient = torch.randn(2, 5, generator=source, dtype=torch.float64)
         theirs.grad = gradient.clone()
         optimiser.step()
-        optimise.adam(ours, first, second, {"w": gradient}, torch.tensor(step), torch.tensor(0.01, dtype=torch.float64), alive)
+        optimise.adam(ours, (first, second), {"w": gradient}, torch.tensor(step), torch.tensor(0.01, dtype=torch.float64), alive)
     assert torch.allclose(ours["w"], theirs.detach(), rtol=1e-12, atol=1e-14)
 
 
@@ -269,7 +269,7 @@ def test_a_dead_seed_stays_where_it_is(make_system):
     gradient["cls.conv0"][1] = float("nan")
     alive = optimise.finite(gradient, torch.zeros(2))
     assert alive.tolist() == [True, False]
-    optimise.adam(state.part("theta"), state.part("first"), state.part("second"), gradient, state["step"], torch.tensor(0.1), alive)
+    optimise.adam(state.part("theta"), (state.part("first"), state.part("second")), gradient, state["step"], torch.tensor(0.1), alive)
     for name in ("theta/cls.conv0", "first/cls.conv0", "second/cls.head"):
         assert torch.equal(state[name][1], before[name][1]), name
         assert not torch.equal(state[name][0], before[name][0]), name

@@ -12,7 +12,7 @@ import torch
 
 from megan.meta import parallel, processes
 from megan.meta.parallel import OutOfMemoryError, Workers
-from megan.meta.processes import Processes, ProcessEndedError
+from megan.meta.processes import ProcessEndedError, Processes
 
 pytestmark = pytest.mark.skipif(not processes.supported(), reason="work is forked on Linux without a GPU only; elsewhere threads share it")
 

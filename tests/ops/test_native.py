@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from megan import settings
+from megan.config import machine
 from megan.ops import compiled, native
 
 
@@ -246,10 +246,10 @@ def test_no_compiler(unloaded, monkeypatch):
     monkeypatch.setenv("PATH", str(unloaded))
     assert not native.available()
     assert "no C++ compiler" in native.why_not()
-    with pytest.raises(settings.SettingsError, match=r"no C\+\+ compiler"):
+    with pytest.raises(machine.SettingsError, match=r"no C\+\+ compiler"):
         native.conv(torch.zeros(1, 1, 2, 2, 1), torch.zeros(1, 3, 3, 1, 1), 1)
     monkeypatch.setenv("MEGAN_KERNEL", "native")
-    with pytest.raises(settings.SettingsError, match=r"MEGAN_KERNEL = 'native': no C\+\+ compiler"):
+    with pytest.raises(machine.SettingsError, match=r"MEGAN_KERNEL = 'native': no C\+\+ compiler"):
         native.available()
     assert not (unloaded / "cache").exists()
 

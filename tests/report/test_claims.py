@@ -5,18 +5,19 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import jobs
 import numpy as np
 import pandas as pd
 import pytest
 
-from megan import params as parameters
-from megan import paths
-from megan.report.claims import stage
-from megan.report.claims import measures, stage
+from megan.config import params as parameters
+from megan.config import paths
+from megan.report.claims import measures
 from megan.report.claims.decide import NOT_SUPPORTED, SUPPORTED, UNDECIDED, decide
 from megan.report.claims.effects import AllOf, AnyOf, Part, holm
 from megan.report.claims.evidence import Evidence
 from megan.report.claims.rules import CLAIMS, GENERATORS, MATCHED, OTHER_LOSSES, SHARING, WASSERSTEIN
+from megan.report.claims.table import COLUMNS
 from megan.report.inputs import ReportError
 
 ROOT = Path(__file__).parents[2]
@@ -381,9 +382,9 @@ def written(tmp_path, monkeypatch):
 
 
 def test_files(written):
-    stage.run(_params(written))
+    jobs.run(_params(written), "claims")
     table = pd.read_csv(paths.claims("quick") / "claims.csv")
-    assert list(table.columns) == stage.COLUMNS and table["claim"].tolist() == list(range(1, 18))
+    assert list(table.columns) == COLUMNS and table["claim"].tolist() == list(range(1, 18))
     direct = decide(CLAIMS, written, RULES)
     assert table["verdict"].tolist() == [one.verdict for one in direct]
     assert np.allclose(table["effect"], [one.part.effect for one in direct], rtol=1e-4, atol=1e-8)
@@ -396,7 +397,7 @@ def test_files(written):
 
 def test_order_of_rows_and_other_variants_change_nothing(written):
     params = _params(written)
-    stage.run(params)
+    jobs.run(params, "claims")
     files = [paths.claims("quick") / name for name in ("claims.csv", "claims.json")]
     before = [path.read_bytes() for path in files]
     for path in [*paths.tables("quick").iterdir(), *paths.samples("quick").iterdir(), paths.gan("quick") / "quality.csv"]:
@@ -404,22 +405,22 @@ def test_order_of_rows_and_other_variants_change_nothing(written):
         if "variant" in table:  # a variant that params.yaml no longer has
             table = pd.concat([table, table[table["variant"] == table["variant"].iloc[0]].assign(variant="stranger")])
         table.sample(frac=1, random_state=0).to_csv(path, index=False)
-    stage.run(params)
+    jobs.run(params, "claims")
     assert [path.read_bytes() for path in files] == before
 
 
 def test_numbers_of_a_diverged_seed_are_not_read(written):
     params = _params(written)
-    stage.run(params)
+    jobs.run(params, "claims")
     before = (paths.claims("quick") / "claims.json").read_bytes()
     with open(paths.tables("quick") / "seeds.csv", "a") as file:
         file.write("3,n_plus_1,0.0,100\n")
-    stage.run(params)
+    jobs.run(params, "claims")
     assert (paths.claims("quick") / "claims.json").read_bytes() == before
 
 
 def test_removed_variant(written):
-    stage.run(_params(written, tuple(name for name in NAMES if name != "n_plus_1_fcn_skip")))
+    jobs.run(_params(written, tuple(name for name in NAMES if name != "n_plus_1_fcn_skip")), "claims")
     table = pd.read_csv(paths.claims("quick") / "claims.csv").set_index("claim")
     assert table.loc[16, "reason"] == "a variant is absent: n_plus_1_fcn_skip"
     assert np.isnan(table.loc[16, "effect"]) and np.isnan(table.loc[16, "p_holm"])
@@ -429,5 +430,5 @@ def test_removed_variant(written):
 def test_missing_file(written, path):
     (paths.results("quick") / path).unlink()
     with pytest.raises(ReportError, match="missing; run `dvc repro`"):
-        stage.run(_params(written))
+        jobs.run(_params(written), "claims")
     assert not paths.claims("quick").exists()

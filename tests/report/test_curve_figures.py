@@ -2,12 +2,13 @@
 
 from xml.etree import ElementTree
 
+import jobs
 import numpy as np
 import pandas as pd
 import pytest
 
-from megan import paths
-from megan.report import figures, summary
+from megan.config import paths
+from megan.report import figures
 from megan.report.figures import gan_losses, outer_losses, shared_layers, weighting
 from megan.report.statistics import paired_difference
 
@@ -24,7 +25,7 @@ def _caption(figure):
 
 
 def _summarised(study):
-    summary.run(study.write())
+    jobs.run(study.write(), "summary")
     return study.params.styles
 
 
@@ -112,7 +113,7 @@ def test_shared_layers(made_up):
 def test_files_carry_title_and_caption(made_up):
     study = made_up(variants=weighting.VARIANTS)
     _summarised(study)
-    figures.run("weighting", study.params)
+    figures.draw("weighting", study.params)
     root = ElementTree.parse(paths.figures("quick") / "weighting.svg").getroot()
     words = {key: root.findtext(f".//{{http://purl.org/dc/elements/1.1/}}{key}") for key in ("title", "description")}
     assert words["title"].startswith("Weight and schedule of the fakes, study quick")

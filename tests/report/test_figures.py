@@ -4,12 +4,13 @@ import subprocess
 import sys
 from importlib import import_module
 
+import jobs
 import numpy as np
 import pandas as pd
 import pytest
 
-from megan import paths
-from megan.report import figures, summary
+from megan.config import paths
+from megan.report import figures
 from megan.report.figures import accuracy, adaptation, convergence
 from megan.report.inputs import ReportError
 
@@ -32,7 +33,7 @@ def _words(figure):
 
 def _summarised(study):
     params = study.write()
-    summary.run(params)
+    jobs.run(params, "summary")
     return params.styles
 
 
@@ -41,12 +42,12 @@ def test_files_are_the_same_twice(made_up, name):
     study = made_up(diverged={"n_plus_1": {1: 300}})
     _summarised(study)
     files = [paths.figures("quick") / f"{name}.{suffix}" for suffix in ("png", "svg")]
-    figures.run(name, study.params)
+    figures.draw(name, study.params)
     before = [path.read_bytes() for path in files]
     assert before[0].startswith(b"\x89PNG") and b"<svg" in before[1]
     for path in files:
         path.unlink()
-    figures.run(name, study.params)
+    figures.draw(name, study.params)
     assert [path.read_bytes() for path in files] == before
     assert sorted(paths.figures("quick").iterdir()) == sorted(files)
 
@@ -55,20 +56,20 @@ def test_files_are_the_same_twice(made_up, name):
 def test_a_dollar_in_a_name_is_a_dollar(made_up, name):
     study = made_up(labels={"maml": "$x_{$", "n_plus_1": "$$"})
     _summarised(study)
-    figures.run(name, study.params)
+    figures.draw(name, study.params)
 
 
 @pytest.mark.parametrize("name", figures.MODULES)
 def test_missing_tables(made_up, name):
     with pytest.raises(ReportError, match="missing; run `dvc repro`"):
-        figures.run(name, made_up().params)
+        figures.draw(name, made_up().params)
 
 
 @pytest.mark.parametrize("name", OF_TABLES)
 def test_tables_without_a_variant(made_up, name):
     _summarised(made_up())
     with pytest.raises(ReportError, match="'later'"):
-        figures.run(name, made_up(variants=("maml", "n_plus_1", "later")).params)
+        figures.draw(name, made_up(variants=("maml", "n_plus_1", "later")).params)
 
 
 def test_convergence_lines(made_up):
@@ -192,15 +193,15 @@ def test_every_seed_of_every_variant_diverged(made_up):
 
 def test_unknown_figure(made_up):
     with pytest.raises(ReportError, match="'nonsense'; expected one of: convergence"):
-        figures.run("nonsense", made_up().params)
+        figures.draw("nonsense", made_up().params)
 
 
 def test_the_report_never_imports_torch():
-    modules = ", ".join(["megan.report.summary", "megan.report.claims", "megan.report.page", *figures.MODULES.values()])
+    modules = ", ".join(["megan.stages.summary", "megan.stages.claims", "megan.stages.report", *figures.MODULES.values()])
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_summary_does_not_import_the_plotting():
-    code = "import sys, megan.report.summary, megan.report.figures; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, megan.stages.summary, megan.report.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,13 +3,14 @@
 import re
 from html.parser import HTMLParser
 
+import jobs
 import numpy as np
 import pandas as pd
 import pytest
 
-from megan import paths
-from megan.report import figures, page, summary
-from megan.report.claims import evidence, stage
+from megan.config import paths
+from megan.report import figures
+from megan.report.claims import evidence
 from megan.report.claims.decide import decide
 from megan.report.claims.rules import CLAIMS
 from megan.report.inputs import ReportError
@@ -61,19 +62,19 @@ def made(made_up, monkeypatch):
     def make(**study):
         study = made_up(**study)
         params = study.write()
-        summary.run(params)
+        jobs.run(params, "summary")
         _no_samples(params)
-        stage.run(params)
+        jobs.run(params, "claims")
         monkeypatch.setattr(figures, "MODULES", {name: figures.MODULES[name] for name in CURVES})
         for name in CURVES:
-            figures.run(name, params)
+            figures.draw(name, params)
         return params
 
     return make
 
 
 def _read(params):
-    page.run(params)
+    jobs.run(params, "report")
     text = paths.report(params.study).read_text(encoding="utf-8")
     reader = Reader()
     reader.feed(text)
@@ -130,9 +131,9 @@ def test_every_seed_diverged(made):
 
 def test_same_bytes_twice(made):
     params = made()
-    page.run(params)
+    jobs.run(params, "report")
     before = paths.report("quick").read_bytes()
-    page.run(params)
+    jobs.run(params, "report")
     assert paths.report("quick").read_bytes() == before
 
 
@@ -142,8 +143,8 @@ def test_missing_or_torn_input(made, path):
     file = paths.results("quick") / path
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ReportError, match=file.name):
-        page.run(params)
+        jobs.run(params, "report")
     file.unlink()
     with pytest.raises(ReportError, match=f"{file.name} is missing; run `dvc repro`"):
-        page.run(params)
+        jobs.run(params, "report")
     assert not paths.report("quick").exists()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from megan import paths
+from megan.config import paths
 from megan.report import figures
 from megan.report.figures import plain_gan
 from megan.report.inputs import ReportError
@@ -88,10 +88,10 @@ def test_diverged_gans_are_counted_and_left_out(made_up):
 def test_files(made_up):
     study = made_up()
     write()
-    figures.run("plain_gan", study.params)
+    figures.draw("plain_gan", study.params)
     out = paths.figures("quick")
     before = [(out / f"plain_gan.{suffix}").read_bytes() for suffix in ("png", "svg")]
-    figures.run("plain_gan", study.params)
+    figures.draw("plain_gan", study.params)
     assert [(out / f"plain_gan.{suffix}").read_bytes() for suffix in ("png", "svg")] == before
 
 

@@ -3,14 +3,15 @@
 import json
 from xml.etree import ElementTree
 
+import jobs
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 from scipy import stats
 
-from megan import paths
-from megan.report import figures, grids, summary
+from megan.config import paths
+from megan.report import figures, grids
 from megan.report.figures import conditioning_accuracy, conditioning_samples, examples, generators, realism
 from megan.report.inputs import ReportError
 
@@ -38,7 +39,7 @@ def _pictures(figure):
 def _made(study, others=(), **unlike):
     """Tables and samples; `others`: variants without fakes. Returns the styles."""
     params = study.write()
-    summary.run(params)
+    jobs.run(params, "summary")
     lost = {name: set(study.diverged.get(name, {})) for name in study.variants}
     source, rows, images = np.random.default_rng(0), [], {}
     support = source.integers(0, 256, (TASKS, WAYS, 28, 28), dtype=np.uint8)
@@ -182,9 +183,9 @@ def test_files_are_the_same_twice_and_carry_their_words(made_up, name):
     study = made_up(variants=(*conditioning_samples.VARIANTS, *generators.VARIANTS), seeds=(0,))
     _made(study)
     files = [paths.figures("quick") / f"{name}.{suffix}" for suffix in ("png", "svg")]
-    figures.run(name, study.params)
+    figures.draw(name, study.params)
     before = [path.read_bytes() for path in files]
-    figures.run(name, study.params)
+    figures.draw(name, study.params)
     assert [path.read_bytes() for path in files] == before
     description = ElementTree.fromstring(before[1]).findtext(".//{http://purl.org/dc/elements/1.1/}description")
     assert "The paper" in description and "Ours" in description
@@ -197,7 +198,7 @@ def test_missing_and_torn_samples(made_up, name):
     file = SAMPLES / ("realism.csv" if name == "realism" else "grids.safetensors")
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(ReportError, match=rf"samples/{file.name} .*run `dvc repro`"):
-        figures.run(name, study.params)
+        figures.draw(name, study.params)
     file.unlink()
     with pytest.raises(ReportError, match=rf"samples/{file.name} is missing; run `dvc repro`"):
-        figures.run(name, study.params)
+        figures.draw(name, study.params)

@@ -3,12 +3,12 @@
 import json
 import math
 
+import jobs
 import numpy as np
 import pandas as pd
 import pytest
 
-from megan import paths
-from megan.report import summary
+from megan.config import paths
 from megan.report.statistics import seed_interval, task_interval
 
 
@@ -21,7 +21,7 @@ def _tasks(variant):
 
 
 def test_every_table_has_its_columns(made_up):
-    summary.run(made_up().write())
+    jobs.run(made_up().write(), "summary")
     assert {name: list(table.columns) for name, table in _tables().items()} == {
         "curves": ["variant", "label", "seed", "meta_step", "split", "accuracy", "loss", "fake_wins"],
         "curves_mean": ["variant", "meta_step", "split", "accuracy"],
@@ -37,7 +37,7 @@ def test_every_table_has_its_columns(made_up):
 
 
 def test_accuracy_is_the_mean_over_seeds(made_up):
-    summary.run(made_up().write())
+    jobs.run(made_up().write(), "summary")
     tables = _tables()
     for row in tables["accuracy"].itertuples():
         means = _tasks(row.variant).groupby("seed")["accuracy"].mean()
@@ -52,7 +52,7 @@ def test_accuracy_is_the_mean_over_seeds(made_up):
 
 
 def test_difference_to_maml(made_up):
-    summary.run(made_up().write())
+    jobs.run(made_up().write(), "summary")
     (row,) = _tables()["comparisons"].itertuples()
     both = _tasks("n_plus_1").merge(_tasks("maml"), on=["seed", "task"])
     means = (both["accuracy_x"] - both["accuracy_y"]).groupby(both["seed"]).mean()
@@ -66,7 +66,7 @@ def test_a_diverged_seed_is_named_and_never_averaged(made_up):
     # Rows that should not be there, and would show in any mean.
     with open(paths.tested("quick", "n_plus_1") / "tasks.csv", "a") as file:
         file.writelines(f"1,{task},0.0,1.0\n" for task in range(20))
-    summary.run(params)
+    jobs.run(params, "summary")
     tables = _tables()
     tasks = _tasks("n_plus_1").query("seed != 1")
     row = tables["accuracy"].set_index("variant").loc["n_plus_1"]
@@ -85,7 +85,7 @@ def test_a_diverged_seed_is_named_and_never_averaged(made_up):
 
 
 def test_every_seed_diverged(made_up):
-    summary.run(made_up(seeds=(0,), diverged={"n_plus_1": {0: 300}, "maml": {0: 100}}).write())
+    jobs.run(made_up(seeds=(0,), diverged={"n_plus_1": {0: 300}, "maml": {0: 100}}).write(), "summary")
     tables = _tables()
     assert tables["accuracy"]["seeds"].tolist() == [0, 0]
     assert tables["accuracy"]["accuracy"].isna().all()
@@ -96,7 +96,7 @@ def test_every_seed_diverged(made_up):
 
 def test_metrics_repeat_the_table(made_up):
     params = made_up(seeds=(0,)).write()
-    summary.run(params)
+    jobs.run(params, "summary")
     metrics = json.loads(paths.metrics("quick").read_text())
     assert metrics["study"] == "quick"
     assert metrics["encoder"] == {"validation_accuracy": 0.912346}
@@ -110,29 +110,29 @@ def test_metrics_repeat_the_table(made_up):
 
 def test_removed_variants_stay_out(made_up):
     made_up(variants=("maml", "n_plus_1", "old")).write()
-    summary.run(made_up().params)
+    jobs.run(made_up().params, "summary")
     assert _tables()["accuracy"]["variant"].tolist() == ["maml", "n_plus_1"]
 
 
 def test_shorter_runs_say_so(made_up):
-    summary.run(made_up(smoke=("n_plus_1",)).write())
+    jobs.run(made_up(smoke=("n_plus_1",)).write(), "summary")
     (row,) = _tables()["comparisons"].itertuples()
     assert (row.seeds, row.meta_steps, row.reference_meta_steps) == (1, 400, 800)
     assert math.isnan(row.ci95_seeds)
 
 
 def test_without_maml_nothing_is_compared(made_up):
-    summary.run(made_up(variants=("a", "b")).write())
+    jobs.run(made_up(variants=("a", "b")).write(), "summary")
     assert _tables()["comparisons"].empty
 
 
 def test_a_rerun_gives_the_same_bytes_and_leaves_no_old_table(made_up):
     params = made_up(diverged={"n_plus_1": {1: 300}}).write()
-    summary.run(params)
+    jobs.run(params, "summary")
     files = [paths.metrics("quick"), *sorted(paths.tables("quick").iterdir())]
     before = [path.read_bytes() for path in files]
     (paths.tables("quick") / "old.csv").write_text("a\n1\n")
-    summary.run(params)
+    jobs.run(params, "summary")
     assert [paths.metrics("quick"), *sorted(paths.tables("quick").iterdir())] == files
     assert [path.read_bytes() for path in files] == before
     assert not [path for path in paths.results("quick").rglob("*.tmp")]

@@ -90,9 +90,9 @@ def test_snakemake_makes_the_same(finished, prepared, spare):
 def test_snakemake_fails_where_a_stage_fails(prepared, spare):
     """Exit code, the stage's own message, and the other variant's result all the same."""
     project = spare(prepared[0])
-    source = project.path("megan/train.py")
+    source = project.path("megan/stages/train.py")
     text = source.read_text(encoding="utf-8")
-    broken = text.replace("    stage = f", "    assert name != 'maml', 'broken on purpose'\n    stage = f", 1)
+    broken = text.replace("    workers = Workers()", "    assert job.item != 'maml', 'broken on purpose'\n    workers = Workers()", 1)
     assert broken != text
     source.write_text(broken, encoding="utf-8")
     output = project.run("snakemake --cores 2 -- results/quick/train/maml results/quick/train/n_plus_1", expect=1)
@@ -111,19 +111,19 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
     trainings = {f"train@{variant}" for variant in VARIANTS}
     cases = {
         "megan/report/figures/accuracy.py": {"figure@accuracy"},
-        "megan/report/summary.py": {"summary", "claims"},  # which says what the verdicts rest on too
+        "megan/report/tables.py": {"summary"},
         "megan/report/style.py": set(FIGURES),
         "megan/report/claims/decide.py": {"claims", "report"},
         "megan/report/page.html": {"report"},
-        "megan/realism.py": {"samples", "gan"},
-        "megan/gan/stage.py": {"gan"},
-        "megan/test.py": tests,
-        "megan/train.py": trainings,
+        "megan/realism/measures.py": {"samples", "gan"},
+        "megan/gan/quality.py": {"gan"},
+        "megan/stages/test.py": tests,
+        "megan/stages/train.py": trainings,
         "megan/ops/native.cpp": tests | trainings | {"gan"},
-        "megan/pretrain.py": {"encoder", "judge"},
+        "megan/stages/encoder.py": {"encoder", "judge"},
         "megan/data/fetch.py": {"download", "prepare", "gan"},
-        "megan/params.py": set(),
-        "megan/settings.py": set(),
+        "megan/config/params.py": set(),
+        "megan/runs/checkpoint.py": set(),
         "megan/report/__init__.py": set(),
     }
     assert status(project) == set()

@@ -5,7 +5,7 @@ import sys
 
 def test_page_holds_all_it_needs(finished, spare):
     project = spare(finished[0])
-    told = project.run(f"{sys.executable} workflow/offline_plots.py")
+    told = project.run(f"{sys.executable} tools/offline_plots.py")
     assert "dvc plots diff --html-template .dvc/tmp/offline_plots.html" in told
     project.run(
         "dvc plots diff --html-template .dvc/tmp/offline_plots.html"
@@ -19,5 +19,5 @@ def test_page_holds_all_it_needs(finished, spare):
 
 def test_elsewhere_it_says_where_to_run(original, tmp_path):
     project = type(original)(tmp_path, original.environment)
-    told = project.run(f"{sys.executable} {original.path('workflow/offline_plots.py')}", expect=1)
+    told = project.run(f"{sys.executable} {original.path('tools/offline_plots.py')}", expect=1)
     assert told == "dvc.yaml is not here; run this from the repository's root\n"

@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from megan.config.schema import Claims
 from megan.report.claims.effects import Measured, Part, decisive, holm, leaves
 from megan.report.claims.evidence import Evidence
 from megan.report.claims.rules import Claim
-from megan.schema import Claims
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 

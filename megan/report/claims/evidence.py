@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from megan import paths
-from megan.params import Params
+from megan.config import paths
+from megan.config.params import Params
 from megan.report.inputs import broken, read_table
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from megan.config.schema import Claims
 from megan.report.claims.effects import AllOf, Part
 from megan.report.claims.evidence import Evidence
-from megan.schema import Claims
 
 _FEWEST = 5  # variants of one seed that a correlation or a slope over variants needs
 _PAIRINGS = 9_999  # of the permutation test; exact where there are no more

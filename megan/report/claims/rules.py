@@ -7,10 +7,10 @@ compares the two.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from megan.config.schema import Claims
 from megan.report.claims import measures
 from megan.report.claims.effects import AllOf, AnyOf, Measured
 from megan.report.claims.evidence import Evidence
-from megan.schema import Claims
 
 MAML, N1 = "maml", "n_plus_1"
 EQUAL, WEIGHTED, REAL_FAKE, HYBRID = "n_plus_1_equal", "n_plus_1_weighted", "n_plus_1_real_fake", "n_plus_1_hybrid"

@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-from megan import paths
-from megan.params import Params
+from megan.config import paths
+from megan.config.params import Params
 from megan.report.inputs import ReportError
 
 MODULES = {
@@ -30,7 +30,7 @@ def reads(name: str) -> tuple[str, ...]:
     return getattr(import_module(MODULES[name]), "READS", ("tables",))
 
 
-def run(name: str, params: Params) -> None:
+def draw(name: str, params: Params) -> None:
     """Draw one figure of the current study into `paths.figures(study)`.
 
     It reads the study's tables, or the folders that the module's `READS` names as `paths` does.

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report import captions, layout, style
 from megan.report import curves as lines
 from megan.report.inputs import read_table

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report import captions, grids, style
 from megan.report.inputs import broken, read_json
 

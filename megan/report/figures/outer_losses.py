@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report import curves, style
 
 NAME = "outer_losses"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report import grids, style
 from megan.report.inputs import COMMAND, ReportError, broken, read_json, read_table
 from megan.report.statistics import seed_interval

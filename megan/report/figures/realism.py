@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report import captions, curves, grids, style
 from megan.report.inputs import read_table
 

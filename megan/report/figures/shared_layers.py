@@ -6,7 +6,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from megan.params import Style
+from megan.config.params import Style
 from megan.report import captions, curves, style
 from megan.report.inputs import read_table
 

@@ -1,0 +1,1 @@
+"""Parameters and their schema, paths, and settings of the machine."""

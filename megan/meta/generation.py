@@ -1,0 +1,86 @@
+"""Fakes of adapted generators, kept so that they can be judged and looked at (Fig. 8, Fig. 9)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from megan.data.episodes import Episodes, TaskSet
+from megan.meta.adapt import adapt
+from megan.meta.evaluate import begin
+from megan.meta.parallel import Chunk, Workers
+from megan.meta.processes import Tensors
+from megan.meta.systems.with_fakes import WithFakes
+from megan.models.initial import Weights
+
+CUDA_RUN = 64  # tasks; each holds all its draws
+
+
+@dataclass(frozen=True)
+class Samples:
+    """On the CPU; images uint8, ink = 255. The same tasks and reals for every variant with the same seed."""
+
+    fakes: Tensor  # [seeds, tasks, draws, M * ways * shots, height, width], in the order of the support, M times over
+    support: Tensor  # [seeds, tasks, ways * shots, height, width]
+    query: Tensor  # [seeds, tasks, queries, ways, height, width]: other drawings of the same classes
+    wasserstein: Tensor  # float64 [seeds, tasks]
+
+
+def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, workers: Workers) -> Samples:
+    """Adapt to `tasks`, then make each task's fakes `draws` times over.
+
+    **Arguments** `weights` [seeds, ...] each. They are the first of the tasks that
+    `evaluate.evaluate` scores under the same purpose; each draw has noise of its own.
+    """
+    if not len(tasks.seeds):
+        return _none(system, tasks, draws)
+    steps = system.inner.test_steps
+
+    def chunk_samples(chunk: Chunk) -> Tensors:
+        start, sampled = begin(weights, tasks, chunk, workers)
+        adapted = adapt(system, start, sampled, steps, differentiable=False)
+        with torch.no_grad():
+            # Noise is keyed by step, and the inner steps have used up 0 to steps - 1.
+            made = torch.stack([system.fakes(adapted, sampled, steps + number) for number in range(draws)])
+            apart = torch.stack([_wasserstein(system, adapted, sampled, some, number) for number, some in enumerate(made)]).mean(dim=0)
+        query = sampled.query.unflatten(1, (sampled.ways, -1)).transpose(1, 2)
+        shown = {"fakes": _bytes(made.transpose(0, 1)), "support": _bytes(sampled.support), "query": _bytes(query), "wasserstein": apart}
+        return {name: value.unflatten(0, (-1, len(chunk[1]))) for name, value in shown.items()}
+
+    chunks = workers.map_chunks(chunk_samples, workers.seed_groups(len(tasks.seeds)), tasks.count, None if workers.is_cpu else CUDA_RUN)
+    return Samples(**{name: torch.cat([torch.cat([part[name] for part in group], dim=1) for group in chunks]).cpu() for name in chunks[0][0]})
+
+
+def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: Tensor, number: int) -> Tensor:
+    """Mean critic value of real query images less that of the fakes, float64 [tasks].
+
+    In batches as the critic has met in adaptation: as many reals as the support holds, and
+    with fakes among them where batch statistics are shared.
+    """
+    ways, shots = episodes.ways, episodes.support.shape[1] // episodes.ways
+    query = episodes.query.unflatten(1, (ways, -1))
+    picked = torch.arange(number * shots, (number + 1) * shots, device=query.device) % query.shape[2]
+    reals = query[:, :, picked].flatten(1, 2)
+    labels = system.fake_labels(episodes)
+    if system.variant.shared_statistics:
+        values = system.criticise(weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels]))
+        on_reals, on_fakes = values.split([reals.shape[1], made.shape[1]], dim=1)
+    else:
+        on_reals, on_fakes = system.criticise(weights, reals, episodes.support_labels), system.criticise(weights, made, labels)
+    return on_reals.double().mean(dim=1) - on_fakes.double().mean(dim=1)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    """Images of ink 0 to 1, [..., height, width, 1] -> uint8 [..., height, width]; what lies beyond is cut off."""
+    return (images[..., 0].nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _none(system: WithFakes, tasks: TaskSet, draws: int) -> Samples:
+    sampler = tasks.sampler
+    size, support = sampler.split.images.shape[2:], sampler.ways * sampler.shots
+
+    def empty(*shape: int) -> Tensor:
+        return torch.empty(0, tasks.count, *shape, *size, dtype=torch.uint8)
+
+    made = empty(draws, system.variant.fakes_per_real * support)
+    return Samples(made, empty(support), empty(tasks.queries, sampler.ways), torch.empty(0, tasks.count, dtype=torch.float64))

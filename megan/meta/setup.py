@@ -1,0 +1,48 @@
+"""Put a variant of `params.yaml` together: its system, and the task samplers of its splits."""
+
+from dataclasses import replace
+
+import torch
+
+from megan.config import paths
+from megan.config.params import Params
+from megan.data import packed
+from megan.data.episodes import Sampler
+from megan.data.packed import Split
+from megan.meta import systems
+from megan.meta.parallel import Workers
+from megan.meta.processes import Tensors
+from megan.meta.systems import System
+from megan.models import encoder
+
+
+def system(params: Params, name: str) -> System:
+    study, variant = params.current, params.variant(name)
+    return systems.build(variant, study.inner, study.tasks.ways, encoder.FEATURES if variant.needs_encoder else 0)
+
+
+def sampler(params: Params, name: str, part: str, workers: Workers) -> Sampler:
+    """The sampler of split `part` on the device, with all that the variant needs beside the images."""
+    tasks, split = params.current.tasks, _split(params, name, part, workers)
+    dtype = getattr(torch, params.current.train.precision)
+    return Sampler(split, tasks.ways, tasks.shots, tasks.scope, system(params, name).others, dtype)
+
+
+def _split(params: Params, name: str, part: str, workers: Workers) -> Split:
+    """Split `part`, with the encoder's embeddings for a variant that conditions on prototypes."""
+    rotations = part == "train" and params.current.data.rotations
+    images = packed.load(paths.split(params.study, part), rotations, workers.device)
+    if not params.variant(name).needs_encoder:
+        return images
+    return _embedded(images, encoder.load(params, workers.device, "encoder"), workers)
+
+
+def _embedded(split: Split, network: torch.nn.Module, workers: Workers) -> Split:
+    """The split with an embedding of each image, [classes, drawers, 512], each of mean square one."""
+    batches = split.images.flatten(0, 1).split(encoder.BATCH)
+
+    def embed(number: int) -> Tensors:
+        return {"rows": encoder.embed(batches[number], network)}
+
+    rows = torch.cat([batch["rows"] for batch in workers.map(embed, range(len(batches)))])
+    return replace(split, embedding=encoder.FEATURES**0.5 * torch.nn.functional.normalize(rows, dim=-1).unflatten(0, split.images.shape[:2]))

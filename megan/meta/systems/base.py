@@ -1,0 +1,90 @@
+"""What the engine knows of a system: its initial weights, its losses on one task, its predictions.
+
+The base class is what all systems have in common. A system without fakes adds nothing else: MAML.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from megan.config.params import Inner, Variant
+from megan.data.episodes import Episodes
+from megan.meta import losses
+from megan.models import classifier
+from megan.models.classifier import Branch
+from megan.models.initial import Weights
+
+THETA = ("shared", "cls", "dsc")  # groups of weights: theta of Algorithm 1
+PHI = ("gen",)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A loss, and the step size of each group of weights that descends on it."""
+
+    loss: Tensor  # [tasks]
+    rates: dict[str, float]  # group -> step size; in the outer loop, where Adam has its own, a weight
+
+
+@dataclass(frozen=True)
+class System:
+    """A variant as a learner of `ways` classes."""
+
+    variant: Variant
+    inner: Inner
+    ways: int
+    prototype_size: int = 0  # of the encoder, where the generator is conditioned on prototypes
+
+    has_fake_output = False  # whether the classifier has an output "fake" beside its N classes
+
+    @cached_property
+    def cls(self) -> Branch:
+        """The classifier."""
+        return Branch("cls", self.ways + self.has_fake_output)
+
+    @property
+    def makes_fakes(self) -> bool:
+        """Whether any loss ever sees a fake; such a variant has samples to show."""
+        return False
+
+    @property
+    def others(self) -> int:
+        """Drawings of other characters that a task needs for each support drawing."""
+        return 0
+
+    def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
+        """theta and phi before meta-training, each [seeds, ...]."""
+        return classifier.initial_weights(seeds, self.cls, dtype)
+
+    def classify(self, weights: Weights, images: Tensor, reals: int | None = None) -> Tensor:
+        """Class logits [tasks, images, outputs] of one batch whose first `reals` (all, if None) are real."""
+        return classifier.logits(weights, self.cls, images)
+
+    def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
+        """What each group descends on in inner step `step` (from 0) of `steps`."""
+        return [self.classification(weights, episodes)]
+
+    def classification(self, weights: Weights, episodes: Episodes) -> Descent:
+        """MAML's inner loss: cross-entropy on the support (section 1.2)."""
+        logits, rate = self.classify(weights, episodes.support), self.inner.learning_rate
+        return Descent(losses.cross_entropy(logits, episodes.support_labels), {"shared": rate, "cls": rate})
+
+    def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
+        """What the outer loop descends on: cross-entropy on the real query. `weights` adapted, `logits` on the query."""
+        return [Descent(self.query_loss(logits, episodes), dict.fromkeys(THETA + PHI, 1.0))]
+
+    def project(self, weights: Weights) -> Weights:
+        """The weights after whatever bound the system sets to them."""
+        return weights
+
+    def query_loss(self, logits: Tensor, episodes: Episodes) -> Tensor:
+        """Cross-entropy on the real query, the outer loss's first term and what curves show: [tasks]."""
+        return losses.cross_entropy(logits, episodes.query_labels)
+
+    def scores(self, logits: Tensor, episodes: Episodes) -> tuple[Tensor, Tensor]:
+        """Accuracy by the largest of the N class outputs, and how often the fake output wins; each [tasks]."""
+        correct = logits[..., : self.ways].argmax(dim=-1) == episodes.query_labels
+        fake_wins = logits.argmax(dim=-1) >= self.ways
+        return correct.double().mean(dim=1), fake_wins.double().mean(dim=1)

@@ -1,0 +1,91 @@
+"""Multi-task (sections 3.2, 4.1, Algorithm 1): a classifier and a discriminator that share none to all but their heads."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from megan.data.episodes import Episodes
+from megan.meta import losses
+from megan.meta.systems.base import Descent
+from megan.meta.systems.with_fakes import WithFakes
+from megan.models import classifier
+from megan.models.classifier import Branch
+from megan.models.initial import Weights
+
+
+@dataclass(frozen=True)
+class MultiTask(WithFakes):
+    """Fakes are further shots of the class that they were made from; the discriminator tells them from reals."""
+
+    @cached_property
+    def cls(self) -> Branch:
+        """The classifier, which may be told what is real."""
+        return Branch("cls", self.ways, self.variant.shared_layers, int(self.variant.told_real))
+
+    @cached_property
+    def dsc(self) -> Branch:
+        """The discriminator. Its penalty is each image's own, so that it has no batch statistics then."""
+        planes = self.ways if self.variant.condition_discriminator else 0
+        return Branch("dsc", 1, self.variant.shared_layers, planes, layer_norm=self.gan_loss.penalises_gradient)
+
+    def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
+        return classifier.initial_weights(seeds, self.dsc, dtype) | super().initial_weights(seeds, dtype)
+
+    def classify(self, weights: Weights, images: Tensor, reals: int | None = None) -> Tensor:
+        planes = None
+        if self.cls.planes:
+            planes = torch.ones(*images.shape[:2], 1, dtype=images.dtype, device=images.device)
+            if reals is not None:
+                planes[:, reals:] = 0
+        return classifier.logits(weights, self.cls, images, planes)
+
+    def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
+        planes = None
+        if self.dsc.planes:
+            planes = torch.nn.functional.one_hot(labels, self.ways).to(images.dtype).expand(len(images), -1, -1)
+        return classifier.logits(weights, self.dsc, images, planes)[..., 0]
+
+    def is_critics_own(self, name: str) -> bool:
+        # Scale and shift of normalisation are no weights of the critic's slope.
+        return name.startswith(("dsc.conv", "dsc.head"))
+
+    def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
+        return self.fake_labels(episodes)
+
+    def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
+        """L_cls for shared and cls, lambda L_dsc for shared, L_dsc for dsc, the GAN loss for phi."""
+        rate, theta = self.inner.learning_rate, self._classification(weights, episodes, made)
+        on_reals, on_fakes = self._critic_values(weights, episodes, made)
+        discrimination = self.gan_loss.critic(on_reals, on_fakes) + self.penalty(weights, episodes, made, step)
+        shared = self.variant.discrimination_weight * rate
+        return [
+            Descent(theta, {"shared": rate, "cls": rate}),
+            Descent(discrimination, {"shared": shared, "dsc": rate}),
+            *self.generator_descent(on_fakes),
+        ]
+
+    def _classification(self, weights: Weights, episodes: Episodes, made: Tensor) -> Tensor:
+        """L_cls, on fakes too where the classifier trains on them (section 4.1)."""
+        reals, count = episodes.support, episodes.support.shape[1]
+        if not self.variant.classify_fakes:
+            return losses.cross_entropy(self.classify(weights, reals), episodes.support_labels)
+        if self.variant.shared_statistics:
+            both = self.classify(weights, torch.cat([reals, made], dim=1), count)
+            on_real, on_fake = both[:, :count], both[:, count:]
+        else:
+            on_real, on_fake = self.classify(weights, reals), self.classify(weights, made, 0)
+        return losses.real_and_fake(
+            losses.cross_entropy(on_real, episodes.support_labels),
+            losses.cross_entropy(on_fake, self.fake_labels(episodes)),
+            self.variant.real_weight,
+        )
+
+    def _critic_values(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor]:
+        """Of reals and of fakes, [tasks, images] each."""
+        reals, labels = episodes.support, self.fake_labels(episodes)
+        if not self.variant.shared_statistics:
+            return self.criticise(weights, reals, episodes.support_labels), self.criticise(weights, made, labels)
+        values = self.criticise(weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels]))
+        return values[:, : reals.shape[1]], values[:, reals.shape[1] :]

@@ -1,0 +1,38 @@
+"""N+1 (sections 3.3, 4.2): one network of N classes and one output "fake", which is the critic too."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from megan.data.episodes import Episodes
+from megan.meta import losses
+from megan.meta.systems.base import Descent
+from megan.meta.systems.with_fakes import WithFakes
+from megan.models.initial import Weights
+
+
+@dataclass(frozen=True)
+class NPlus1(WithFakes):
+    """Reals are classified as their class, fakes as the last output."""
+
+    has_fake_output = True
+
+    def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
+        return losses.critic_value(self.classify(weights, images))
+
+    def is_critics_own(self, name: str) -> bool:
+        return name == "cls.head"  # the network below it classifies
+
+    def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
+        return losses.fake_output(logits)
+
+    def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
+        """(w * mean_real + mean_fake) / (w + 1) for theta, the GAN loss for phi."""
+        on_real, on_fake = self.together_or_apart(lambda images: self.classify(weights, images), episodes.support, made)
+        theta = losses.real_and_fake(
+            losses.cross_entropy(on_real, episodes.support_labels),
+            losses.cross_entropy(on_fake, losses.fake_output(on_fake)),
+            self.variant.real_weight,
+        )
+        theta = theta + self.penalty(weights, episodes, made, step)
+        return [Descent(theta, {"cls": self.inner.learning_rate}), *self.generator_descent(losses.critic_value(on_fake))]

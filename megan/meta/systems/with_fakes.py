@@ -1,0 +1,161 @@
+"""What N+1 and multi-task have in common: a source of fakes, a critic, and outer losses that may see both."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from megan.data.episodes import Episodes
+from megan.meta import fakes, gan_losses, losses
+from megan.meta.gan_losses import GAN_LOSSES, GanLoss
+from megan.meta.systems.base import PHI, THETA, Descent, System
+from megan.models import generator
+from megan.models.generator import Generator
+from megan.models.initial import Weights
+from megan.ops import streams
+
+
+@dataclass(frozen=True)
+class WithFakes(System):
+    """A classifier that meets fakes in its last `fake_steps` inner steps, and a generator that may learn there."""
+
+    @cached_property
+    def gan_loss(self) -> GanLoss:
+        return GAN_LOSSES[self.variant.gan_loss]
+
+    @cached_property
+    def generator(self) -> Generator | None:
+        variant = self.variant
+        if variant.fake_source not in ("generator", "frozen_generator"):
+            return None
+        return Generator(
+            variant.generator,
+            variant.skip,
+            variant.conditioning == "image",
+            variant.noise_size,
+            self.ways if variant.conditioning == "label" else 0,
+            self.prototype_size if variant.conditioning == "prototype" else 0,
+        )
+
+    @property
+    def generator_learns(self) -> bool:
+        return self.variant.fake_source == "generator"
+
+    @property
+    def makes_fakes(self) -> bool:
+        variant = self.variant
+        outer = variant.outer_fake_weight or variant.outer_discrimination_weight or variant.generator_outer_loss == "fooling"
+        return bool(variant.fake_steps or outer)
+
+    @property
+    def others(self) -> int:
+        return self.variant.fakes_per_real if self.variant.takes_others else 0
+
+    def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
+        weights = super().initial_weights(seeds, dtype)
+        return weights | generator.initial_weights(seeds, self.generator, dtype) if self.generator else weights
+
+    def sees_fakes(self, step: int, steps: int) -> bool:
+        """Whether inner step `step` (from 0) of `steps` trains on fakes (section 4.2)."""
+        return step >= steps - self.variant.fake_steps
+
+    def fakes(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
+        """F_i, made anew from the current phi': [tasks, M * ways * shots, height, width, 1]."""
+        return fakes.make(self.variant, self.generator, weights, episodes, step)
+
+    def fake_labels(self, episodes: Episodes) -> Tensor:
+        """The class that each fake was made from: int64 [M * ways * shots]."""
+        return fakes.labels(self.variant, episodes)
+
+    @abstractmethod
+    def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
+        """Critic values [tasks, images]: how real each image is found."""
+
+    @abstractmethod
+    def is_critics_own(self, name: str) -> bool:
+        """Whether a weight serves the critic alone, so that clipping it bounds nothing else."""
+
+    @abstractmethod
+    def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
+        """What the classifier should call each fake, given its `logits` on them: int64 [fakes]."""
+
+    @abstractmethod
+    def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
+        """theta's losses of an inner step with the fakes `made`, then phi's."""
+
+    def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
+        if not self.sees_fakes(step, steps):
+            return [self.classification(weights, episodes)]
+        return self.adversarial_losses(weights, episodes, self.fakes(weights, episodes, step), step)
+
+    def generator_descent(self, on_fakes: Tensor) -> list[Descent]:
+        """phi's inner step on its GAN loss, where it learns."""
+        if not self.generator_learns:
+            return []
+        return [Descent(self.gan_loss.generator(on_fakes), {"gen": self.variant.generator_inner_lr})]
+
+    def together_or_apart(self, network: Callable[[Tensor], Tensor], reals: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs for reals and for fakes, with batch statistics in common or not."""
+        if not self.variant.shared_statistics:
+            return network(reals), network(made)
+        return network(torch.cat([reals, made], dim=1)).split([reals.shape[1], made.shape[1]], dim=1)
+
+    def penalty(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> Tensor | float:
+        """The weighted gradient penalty at random points between reals and fakes, where the GAN loss has one."""
+        if not self.gan_loss.penalises_gradient:
+            return 0.0
+        reals = episodes.support.repeat(1, self.variant.fakes_per_real, 1, 1, 1)
+        key = streams.bits(episodes.key ^ 1, step + 1)[:, step]
+        share = streams.uniform(key, made.shape[1]).to(made.dtype)[..., None, None, None]
+        between = share * reals + (1 - share) * made
+        if not between.requires_grad:
+            between.requires_grad_()
+        values = self.criticise(weights, between, self.fake_labels(episodes))
+        return self.variant.gradient_penalty * gan_losses.gradient_penalty(values, between)
+
+    def project(self, weights: Weights) -> Weights:
+        """Clip what only the critic uses, where the GAN loss says so (Arjovsky et al. 2017).
+
+        Straight through: the meta-gradient does not see the bound.
+        """
+        if not self.gan_loss.clips_weights:
+            return weights
+        bound = self.variant.clip
+
+        def clipped(value: Tensor) -> Tensor:
+            return value + (value.clamp(-bound, bound) - value).detach()
+
+        return {name: clipped(value) if self.is_critics_own(name) else value for name, value in weights.items()}
+
+    def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
+        """What the outer loop descends on (sections 3.4, 4.2); `weights` adapted, `logits` on the query.
+
+        Cross-entropy on the real query, plus `outer_fake_weight` times that on fakes made
+        anew from the support, plus `outer_discrimination_weight` times each side's GAN loss.
+        Under `generator_outer_loss: fooling` ("hybrid") phi has its GAN loss alone.
+        """
+        variant = self.variant
+        loss = self.query_loss(logits, episodes)
+        fooling = variant.generator_outer_loss == "fooling"
+        weight = variant.outer_discrimination_weight
+        groups = THETA if fooling else THETA + PHI
+        if not (fooling or weight or variant.outer_fake_weight):
+            return [Descent(loss, dict.fromkeys(groups, 1.0))]
+        made, labels = self.fakes(weights, episodes, self.inner.steps), self.fake_labels(episodes)
+        if variant.outer_fake_weight:
+            on_fake = self.classify(weights, made, 0)
+            loss = loss + variant.outer_fake_weight * losses.cross_entropy(on_fake, self.label_fakes(on_fake, episodes))
+        found = [Descent(loss, dict.fromkeys(groups, 1.0))]
+        if weight:
+            on_reals = self.criticise(weights, episodes.query, episodes.query_labels)
+            on_fakes = self.criticise(weights, made, labels)
+            found.append(Descent(self.gan_loss.critic(on_reals, on_fakes), dict.fromkeys(THETA, weight)))
+            found.append(Descent(self.gan_loss.generator(on_fakes), dict.fromkeys(PHI, weight)))
+        if fooling:
+            held = {name: value if name.startswith("gen.") else value.detach() for name, value in weights.items()}
+            critic = weights if variant.fooling_through == "both" else held
+            found.append(Descent(self.gan_loss.generator(self.criticise(critic, made, labels)), {"gen": 1.0}))
+        return found

@@ -1,0 +1,138 @@
+"""The tidy tables that every figure reads.
+
+It goes through the variants of `params.yaml` and never through the folders it finds, so
+that results of a removed variant stay out. All accuracies are shares from 0 to 1; an
+empty cell means that there is no such number (no fakes, one seed, every seed diverged).
+"""
+
+import math
+
+import pandas as pd
+
+from megan.report import statistics
+from megan.report.inputs import VariantResults
+
+REFERENCE = "maml"  # the baseline that every other variant is compared with
+
+
+def build(study: str, results: list[VariantResults]) -> dict[str, pd.DataFrame]:
+    """Every table by its file's name without `.csv`."""
+    return {
+        "curves": _stacked(results, "curve", ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]),
+        "curves_mean": curves_mean(results),
+        "accuracy": accuracy(study, results),
+        "seeds": seeds(results),
+        "comparisons": comparisons(results),
+        "steps": _stacked(results, "steps", ["seed", "inner_step", "accuracy", "fake_wins"], label=False),
+        "diverged": diverged(results),
+    }
+
+
+def _stacked(results: list[VariantResults], what: str, columns: list[str], label: bool = True) -> pd.DataFrame:
+    head = ["variant", "label"] if label else ["variant"]
+    frames = [
+        getattr(result, what).assign(variant=result.variant, label=result.label)
+        for result in results
+        if not getattr(result, what).empty
+    ]
+    if not frames:
+        return pd.DataFrame(columns=head + columns)
+    return pd.concat(frames, ignore_index=True)[head + columns]
+
+
+def curves_mean(results: list[VariantResults]) -> pd.DataFrame:
+    """Columns variant, meta_step, split, accuracy: the mean over the seeds that did not diverge.
+
+    A diverged seed is left out from the start: a mean whose seeds change halfway jumps.
+    """
+    columns = ["variant", "meta_step", "split", "accuracy"]
+    frames = []
+    for result in results:
+        finished = result.curve[result.curve["seed"].isin(result.finished)]
+        if not finished.empty:
+            mean = finished.groupby(["split", "meta_step"], as_index=False)["accuracy"].mean()
+            frames.append(mean.assign(variant=result.variant)[columns])
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
+    """One row a variant: its meta-test accuracy.
+
+    Columns: study, variant, label, tier; seeds (averaged), diverged (left out), tasks (over all
+    those seeds); accuracy, the mean of the per-seed means; ci95_tasks and ci95_seeds, the
+    half-widths of `statistics.task_interval_within_seeds` and `seed_interval`; fake_wins,
+    the share of real queries on which the fake output wins; meta_steps of training, and
+    whether that is short, too little for a verdict on a claim.
+    """
+    rows = []
+    for result in results:
+        by_seed = [result.tasks.loc[result.tasks["seed"] == seed] for seed in result.finished]
+        means = [rows_of_seed["accuracy"].mean() for rows_of_seed in by_seed]
+        rows.append(
+            {
+                "study": study,
+                "variant": result.variant,
+                "label": result.label,
+                "tier": result.tier,
+                "seeds": len(result.finished),
+                "diverged": len(result.diverged),
+                "tasks": len(result.tasks),
+                "accuracy": _mean(means),
+                "ci95_tasks": statistics.task_interval_within_seeds([group["accuracy"] for group in by_seed]),
+                "ci95_seeds": statistics.seed_interval(means),
+                "fake_wins": _mean([group["fake_wins"].mean() for group in by_seed]),
+                "meta_steps": result.meta_steps,
+                "short": result.short,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def seeds(results: list[VariantResults]) -> pd.DataFrame:
+    """One row a variant and finished seed.
+
+    Columns: variant, label, seed, tasks, accuracy, ci95_tasks (`statistics.task_interval`),
+    fake_wins, and best_meta_step, at which the tested weights stood.
+    """
+    columns = ["variant", "label", "seed", "tasks", "accuracy", "ci95_tasks", "fake_wins", "best_meta_step"]
+    rows = []
+    for result in results:
+        for seed in result.finished:
+            own = result.tasks[result.tasks["seed"] == seed]
+            interval = statistics.task_interval(own["accuracy"])
+            best = result.best_meta_step.get(seed)
+            rows.append((result.variant, result.label, seed, len(own), own["accuracy"].mean(), interval, own["fake_wins"].mean(), best))
+    return pd.DataFrame(rows, columns=columns).astype({"best_meta_step": "Int64"})
+
+
+def comparisons(results: list[VariantResults]) -> pd.DataFrame:
+    """One row a variant other than `maml`: its accuracy less that of `maml` on common tasks.
+
+    Columns: variant, label, reference; difference, ci95_seeds, ci95_tasks_within_seeds,
+    seeds and tasks (pairs used), as in `statistics.PairedDifference`; meta_steps and
+    reference_meta_steps, since a shorter run is no fair match. Empty without `maml`.
+    """
+    columns = ["variant", "label", "reference", "difference", "ci95_seeds", "ci95_tasks_within_seeds"]
+    columns += ["seeds", "tasks", "meta_steps", "reference_meta_steps"]
+    reference = next((result for result in results if result.variant == REFERENCE), None)
+    rows = []
+    for result in results if reference else []:
+        if result is not reference:
+            paired = statistics.paired_difference(result.tasks, reference.tasks)
+            steps = {"meta_steps": result.meta_steps, "reference_meta_steps": reference.meta_steps}
+            rows.append({"variant": result.variant, "label": result.label, "reference": REFERENCE, **vars(paired), **steps})
+    return pd.DataFrame(rows, columns=columns)
+
+
+def diverged(results: list[VariantResults]) -> pd.DataFrame:
+    """Columns variant, label, seed, meta_step, loss: the seeds that no mean contains, and where they broke."""
+    rows = [
+        (result.variant, result.label, seed, result.diverged[seed].meta_step, result.diverged[seed].loss)
+        for result in results
+        for seed in sorted(result.diverged)
+    ]
+    return pd.DataFrame(rows, columns=["variant", "label", "seed", "meta_step", "loss"])
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

@@ -1,0 +1,126 @@
+"""State of unfinished work: who may write it, what it belongs to, and how it survives a kill.
+
+A stage's resume folder is named after a digest of everything that shapes its numbers. A lock
+makes a second writer wait, and the file is replaced in one step, so at any moment it is
+whole; a checksum tells when it was changed since. It is removed when the stage's result stands.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from megan.config import paths
+from megan.runs import progress, result, storage
+from megan.runs.job import Job
+
+
+class Resume:
+    """The resume folder of one piece of work; use `locked`."""
+
+    def __init__(self, name: str, digest: str) -> None:
+        self.folder = paths.RESUME / name / digest[:32]
+        self.digest = digest
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def save(self, tensors: dict[str, torch.Tensor], text: dict[str, str]) -> None:
+        """Replace the state by `tensors` (on the CPU) and `text` in one step. Raises `StorageError` where the disk is full."""
+        told = {**text, "digest": self.digest, "content": _checksum(tensors, text)}
+        with storage.replacing(self._file, sum(value.nbytes for value in tensors.values())) as temporary:
+            save_file(tensors, temporary, metadata=told)
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
+        """The last saved state, or None. A file that is damaged, changed or not ours is passed over, and said to be."""
+        try:
+            with safe_open(self._file, framework="pt") as file:
+                text = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, OSError) as error:
+            return self._passed_over(f"cannot be read ({error})")
+        digest, content = text.pop("digest", None), text.pop("content", None)
+        if digest != self.digest:
+            return self._passed_over("belongs to other parameters, data or code")
+        if content != _checksum(tensors, text):
+            return self._passed_over("was changed since it was saved")
+        return tensors, text
+
+    def _passed_over(self, reason: str) -> None:
+        progress.say(f"{self._file} {reason}; beginning anew")
+
+    def discard(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _checksum(tensors: dict[str, torch.Tensor], text: dict[str, str]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    state = hashlib.sha256(storage.digest(text).encode())
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        state.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        state.update(value.view(-1).view(torch.uint8).numpy() if value.numel() else b"")
+    return state.hexdigest()
+
+
+def _holder(path: Path) -> str:
+    """The process number that the holder of the lock writes as soon as it has it."""
+    for _ in range(50):
+        with contextlib.suppress(FileNotFoundError):
+            if pid := path.read_text().strip():
+                return pid
+        time.sleep(0.02)
+    return "unknown"
+
+
+@contextmanager
+def resumable(job: Job, machine: dict[str, Any]) -> Iterator[Resume | None]:
+    """The resume folder of a job while it works, or None where another process has just finished the same.
+
+    `machine` is what rounding depends on: the state of one device or kernel is no state of another.
+    The folder goes when the block ends without an error.
+    """
+    with locked(f"{job.study}/{job.address}", storage.digest({**job.identity, **machine})) as resume:
+        if result.stands(job.folder, job.identity, job.address):
+            progress.say(f"{job.address}: another process has just finished this; taking its result")
+            yield None
+        else:
+            yield resume
+        resume.discard()
+
+
+@contextmanager
+def locked(name: str, digest: str) -> Iterator[Resume]:
+    """Hold the resume folder of `name`, waiting for another live holder and showing its pid.
+
+    The lock is the operating system's, on an open file: a dead holder's is free at once.
+    """
+    folder = paths.RESUME / name
+    holder, lock = folder / "holder.pid", FileLock(folder / "lock")
+    with storage.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            pid = _holder(holder)
+            progress.say(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
+            lock.acquire()
+    try:
+        storage.write_text(holder, f"{os.getpid()}\n")
+        yield Resume(name, digest)
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,22 @@
+"""Stage `claims`: a verdict on each claim of the paper, by the rules of docs/claims.md."""
+
+from megan.report.claims import evidence
+from megan.report.claims.decide import decide
+from megan.report.claims.rules import CLAIMS
+from megan.report.claims.table import full, table
+from megan.runs import result, storage
+from megan.runs.job import Job
+
+
+def run(job: Job) -> None:
+    """Write `claims.csv`, a row a claim, and `claims.json`, with every part.
+
+    **Raises** `ReportError` when a table lacks what a claim needs.
+    """
+    rules = job.params.claims
+    decisions = decide(CLAIMS, evidence.read(job.params), rules)
+    with storage.replacing_folder(job.folder) as folder:
+        table(decisions).to_csv(folder / "claims.csv", index=False, float_format="%.6g", lineterminator="\n")
+        content = {"study": job.study, "rules": rules.model_dump(), "claims": [full(one) for one in decisions]}
+        storage.write_json(folder / "claims.json", content)
+        result.write(folder, job.identity, {"study": job.study})

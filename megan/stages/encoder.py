@@ -1,0 +1,38 @@
+"""Stage `encoder`: pre-train the ResNet-18 whose class prototypes condition generators (section 3.1).
+
+**Reading** of "pre-trained ResNet-18": a classifier of meta-training characters alone; no
+validation or meta-test class is seen. Of each character some drawings are held back; the
+accuracy on them is a metric.
+"""
+
+import torch
+from safetensors.torch import save_file
+
+from megan.config import machine, paths
+from megan.data import packed
+from megan.models import encoder, pretraining
+from megan.runs import checkpoint, progress, provenance, result, storage
+from megan.runs.job import Job
+
+
+def run(job: Job) -> None:
+    """Pre-train, and write `weights.safetensors` and `metrics.json`. Serves stage `judge` too."""
+    options, device = getattr(job.settings, job.stage), machine.device()
+    torch.set_num_threads(machine.threads())
+    rounding = {"device": device, "kernel": "torch", "threads": machine.threads()}
+    with checkpoint.resumable(job, rounding) as resume:
+        if resume is None:
+            return
+        split = packed.load(paths.split(job.study, "train"), device=device)
+        classes, drawings = split.images.shape[:2]
+        torch.manual_seed(options.seed)  # torchvision draws its initial weights from the global generator
+        network = encoder.resnet(classes, options.stem_stride).to(device)
+        seconds = pretraining.fit(network, split.images[:, : drawings - options.validation_drawers], options, resume, job.stage)
+        accuracy = pretraining.accuracy(network, split.images[:, drawings - options.validation_drawers :])
+        progress.say(f"{job.stage}: {accuracy:.1%} of held-back drawings of {classes} characters")
+        storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=seconds))
+        with storage.replacing_folder(job.folder) as folder:
+            save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, folder / "weights.safetensors")
+            metrics = {"validation_accuracy": accuracy, "validation_drawings": classes * options.validation_drawers, "classes": classes}
+            storage.write_json(folder / "metrics.json", metrics)
+            result.write(folder, job.identity, {"study": job.study})

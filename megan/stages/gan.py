@@ -1,0 +1,80 @@
+"""Stage `gan`: train plain GANs on K images for each K, and measure their samples (section 5.1.1, Fig. 7)."""
+
+import json
+import time
+
+import pandas
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from megan.config import machine
+from megan.config.schema import Gan
+from megan.gan import image_classifier, quality
+from megan.gan.images import Images, real_images
+from megan.gan.quality import QUALITY, to_bytes
+from megan.gan.training import choose, picked, train
+from megan.ops import kernels
+from megan.runs import checkpoint, progress, provenance, result, storage
+from megan.runs.interrupt import Interrupt
+from megan.runs.job import Job
+
+SHOWN = 4  # samples kept of each GAN
+
+
+def run(job: Job) -> None:
+    """Train and measure, from the last K finished if there is one.
+
+    **Raises** `DataError` when the raw folder does not hold the data set.
+    """
+    options, device = job.settings.gan, machine.device()
+    torch.set_num_threads(machine.threads())
+    rounding = {"device": device, "kernel": kernels.name(device), "threads": machine.threads()}
+    with checkpoint.resumable(job, rounding) as resume:
+        if resume is None:
+            return
+        images = real_images(job.study, options)
+        tensors, told = _work(images, options, device, resume)
+        storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=told["seconds"]))
+        with storage.replacing_folder(job.folder) as folder:
+            table = pandas.DataFrame(told["quality"], columns=QUALITY)
+            table.to_csv(folder / "quality.csv", index=False)
+            quality.losses_table(tensors, options).to_csv(folder / "losses.csv", index=False)
+            save_file({name: value for name, value in tensors.items() if name.startswith(("K", "training"))}, folder / "samples.safetensors")
+            lost = table.loc[table["updates"] < options.updates, ["images", "class", "seed", "updates"]]
+            content = {"study": job.study, "dataset": options.dataset, "classes": images.names, "seeds": list(options.seeds)}
+            content |= {"diverged": lost.to_dict("records"), "judge_accuracy": told["judge_accuracy"]}
+            result.write(folder, job.identity, content)
+
+
+def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) -> tuple[dict[str, Tensor], dict]:
+    """The classifier, then a K at a time, saved after each."""
+    tensors, told = _restore(resume)
+    started, before = time.monotonic(), told["seconds"]
+    chosen = choose(options, images.train.shape[1], device)
+    with Interrupt("gan") as interrupt, progress.bar("gan", len(options.images) * options.updates, told["done"] * options.updates) as bar:
+        network = quality.classifier(images.apart, options, device, tensors)
+        told["judge_accuracy"] = image_classifier.accuracy(network, images.held)
+        tensors["training"] = picked(images.train, chosen[:, :, :SHOWN])
+
+        def moved() -> None:
+            bar.update()
+            interrupt.stop_if_asked()
+
+        for count in options.images[told["done"] :]:
+            bar.set_postfix_str(f"K = {count}", refresh=False)
+            few = picked(images.train, chosen[:, :, :count])
+            trained = train(few.to(device), options, moved)
+            told["quality"] += quality.quality(trained, few, images, network, options)
+            tensors[f"K{count}"] = to_bytes(trained.samples[:, :, :SHOWN])
+            tensors[f"losses/{count}"] = trained.losses
+            told = {**told, "done": told["done"] + 1, "seconds": before + time.monotonic() - started}
+            resume.save(tensors, {"told": json.dumps(told)})
+    return tensors, told
+
+
+def _restore(resume: checkpoint.Resume) -> tuple[dict[str, Tensor], dict]:
+    saved = resume.load()
+    if saved:
+        return saved[0], json.loads(saved[1]["told"])
+    return {}, {"done": 0, "seconds": 0.0, "quality": [], "judge_accuracy": None}

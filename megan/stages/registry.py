@@ -1,0 +1,213 @@
+"""The stages as `dvc.yaml` states them; nothing is stated a second time.
+
+From there come the sub-commands of the command line, the identity of a result, and the check
+that the inputs of a stage are what the parameters ask for. A stage's function is `run(job)`
+in the module of this folder that has the stage's name.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import megan
+from megan.config.params import Params
+from megan.errors import MeganError
+from megan.runs import result, storage
+from megan.runs.job import Job
+
+ROOT = Path(megan.__file__).parents[1]  # of the repository whose code runs
+SOURCES = ("py", "cpp", "html")
+FILLED_IN = "variant_defaults"  # stands in each variant's own parameters already
+
+
+class RegistryError(MeganError):
+    """There is no such stage or item, or no `dvc.yaml`; the message says what there is."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A stage without its items: a sub-command of the command line."""
+
+    name: str
+    description: str
+    items: str  # "", or what the items are called
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with its item, in one study, as DVC has it."""
+
+    name: str
+    item: str
+    parameters: tuple[str, ...]  # keys of params.yaml, dotted
+    inputs: tuple[str, ...]  # data and results, files or folders
+    code: tuple[str, ...]  # source files and folders of this package
+    outputs: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        return f"{self.name}@{self.item}" if self.item else self.name
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.outputs[0])
+
+    @property
+    def keeps_record(self) -> bool:
+        """Whether the output is a folder of results. Data is checked against the data set itself; a figure or page is the end of it."""
+        return self.folder.parts[0] == "results" and not self.folder.suffix
+
+
+@functools.cache
+def _blocks() -> dict[str, dict[str, Any]]:
+    try:
+        return yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    except FileNotFoundError:
+        raise RegistryError(f"{ROOT / 'dvc.yaml'} is not here; run from a clone of the repository, installed with `pip install -e .`") from None
+
+
+def commands() -> Iterator[Command]:
+    """Every stage, in the order of `dvc.yaml`."""
+    for name, block in _blocks().items():
+        items = block.get("foreach", "")
+        # `${variants}` names a block of params.yaml; a list names the stage's own items.
+        kind = items.strip("${}").removesuffix("s") if isinstance(items, str) else name
+        yield Command(name, block.get("do", block)["desc"], kind)
+
+
+def stages(params: Params) -> dict[str, Stage]:
+    """Every stage of the current study by its address."""
+    found = [stage for name, block in _blocks().items() for stage in _expanded(name, block, params)]
+    return {stage.address: stage for stage in found}
+
+
+def _expanded(name: str, block: dict[str, Any], params: Params) -> Iterator[Stage]:
+    if "foreach" not in block:
+        yield _stage(name, "", block, {"study": params.study})
+        return
+    items = params.variants if isinstance(block["foreach"], str) else {item: item for item in block["foreach"]}
+    for key, item in items.items():
+        tier = {} if isinstance(item, str) else {"item.tier": item.tier}
+        yield _stage(name, key, block["do"], {"study": params.study, "key": key, "item": key, **tier})
+
+
+def _stage(name: str, item: str, block: dict[str, Any], values: dict[str, str]) -> Stage:
+    def filled(texts: list[str]) -> tuple[str, ...]:
+        return tuple(re.sub(r"\$\{([\w.]+)\}", lambda match: values[match[1]], text) for text in texts)
+
+    listed = filled(block["deps"])
+    code = tuple(path for path in listed if path.startswith("megan/"))
+    inputs = tuple(path for path in listed if path not in code)
+    return Stage(name, item, filled(block.get("params", [])), inputs, code, filled(block["outs"]))
+
+
+def find(params: Params, name: str, item: str = "") -> Stage:
+    """Raises `RegistryError` or `ParamsError` for a stage or item that there is not."""
+    known = stages(params)
+    address = f"{name}@{item}" if item else name
+    if address in known:
+        return known[address]
+    if isinstance(_blocks().get(name, {}).get("foreach"), str):
+        params.variant(item)
+    items = [stage.item for stage in known.values() if stage.name == name]
+    raise RegistryError(f"unknown {name} {item!r}; expected one of: {', '.join(items)}" if items else f"unknown stage {address!r}; expected one of: {', '.join(known)}")
+
+
+def prepare(params: Params, name: str, item: str = "") -> Job:
+    """The job of a stage, its inputs verified.
+
+    **Raises** `StaleError` for the first input that is missing, altered, or was made by other
+    parameters or from other inputs, with what to run.
+    """
+    stage = find(params, name, item)
+    digests = Digests(params)
+    inputs = {path: digests.verified(path) for path in stage.inputs}
+    return Job(params, name, item, stage.folder, {"parameters": parameters(params, stage), "inputs": inputs, "code": code(stage)})
+
+
+def run(job: Job) -> None:
+    import_module(f"megan.stages.{job.stage}").run(job)
+
+
+def parameters(params: Params, stage: Stage) -> dict[str, Any]:
+    """Everything in `params.yaml` that shapes the stage's result, by dotted key, each variant's defaults filled in."""
+    document = params.model_dump(mode="json")
+    return {key: _at(document, key) for key in stage.parameters if key != FILLED_IN}
+
+
+def _at(document: dict[str, Any], key: str) -> Any:
+    value: Any = document
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def code(stage: Stage) -> dict[str, str]:
+    """SHA-256 of every source file that the stage lists, alone or by its folder."""
+    return {name: storage.digest_file(ROOT / name) for listed in stage.code for name in source_files(listed)}
+
+
+def source_files(listed: str) -> list[str]:
+    """A source file, or every one below a folder, by its name from the repository's root."""
+    path = ROOT / listed
+    if not path.is_dir():
+        return [listed]
+    return sorted(file.relative_to(ROOT).as_posix() for kind in SOURCES for file in path.rglob(f"*.{kind}"))
+
+
+class Digests:
+    """Digests of inputs as they lie there, each file read once."""
+
+    def __init__(self, params: Params) -> None:
+        self._params, self._stages, self._known = params, stages(params), {}
+
+    def of(self, path: str) -> str:
+        """SHA-256 of a file, or of the names and digests of the files of a folder; of a result's record alone, which holds the others.
+
+        **Raises** `StaleError` where there is nothing.
+        """
+        if path not in self._known:
+            self._known[path] = self._digest(Path(path))
+        return self._known[path]
+
+    def _digest(self, path: Path) -> str:
+        if path.is_file():
+            return storage.digest_file(path)
+        if (path / result.RECORD).is_file():
+            return storage.digest_file(path / result.RECORD)
+        parts = self._results(path.as_posix())
+        if parts:
+            return storage.digest({stage.address: self.of(stage.folder.as_posix()) for stage in parts})
+        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        if not files:
+            raise result.StaleError(f"{path} is not here; run: dvc repro {self._maker(path.as_posix())}")
+        return storage.digest({file.relative_to(path).as_posix(): storage.digest_file(file) for file in files})
+
+    def _maker(self, path: str) -> str:
+        """The stage that makes `path`, or nothing, for all of them."""
+        return next((stage.address for stage in self._stages.values() if path in stage.outputs), "")
+
+    def _results(self, path: str) -> list[Stage]:
+        """The stages whose results, each with a record, lie below a folder."""
+        return [stage for stage in self._stages.values() if stage.keeps_record and stage.folder.as_posix().startswith(f"{path}/")]
+
+    def verified(self, path: str) -> str:
+        """The digest, after checking the result at `path`, or those below it: files, parameters, and what they were made from."""
+        for stage in self._results(path) or [stage for stage in self._stages.values() if stage.folder.as_posix() == path]:
+            if stage.keeps_record:
+                self._check(stage)
+        return self.of(path)
+
+    def _check(self, stage: Stage) -> None:
+        record = result.verified(stage.folder, stage.address)
+        result.check_parameters(stage.folder, record, parameters(self._params, stage), stage.address)
+        for path, digest in record.get("inputs", {}).items():
+            if self.of(path) != digest:
+                raise result.StaleError(f"{stage.folder} was made from another {path} than is here; run: dvc repro {stage.address}")
+

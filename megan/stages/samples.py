@@ -1,0 +1,91 @@
+"""Stage `samples`: measure the fakes of every variant, and pick those that figures show.
+
+Writes `realism.csv` (a row a variant and finished seed), `tasks.csv` (a row a variant, seed
+and sampled task), both of `fake_quality`, `grids.safetensors` and `record.json`.
+"""
+
+import json
+import time
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from megan.config import machine, paths
+from megan.data import packed
+from megan.data.packed import Split
+from megan.models import encoder
+from megan.realism.fake_quality import Made, judged
+from megan.runs import progress, provenance, result, storage
+from megan.runs.job import Job
+
+SHOWN = 4  # tasks in the grids
+EXAMPLES = (8, 14)  # alphabets and characters of Fig. 3, as far as there are so many
+
+
+def run(job: Job) -> None:
+    """Measure the samples of every variant that makes fakes."""
+    device, started = machine.device(), time.monotonic()
+    torch.set_num_threads(machine.threads())
+    judge = encoder.load(job.params, device, "judge")
+    records = {name: result.load(paths.tested(job.study, name)) for name in job.params.variants}
+    made = {name: _made(job, name) for name, record in records.items() if "samples.safetensors" in record["files"]}
+    progress.say(f"samples: {sum(one.fakes[..., 0, 0].numel() for one in made.values()):,} fakes of {len(made)} variants")
+    measured, tasks = judged(made, judge, device)
+    split = packed.load(paths.split(job.study, "train"))
+    (grids, seed), alphabets = _grids(made), _rows(split)
+    grids["examples"] = _examples(split, alphabets)
+    with storage.replacing_folder(job.folder) as folder:
+        measured.to_csv(folder / "realism.csv", index=False, float_format="%.9g")
+        tasks.to_csv(folder / "tasks.csv", index=False, float_format="%.9g")
+        save_file({name: images.contiguous() for name, images in grids.items()}, folder / "grids.safetensors")
+        names = [split.alphabet_names[row] for row in alphabets]
+        content = {"study": job.study, "variants": list(made), "seed": seed, "alphabets": names, "judge_accuracy": _judge_accuracy(job)}
+        result.write(folder, job.identity, content)
+    rounding = {"device": device, "threads": machine.threads()}
+    storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=time.monotonic() - started))
+
+
+def _judge_accuracy(job: Job) -> dict[str, Any]:
+    """How much the judge has learned: accuracy on held-back drawings (0 to 1) of how many classes."""
+    metrics = json.loads((paths.judge(job.study) / "metrics.json").read_text(encoding="utf-8"))
+    return {key: metrics[key] for key in ("validation_accuracy", "classes")}
+
+
+def _made(job: Job, name: str) -> Made:
+    folder = paths.tested(job.study, name)
+    tensors, critic = load_file(folder / "samples.safetensors"), pd.read_csv(folder / "critic.csv")
+    drawn = job.params.variant(name).fake_source != "alphabet"
+    return Made(tensors["fakes"], tensors["support"], tensors["query"], tensors["seeds"].tolist(), critic, drawn)
+
+
+def _grids(made: dict[str, Made]) -> tuple[dict[str, Tensor], int | None]:
+    """The first tasks of the one seed that most variants have finished, so that all show the same tasks; and that seed.
+
+    A variant without that seed has no grid.
+    """
+    finished = [seed for one in made.values() for seed in one.seeds]
+    if not finished:
+        return {}, None
+    seed = max(sorted(set(finished)), key=finished.count)
+    shown = {name: one.seeds.index(seed) for name, one in made.items() if seed in one.seeds}
+    kinds = ("fakes", "support", "query")
+    return {f"{kind}/{name}": getattr(made[name], kind)[index, :SHOWN] for kind in kinds for name, index in shown.items()}, seed
+
+
+def _rows(split: Split) -> list[int]:
+    """Alphabets to show: those with characters enough, or else the largest."""
+    rows, columns = EXAMPLES
+    sizes = split.size.tolist()
+    large = [row for row, size in enumerate(sizes) if size >= columns]
+    return (large or sorted(range(len(sizes)), key=sizes.__getitem__)[::-1])[:rows]
+
+
+def _examples(split: Split, alphabets: list[int]) -> Tensor:
+    """Fig. 3: uint8 [alphabets, characters, 28, 28], the first drawing of each; the last image is another drawing of the first character."""
+    columns = min([EXAMPLES[1], *split.size[alphabets].tolist()])
+    first = split.first[alphabets]
+    again = split.images[first, -1][:, None]
+    return torch.cat([split.images[first[:, None] + torch.arange(columns), 0], again], dim=1)

@@ -1,0 +1,91 @@
+"""Stage `test`: meta-test one trained variant on tasks of unseen classes.
+
+Writes `tasks.csv` (a row a seed and task), `steps.csv` (a row a seed and number of inner
+steps), `queries.csv` (a row a seed and number of query images a class) and `record.json`; for
+a variant with fakes also `samples.safetensors` (see `generation.Samples`) and `critic.csv` (a
+row a seed and sampled task). The tasks are the same for every variant.
+"""
+
+import time
+
+import pandas
+import torch
+from safetensors.torch import load_file, save_file
+
+from megan.config import paths
+from megan.data.episodes import TaskSet
+from megan.meta import generation, setup
+from megan.meta.evaluate import Scores, evaluate
+from megan.meta.parallel import Workers
+from megan.runs import progress, provenance, result, storage
+from megan.runs.job import Job
+
+
+def run(job: Job) -> None:
+    """Meta-test the variant `job.item`; seeds that diverged in training are left out."""
+    source, options, count = paths.trained(job.study, job.item), job.settings.test, job.params.tier(job.item).test_tasks
+    trained, queries = result.load(source), job.settings.tasks.test_queries
+    workers, started = Workers(), time.monotonic()
+    healthy = [index for index, seed in enumerate(trained["seeds"]) if str(seed) not in trained["diverged"]]
+    seeds = torch.tensor(trained["seeds"], device=workers.device)[healthy]
+    weights = {key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()}
+    system, sampler = setup.system(job.params, job.item), setup.sampler(job.params, job.item, "test", workers)
+    progress.say(f"{job.address}: {count} tasks a seed, seeds {seeds.tolist()}")
+
+    def scored(queries: int, every_step: bool) -> Scores:
+        if not healthy:
+            empty = torch.empty(0, count, system.inner.test_steps + 1 if every_step else 1, dtype=torch.float64)
+            return Scores(empty, empty, empty)
+        return evaluate(system, weights, TaskSet(sampler, seeds, "test", count, queries), workers, every_step=every_step)
+
+    with storage.replacing_folder(job.folder) as folder:
+        scores = scored(queries, every_step=True)
+        tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)
+        # Normalisation uses the batch of queries, so that accuracy depends on their number.
+        others = {other: scored(other, every_step=False) for other in options.other_queries}
+        by_queries({queries: scores, **others}, seeds.tolist()).to_csv(folder / "queries.csv", index=False)
+        tasks.to_csv(folder / "tasks.csv", index=False)
+        steps.to_csv(folder / "steps.csv", index=False)
+        if system.makes_fakes:
+            samples = generation.draw(system, weights, TaskSet(sampler, seeds, "test", options.sample_tasks, queries), options.draws, workers)
+            critic(samples.wasserstein, seeds.tolist()).to_csv(folder / "critic.csv", index=False)
+            images = {key: getattr(samples, key).contiguous() for key in ("fakes", "support", "query")}
+            save_file({**images, "seeds": seeds.cpu()}, folder / "samples.safetensors")
+        record = {key: trained[key] for key in ("study", "variant", "meta_steps", "seeds", "diverged", "best_meta_step")}
+        result.write(folder, job.identity, {**record, "tasks": count, "queries": queries})
+    made = provenance.describe(workers.rounding(), threads=workers.threads, wall_seconds=time.monotonic() - started)
+    storage.write_json(job.provenance, made)
+
+
+def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    """`tasks.csv`: seed, task, accuracy, fake_wins after the last step; `steps.csv`: seed, inner_step, means over tasks."""
+    _, tasks, steps = scores.accuracy.shape
+
+    def frame(second: str, count: int, pick: dict[str, torch.Tensor]) -> pandas.DataFrame:
+        index = pandas.MultiIndex.from_product([seeds, range(count)], names=["seed", second])
+        columns = {key: values.flatten().numpy() for key, values in pick.items()}
+        if not has_fake_output:
+            columns["fake_wins"] = float("nan")
+        return pandas.DataFrame(columns, index=index).reset_index()
+
+    both = {"accuracy": scores.accuracy, "fake_wins": scores.fake_wins}
+    return (
+        frame("task", tasks, {key: values[:, :, -1] for key, values in both.items()}),
+        frame("inner_step", steps, {key: values.mean(dim=1) for key, values in both.items()}),
+    )
+
+
+def by_queries(scores: dict[int, Scores], seeds: list[int]) -> pandas.DataFrame:
+    """`queries.csv`: seed, queries (a class), accuracy over the tasks after the last inner step, and its standard error."""
+    rows = [
+        (seed, queries, float(accuracy.mean()), float(accuracy.std() / len(accuracy) ** 0.5))
+        for queries, found in scores.items()
+        for seed, accuracy in zip(seeds, found.accuracy[:, :, -1], strict=True)
+    ]
+    return pandas.DataFrame(rows, columns=["seed", "queries", "accuracy", "standard_error"])
+
+
+def critic(wasserstein: torch.Tensor, seeds: list[int]) -> pandas.DataFrame:
+    """`critic.csv`: seed, task, and the mean critic value of real query images less that of the fakes."""
+    index = pandas.MultiIndex.from_product([seeds, range(wasserstein.shape[1])], names=["seed", "task"])
+    return pandas.DataFrame({"wasserstein": wasserstein.flatten().numpy()}, index=index).reset_index()

@@ -1,0 +1,156 @@
+"""Stage `train`: meta-train one variant, all its seeds together.
+
+Writes `weights.safetensors` (each seed's best validation checkpoint), `curve.csv` and
+`record.json`, all at once at the end. Until then the state, and the curve so far, live in the
+resume folder.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas
+import torch
+from safetensors.torch import save_file
+
+from megan.data.episodes import TaskSet
+from megan.meta import setup
+from megan.meta.evaluate import evaluate
+from megan.meta.iteration import OuterLoop, State, iteration
+from megan.meta.parallel import Workers
+from megan.runs import checkpoint, progress, provenance, result, storage
+from megan.runs.interrupt import Interrupt
+from megan.runs.job import Job
+
+CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]
+
+
+def run(job: Job) -> None:
+    """Meta-train the variant `job.item`, from its last checkpoint if there is one."""
+    workers = Workers()
+    with checkpoint.resumable(job, workers.rounding()) as resume:
+        if resume is None:
+            return
+        training = Training(job, workers, resume)
+        training.run()
+        training.publish()
+
+
+class Training:
+    """The outer loop of one variant: its state, its curve, its best checkpoints."""
+
+    def __init__(self, job: Job, workers: Workers, resume: checkpoint.Resume) -> None:
+        self.job, self.workers, self.resume = job, workers, resume
+        self.settings, self.tier = job.settings, job.params.tier(job.item)
+        self.system = setup.system(job.params, job.item)
+        self.seeds = torch.tensor(self.tier.seeds, device=workers.device)
+        self.state = State.fresh(self.system, self.seeds, getattr(torch, self.settings.train.precision))
+        self.best = {key: value.cpu().clone() for key, value in self.state.part("theta").items()}
+        self.best_accuracy = [-1.0] * len(self.seeds)
+        self.best_step = [0] * len(self.seeds)
+        self.rows: list[list[Any]] = []
+        self.seconds = 0.0  # of earlier processes and this one
+        self._restore()
+
+    def run(self) -> None:
+        train, last = self.settings.train, self.tier.meta_steps
+        sampler, validation = (setup.sampler(self.job.params, self.job.item, part, self.workers) for part in ("train", "validation"))
+        self.validation = TaskSet(validation, self.seeds, "validation", train.validation_tasks, self.settings.tasks.test_queries)
+        begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
+        loop = OuterLoop(train, self.settings.tasks.train_queries, last)
+        advance = iteration(self.system, sampler, self.seeds, loop, self.state, self.workers)
+        with (
+            Interrupt(self.job.address) as interrupt,
+            progress.bar(f"train {self.job.item}", last, self.first) as self.bar,
+        ):
+            if not self.rows:
+                self._validate(0)
+            for step in range(self.first + 1, last + 1):
+                advance()
+                self.bar.update()
+                if step % train.log_every == 0 or step == last:
+                    self._log(step)
+                if step % train.validate_every == 0 or step == last:
+                    self._validate(step)
+                self.seconds = begun + time.monotonic() - self.started
+                if step % train.checkpoint_every == 0 or interrupt.asked:
+                    self._save()
+                interrupt.stop_if_asked()
+
+    def _log(self, step: int) -> None:
+        """A row a seed: means over the meta-steps since the last one. The only wait for the device."""
+        window = (step - 1) % self.settings.train.log_every + 1
+        means = {key: (self.state[key] / window).tolist() for key in ("accuracy", "loss", "fake_wins")}
+        for key in means:
+            self.state[key].zero_()
+        self._add_rows(step, "train", means)
+        accuracy = sum(means["accuracy"]) / len(self.seeds)
+        self.bar.set_postfix_str(f"accuracy {accuracy:.3f}, {self._tasks_per_second(step):.0f} tasks/s", refresh=False)
+
+    def _validate(self, step: int) -> None:
+        """Score the validation tasks, and keep each seed's weights if they are its best so far."""
+        theta = self.state.part("theta")
+        scores = evaluate(self.system, theta, self.validation, self.workers, every_step=False)
+        means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in ("accuracy", "loss", "fake_wins")}
+        self._add_rows(step, "validation", means)
+        for index, alive in enumerate(self.state["alive"].tolist()):
+            if alive and means["accuracy"][index] > self.best_accuracy[index]:
+                self.best_accuracy[index], self.best_step[index] = means["accuracy"][index], step
+                for key, value in theta.items():
+                    self.best[key][index] = value[index].cpu()
+
+    def _add_rows(self, step: int, split: str, means: dict[str, list[float]]) -> None:
+        alive = self.state["alive"].tolist()
+        for index, seed in enumerate(self.tier.seeds):
+            if alive[index]:
+                wins = means["fake_wins"][index] if self.system.has_fake_output else None
+                self.rows.append([seed, step, split, means["accuracy"][index], means["loss"][index], wins])
+
+    def _tasks_per_second(self, step: int) -> float:
+        tasks = (step - self.first) * self.settings.train.meta_batch * len(self.seeds)
+        return tasks / (time.monotonic() - self.started)
+
+    def _save(self) -> None:
+        tensors = self.state.snapshot() | {f"best/{key}": value for key, value in self.best.items()}
+        told = {key: getattr(self, key) for key in ("rows", "best_accuracy", "best_step", "seconds")}
+        self.resume.save(tensors, {"progress": json.dumps(told)})
+        self._write_curve(self.resume.folder / "curve.csv")
+
+    def _restore(self) -> None:
+        saved = self.resume.load()
+        if not saved:
+            return
+        tensors, text = saved
+        self.best = {key.removeprefix("best/"): value for key, value in tensors.items() if key.startswith("best/")}
+        self.state.assign(tensors)
+        for key, value in json.loads(text["progress"]).items():
+            setattr(self, key, value)
+        progress.say(f"{self.job.address}: going on from meta-step {int(self.state['step'])} of {self.tier.meta_steps}")
+
+    def _write_curve(self, path: Path) -> None:
+        with storage.replacing(path) as temporary:
+            pandas.DataFrame(self.rows, columns=CURVE).to_csv(temporary, index=False)
+
+    def publish(self) -> None:
+        """Put the finished result in its place, whole."""
+        steps, losses = self.state["diverged_step"].tolist(), self.state["diverged_loss"].tolist()
+        record = {
+            "study": self.job.study,
+            "variant": self.job.item,
+            "meta_steps": self.tier.meta_steps,
+            "seeds": list(self.tier.seeds),
+            "best_meta_step": {str(seed): step for seed, step in zip(self.tier.seeds, self.best_step, strict=True)},
+            "diverged": {
+                str(seed): {"meta_step": step, "loss": loss if math.isfinite(loss) else None}
+                for seed, step, loss in zip(self.tier.seeds, steps, losses, strict=True)
+                if step >= 0
+            },
+        }
+        measured = {"threads": self.workers.threads, "wall_seconds": self.seconds, "tasks_per_second": self._tasks_per_second(self.tier.meta_steps)}
+        storage.write_json(self.job.provenance, provenance.describe(self.workers.rounding(), **measured))
+        with storage.replacing_folder(self.job.folder) as folder:
+            save_file(self.best, folder / "weights.safetensors")
+            self._write_curve(folder / "curve.csv")
+            result.write(folder, self.job.identity, record)

@@ -1,0 +1,197 @@
+"""The stage `samples`: its measures on images whose realism is known, and what it does with missing, stale and diverged results."""
+
+import json
+
+import jobs
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from megan.config import params, paths
+from megan.data import packed
+from megan.models import encoder
+from megan.realism import fake_quality, measures
+from megan.runs import result
+
+TASKS, WAYS, SHOTS, QUERIES, DRAWS, COPIES = 16, 3, 2, 6, 3, 2  # COPIES is M
+JUDGE = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Linear(1, 1)).eval()  # 4 features: means of the quarters
+SOURCE = np.random.default_rng(0)
+
+
+def drawings(classes, count, seed):
+    """uint8 [tasks, ways, count, 8, 8] of classes [tasks, ways, 8, 8], each drawing its own way."""
+    noise = np.random.default_rng(seed).integers(-25, 26, (*classes.shape[:2], count, 8, 8))
+    return (classes[:, :, None] + noise).clip(0, 255).astype(np.uint8)
+
+
+CLASSES = SOURCE.integers(0, 2, (TASKS, WAYS, 2, 2)).repeat(4, axis=2).repeat(4, axis=3) * 60 + 30
+SUPPORT = drawings(CLASSES, SHOTS, 1).reshape(TASKS, WAYS * SHOTS, 8, 8)
+QUERY = drawings(CLASSES, QUERIES, 2).swapaxes(1, 2)
+
+
+def as_fakes(images):
+    """[tasks, ways, draws * M * shots, 8, 8] -> [tasks, draws, M * ways * shots, 8, 8]"""
+    shape = (TASKS, WAYS, DRAWS, COPIES, SHOTS, 8, 8)
+    return images.reshape(shape).transpose(0, 2, 3, 1, 4, 5, 6).reshape(TASKS, DRAWS, -1, 8, 8)
+
+
+FAKES = {
+    "real": as_fakes(drawings(CLASSES, DRAWS * COPIES * SHOTS, 3)),
+    "copies": np.tile(SUPPORT, (1, COPIES, 1, 1))[:, None].repeat(DRAWS, axis=1),
+    "noise": SOURCE.integers(0, 256, (TASKS, DRAWS, COPIES * WAYS * SHOTS, 8, 8), dtype=np.uint8),
+    "blank": np.zeros((TASKS, DRAWS, COPIES * WAYS * SHOTS, 8, 8), np.uint8),
+}
+
+
+def made(fakes, seeds=(4,), drawn=True):
+    seeds = list(seeds)
+    critic = pd.DataFrame([(seed, task, seed + task / 10) for seed in seeds for task in range(TASKS)], columns=["seed", "task", "wasserstein"])
+    tensors = [torch.from_numpy(np.stack([images] * len(seeds))) for images in (fakes, SUPPORT, QUERY)]
+    return fake_quality.Made(*tensors, seeds, critic, drawn)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    measured, tasks = fake_quality.judged({name: made(fakes) for name, fakes in FAKES.items() if name != "real"} | {"other": made(FAKES["real"])}, JUDGE, "cpu")
+    return measured.set_index("variant"), tasks
+
+
+def test_realism_orders_what_is_known(judged):
+    kid = judged[0]["kid"]
+    assert abs(kid["other"]) < 0.05 * min(kid["noise"], kid["blank"])
+    assert judged[0].loc[["noise", "blank"], "kid_low"].min() > 0
+    assert judged[0].loc["other", "kid_low"] < judged[0].loc["other", "kid_high"] < 0.05 * judged[0].loc["noise", "kid_low"]
+
+
+def test_copies_are_near_and_their_draws_alike(judged):
+    table = judged[0]
+    assert table.loc["copies", "distance"] == pytest.approx(0) and table.loc["copies", "pixels"] == 0
+    assert 0 < table.loc["other", "distance"] < table.loc["noise", "distance"] and table.loc["other", "pixels"] > 0.03
+    assert 0.9 < table.loc["other", "collapse"] < 1
+    # Two shots, so two images a class; of one class they are less alike than an image is to itself.
+    assert table.loc["copies", "collapse"] > table.loc["other", "collapse"]
+
+
+def test_kid_is_that_of_all_pairs_of_tasks(judged):
+    features, size = feature(QUERY), measures.scale(feature(QUERY))
+    fakes = feature(FAKES["noise"])
+    both = [values.reshape(TASKS, -1, 4) / size for values in (features, fakes)]
+    found = measures.kid_of_groups(measures.group_pairs(*both), 4)
+    assert judged[0].loc["noise", ["kid", "kid_low", "kid_high"]].tolist() == pytest.approx(list(found))
+
+
+def test_tasks_of_a_seed(judged):
+    """KID within one task is over pairs of its classes: each fake counts under the class that it was made from."""
+    rows = judged[1][judged[1]["variant"] == "other"]
+    assert list(rows.columns) == fake_quality.TASKS and list(rows["task"]) == list(range(TASKS)) and list(rows["seed"]) == [4] * TASKS
+    assert rows["wasserstein"].tolist() == pytest.approx([4 + task / 10 for task in range(TASKS)])
+    size = measures.scale(feature(QUERY))
+    by_class = drawings(CLASSES, DRAWS * COPIES * SHOTS, 3)
+    wanted = [measures.mean_of_groups(measures.group_pairs(feature(QUERY[task].swapaxes(0, 1)) / size, feature(by_class[task]) / size)) for task in range(TASKS)]
+    assert rows["kid"].tolist() == pytest.approx(wanted, abs=1e-6) and np.ptp(wanted) > 1e-4
+
+
+def feature(images):
+    quarters = images.reshape(*images.shape[:-2], 2, 4, 2, 4).astype(float) / 255
+    return quarters.mean(axis=(-3, -1)).reshape(*images.shape[:-2], 4)
+
+
+def test_the_floor_is_real_against_real(judged):
+    row = judged[0].loc["real"]
+    assert row["seed"] == 4 and row["images"] == QUERY[..., 0, 0].size
+    size = measures.scale(feature(QUERY))
+    halves = [feature(QUERY[:, start::2]).reshape(TASKS, -1, 4) / size for start in (0, 1)]
+    assert row["kid"] == pytest.approx(measures.mean_of_groups(measures.group_pairs(*halves)))
+    assert row["collapse"] == pytest.approx(judged[0].loc["other", "collapse"], abs=0.02)
+
+
+def test_real_characters_as_fakes_have_no_draws():
+    measured, _ = fake_quality.judged({"control": made(FAKES["copies"], drawn=False)}, JUDGE, "cpu")
+    assert measured.loc[0, "variant"] == "control" and np.isnan(measured.loc[0, "collapse"]) and measured.loc[0, "kid"] < 1
+
+
+def test_every_seed_has_a_row_and_none_has_none():
+    measured, tasks = fake_quality.judged({"two": made(FAKES["real"], (2, 7)), "one": made(FAKES["noise"], (7,)), "lost": made(FAKES["noise"], (7,))}, JUDGE, "cpu")
+    assert list(zip(measured["variant"], measured["seed"])) == [("two", 2), ("two", 7), ("one", 7), ("lost", 7), ("real", 2), ("real", 7)]
+    assert len(tasks) == 4 * TASKS
+    measured, tasks = fake_quality.judged({}, JUDGE, "cpu")
+    assert list(measured.columns) == fake_quality.REALISM and list(tasks.columns) == fake_quality.TASKS and len(measured) == len(tasks) == 0
+
+
+def test_one_query_a_class_has_no_floor():
+    one = made(FAKES["real"])
+    measured, _ = fake_quality.judged({"other": fake_quality.Made(one.fakes, one.support, one.query[:, :, :1], one.seeds, one.critic, True)}, JUDGE, "cpu")
+    rows = measured.set_index("variant")
+    assert np.isfinite(rows.loc["other", "kid"]) and np.isnan(rows.loc["real", ["kid", "collapse"]].astype(float)).all()
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A working directory with the results that the stage reads: three variants with fakes, of which two lost a seed, and MAML."""
+    document = params.read()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEGAN_DEVICE", "cpu")
+    monkeypatch.setenv("MEGAN_THREADS", "1")
+    document["study"], names = "quick", ("maml", "n_plus_1", "n_plus_1_equal", "n_plus_1_weighted")
+    for tier in document["studies"]["quick"]["tiers"].values():
+        tier["seeds"] = [0, 1]
+    for block in ("variants", "styles"):
+        document[block] = {name: document[block][name] for name in names}
+    paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
+    source = np.random.default_rng(0)
+    packed.write(
+        paths.split("quick", "train"), {name: source.integers(0, 256, (size, 20, 28, 28), dtype=np.uint8) for name, size in (("A", 15), ("B", 3), ("C", 16))},
+        {name: [str(number) for number in range(size)] for name, size in (("A", 15), ("B", 3), ("C", 16))},
+    )  # fmt: skip
+    loaded = params.load()
+    torch.manual_seed(0)
+    paths.judge("quick").mkdir(parents=True)
+    save_file(encoder.resnet(4, loaded.current.judge.stem_stride).state_dict(), paths.judge("quick") / "weights.safetensors")
+    (paths.judge("quick") / "metrics.json").write_text('{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}')
+    jobs.leave_record(loaded, "judge")
+    for name, seeds in {"maml": None, "n_plus_1": [1], "n_plus_1_equal": [0, 1], "n_plus_1_weighted": []}.items():
+        leave(loaded, name, seeds)
+    return loaded
+
+
+def leave(study, name, seeds):
+    """What `test` would leave; `seeds`: those that finished, None without fakes."""
+    folder, source = paths.tested("quick", name), np.random.default_rng(len(name))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "record.json").unlink(missing_ok=True)
+    if seeds is not None:
+        shapes = {"fakes": (2, 3, 2, 4), "support": (2, 3, 4), "query": (2, 3, 2, 4)}
+        images = {key: torch.from_numpy(source.integers(0, 256, (*shape, 28, 28), dtype=np.uint8))[seeds] for key, shape in shapes.items()}
+        save_file({**images, "seeds": torch.tensor(seeds, dtype=torch.int64)}, folder / "samples.safetensors")
+        pd.DataFrame([(seed, task, 0.5) for seed in seeds for task in range(3)], columns=["seed", "task", "wasserstein"]).to_csv(folder / "critic.csv", index=False)
+    jobs.leave_record(study, "test", name)
+
+
+def test_the_stage(study):
+    jobs.run(study, "samples")
+    folder = paths.samples("quick")
+    measured, tasks = pd.read_csv(folder / "realism.csv"), pd.read_csv(folder / "tasks.csv")
+    assert [*zip(measured["variant"], measured["seed"])] == [("n_plus_1", 1), ("n_plus_1_equal", 0), ("n_plus_1_equal", 1), ("real", 0), ("real", 1)]
+    assert np.isfinite(measured["kid"]).all() and len(tasks) == 9
+    grids, record = load_file(folder / "grids.safetensors"), result.verified(folder, "samples")
+    assert record["seed"] == 1, "the seed that most variants finished"
+    assert record["alphabets"] == ["A", "C"] and grids["examples"].shape == (2, 15, 28, 28), "B has too few characters for a row"
+    train = packed.load(paths.split("quick", "train")).images
+    assert torch.equal(grids["examples"][1, 2], train[15 + 3 + 2, 0]) and torch.equal(grids["examples"][1, -1], train[15 + 3, -1])
+    assert sorted(grids) == sorted(["examples", *(f"{kind}/{name}" for kind in ("fakes", "support", "query") for name in ("n_plus_1", "n_plus_1_equal"))])
+    assert torch.equal(grids["fakes/n_plus_1_equal"], load_file(paths.tested("quick", "n_plus_1_equal") / "samples.safetensors")["fakes"][1])
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    jobs.run(study, "samples")
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert json.loads(paths.provenance("quick", "samples").read_text())["wall_seconds"] > 0
+
+
+def test_without_any_fakes_left(study):
+    for name in ("n_plus_1", "n_plus_1_equal"):
+        leave(study, name, [])
+    jobs.run(study, "samples")
+    assert len(pd.read_csv(paths.samples("quick") / "realism.csv")) == 0
+    assert list(load_file(paths.samples("quick") / "grids.safetensors")) == ["examples"]

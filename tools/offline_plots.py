@@ -1,0 +1,58 @@
+"""Writes an HTML template for `dvc plots` that needs no network.
+
+DVC's own page loads Vega from the web and stays empty without it. Snakemake ships the same
+files for its reports; here they are put into the page itself. Run from the repository's root:
+
+    python tools/offline_plots.py
+    dvc plots diff --html-template .dvc/tmp/offline_plots.html ...
+"""
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+TEMPLATE = Path(".dvc/tmp/offline_plots.html")  # git ignores it
+LIBRARIES = ("vega", "vega-lite", "vega-embed")  # in the order in which they need one another
+
+# DVC puts the plots in place of {plot_divs}; without {scripts} it adds no addresses.
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Plots</title>
+%s
+</head>
+<body>
+{plot_divs}
+</body>
+</html>
+"""
+
+
+def template() -> str:
+    assets = files("snakemake") / "assets" / "data"
+    scripts = []
+    for name in LIBRARIES:
+        source = (assets / name / f"{name}.js").read_text(encoding="utf-8")
+        source = source.replace("</script", "<\\/script")  # would end the element
+        scripts.append(f"<script>{source}</script>")
+    return PAGE % "\n".join(scripts)
+
+
+def main() -> int:
+    if not Path("dvc.yaml").is_file():
+        print("dvc.yaml is not here; run this from the repository's root", file=sys.stderr)
+        return 1
+    try:
+        page = template()
+    except FileNotFoundError as error:
+        print(f"this Snakemake does not ship {error.filename}; dvc plots needs the network then", file=sys.stderr)
+        return 1
+    TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
+    TEMPLATE.write_text(page, encoding="utf-8")
+    print(f"written: {TEMPLATE}\ndvc plots diff --html-template {TEMPLATE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
