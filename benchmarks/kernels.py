@@ -41,7 +41,14 @@ CONVOLUTIONS = [
     (32, 5, 14, 14, 64, 64, 2),
 ]
 # tasks, images, height, width, channels
-NORMS = [(4, 5, 14, 14, 64), (4, 75, 14, 14, 64), (4, 75, 7, 7, 64), (4, 5, 2, 2, 64), (4, 75, 2, 2, 64), (4, 5, 28, 28, 16)]
+NORMS = [
+    (4, 5, 14, 14, 64),
+    (4, 75, 14, 14, 64),
+    (4, 75, 7, 7, 64),
+    (4, 5, 2, 2, 64),
+    (4, 75, 2, 2, 64),
+    (4, 5, 28, 28, 16),
+]
 
 
 def interleaved(candidates: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
@@ -65,7 +72,9 @@ def limit(dtype: torch.dtype) -> Callable[[], object]:
 
 def convolutions(dtype: torch.dtype, seconds: float) -> None:
     top = limit(dtype)
-    print(f"{'T':>3}{'B':>4}{'H':>4}{'W':>4}{'C':>4}{'O':>4}{'s':>3}  kernel       native  im2col grouped   limit  native/limit")
+    print(
+        f"{'T':>3}{'B':>4}{'H':>4}{'W':>4}{'C':>4}{'O':>4}{'s':>3}  kernel       native  im2col grouped   limit  native/limit"
+    )
     for tasks, images, height, width, channels, outputs, stride in CONVOLUTIONS:
         x = torch.randn(tasks, images, height, width, channels, dtype=dtype)
         w = torch.randn(tasks, 3, 3, channels, outputs, dtype=dtype)
@@ -82,7 +91,12 @@ def convolutions(dtype: torch.dtype, seconds: float) -> None:
             best = interleaved({**runs, "limit": top}, seconds)
             rate = {name: flops / best[name] / 1e9 for name in names} | {"limit": 2 * 384**3 / best["limit"] / 1e9}
             shape = f"{tasks:3}{images:4}{height:4}{width:4}{channels:4}{outputs:4}{stride:3}"
-            print(f"{shape}  {kernel:12}" + "".join(f"{rate[n]:7.1f} " for n in rate) + f"{rate['native'] / rate['limit']:10.2f}", flush=True)
+            print(
+                f"{shape}  {kernel:12}"
+                + "".join(f"{rate[n]:7.1f} " for n in rate)
+                + f"{rate['native'] / rate['limit']:10.2f}",
+                flush=True,
+            )
 
 
 def norms(dtype: torch.dtype, seconds: float) -> None:
@@ -114,7 +128,10 @@ def norms(dtype: torch.dtype, seconds: float) -> None:
             size = z.numel() * z.element_size() / 1e9
             rate = {name: size * (2 if name == "copy" else tensors) / spent for name, spent in best.items()}
             line = "".join(f"{value:3}" if i == 0 else f"{value:4}" for i, value in enumerate(shape))
-            print(f"{line}  {kernel:10}{rate['native']:7.1f} {rate.get('torch', float('nan')):7.1f} {rate['copy']:7.1f}", flush=True)
+            print(
+                f"{line}  {kernel:10}{rate['native']:7.1f} {rate.get('torch', float('nan')):7.1f} {rate['copy']:7.1f}",
+                flush=True,
+            )
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Speed and memory of contenders, interleaved, after a check that all compute the same.
 
-    check    the float64 meta-gradient of each beside the autograd loop's
-    speed    rounds in which each contender has one turn, alone; the median over rounds
-    memory   the peak of fresh processes, less that of as many interpreters with torch imported
+check    the float64 meta-gradient of each beside the autograd loop's
+speed    rounds in which each contender has one turn, alone; the median over rounds
+memory   the peak of fresh processes, less that of as many interpreters with torch imported
 """
 
 import math
@@ -50,20 +50,28 @@ class Entry:
 
 def entries(names: list[str], kinds: list[Kind], modes: list[Mode]) -> list[Entry]:
     return [
-        Entry(name, kind, mode) for kind in kinds for name in names if kind.approach in CONTENDERS[name].modules for mode in modes
+        Entry(name, kind, mode)
+        for kind in kinds
+        for name in names
+        if kind.approach in CONTENDERS[name].modules
+        for mode in modes
     ]
 
 
 class Measurement:
     """`say` is told of progress; `found` is filled in by the methods, in the order check, speed, memory."""
 
-    def __init__(self, found: list[Entry], tasks: int, device: str, say: Callable[[str], None], verbose: bool = False) -> None:
+    def __init__(
+        self, found: list[Entry], tasks: int, device: str, say: Callable[[str], None], verbose: bool = False
+    ) -> None:
         self.found, self.tasks, self.device, self.say, self.verbose = found, tasks, device, say, verbose
         self._folder = tempfile.TemporaryDirectory(prefix="megan-benchmark-")
         self.folder = Path(self._folder.name)
         self.checked = max(CHECKED_TASKS, *(entry.mode.processes for entry in found))
         # All at once: an interpreter takes seconds to import torch, and they need not queue for it.
-        self.teams = {key: Team(*key, device, verbose) for key in dict.fromkeys((entry.name, entry.mode) for entry in found)}
+        self.teams = {
+            key: Team(*key, device, verbose) for key in dict.fromkeys((entry.name, entry.mode) for entry in found)
+        }
         self.kinds = list(dict.fromkeys(entry.kind for entry in found))
         for kind in self.kinds:
             problems.write(kind, self.checked, torch.float64, self._file(kind, "check"))

@@ -29,7 +29,9 @@ DOCUMENT = Path("docs/benchmarks.md")
 def main() -> int:
     options = _options()
     device = settings.device()
-    threads = min(options.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    threads = min(
+        options.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     modes = [Mode(1, threads), Mode(threads, 1)] if device == "cpu" and threads > 1 else [Mode(1, threads)]
     about = machine.describe(device, threads)
     found = entries(options.only, [KINDS[name] for name in options.problems], modes)
@@ -68,11 +70,25 @@ def write(found: list[Entry], about: dict[str, str], device: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS), metavar="NAME", help=", ".join(CONTENDERS))
-    parser.add_argument("--problems", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="NAME", help=", ".join(KINDS))
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(CONTENDERS),
+        default=list(CONTENDERS),
+        metavar="NAME",
+        help=", ".join(CONTENDERS),
+    )
+    parser.add_argument(
+        "--problems", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="NAME", help=", ".join(KINDS)
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (default 3)")
     parser.add_argument("--meta-batch", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=2, help="cores to use: one process of so many threads, and so many processes of one")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=2,
+        help="cores to use: one process of so many threads, and so many processes of one",
+    )
     parser.add_argument("--quick", action="store_true", help="one round, no memory, nothing written")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     parser.add_argument("--verbose", action="store_true", help="show what the contenders print")
@@ -105,7 +121,9 @@ def _shown(found: list[Entry]) -> list[tables.Row]:
         label = f"{CONTENDERS[name].label} {machine.version(CONTENDERS[name].distribution)}".strip()
         row = {"contender": label}
         for entry in own:
-            row[f"{entry.mode}: tasks/s"] = f"{entry.rate:.1f} ({min(entry.rates):.1f}-{max(entry.rates):.1f})" if entry.rates else "-"
+            row[f"{entry.mode}: tasks/s"] = (
+                f"{entry.rate:.1f} ({min(entry.rates):.1f}-{max(entry.rates):.1f})" if entry.rates else "-"
+            )
             forks = f" in {entry.processes}" if entry.processes not in (0, entry.mode.processes) else ""
             row[f"{entry.mode}: MiB"] = "-" if math.isnan(entry.memory) else f"{entry.memory:.0f}{forks}"
         row["gradient off by"] = "-" if math.isnan(own[0].error) else f"{max(entry.error for entry in own):.0e}"
@@ -137,9 +155,13 @@ def verdicts(found: list[Entry]) -> list[str]:
 
 
 def _report(found: list[Entry], about: dict[str, str]) -> str:
-    parts = ["`P x T`: P processes of T threads each. Median of the rounds, and their range; MiB above as many bare interpreters (`in N`: N processes, since forks count).\n"]
+    parts = [
+        "`P x T`: P processes of T threads each. Median of the rounds, and their range; MiB above as many bare interpreters (`in N`: N processes, since forks count).\n"
+    ]
     for kind in dict.fromkeys(entry.kind for entry in found):
-        parts.append(f"**{kind.title}**\n\n" + tables.markdown(_shown([entry for entry in found if entry.kind == kind])))
+        parts.append(
+            f"**{kind.title}**\n\n" + tables.markdown(_shown([entry for entry in found if entry.kind == kind]))
+        )
     parts.append("\n".join(f"- {line}" for line in verdicts(found)) + "\n")
     parts.append(tables.caption(about))
     return "\n".join(parts)

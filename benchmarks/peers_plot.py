@@ -27,7 +27,9 @@ def draw(found: list[Entry], path: Path) -> None:
             if not entry.rates:
                 panel.text(0, y, f" {entry.problem.partition(':')[0]}", va="center", fontsize=7)
                 continue
-            panel.barh(y, entry.rate, 0.92 * height, color=OURS if entry.ours else PEER, alpha=1 if shade == 0 else 0.55)
+            panel.barh(
+                y, entry.rate, 0.92 * height, color=OURS if entry.ours else PEER, alpha=1 if shade == 0 else 0.55
+            )
             panel.plot([min(entry.rates), max(entry.rates)], [y, y], color="black", linewidth=0.8)
             panel.text(max(entry.rates), y, f" {entry.rate:.0f}", va="center", fontsize=8)
         panel.set_yticks(range(len(names)), [CONTENDERS[name].label for name in names], fontsize=8)
@@ -36,7 +38,9 @@ def draw(found: list[Entry], path: Path) -> None:
         panel.set_title(kind.title, fontsize=9)
         panel.set_xlabel("tasks/s")
         panel.spines[["top", "right"]].set_visible(False)
-    shades = ", ".join(f"{'dark' if index == 0 else 'light'}: {mode} (processes x threads)" for index, mode in enumerate(modes))
+    shades = ", ".join(
+        f"{'dark' if index == 0 else 'light'}: {mode} (processes x threads)" for index, mode in enumerate(modes)
+    )
     figure.supxlabel(shades, fontsize=8)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -47,7 +47,20 @@ LABELLED = [  # module, function, label
 ]
 CATEGORIES = {  # by the start of an operation's name, for what stands under no label
     "heads": ("aten::bmm", "aten::baddbmm", "aten::mm", "aten::addmm", "aten::matmul"),
-    "copies": ("aten::copy_", "aten::cat", "aten::clone", "aten::contiguous", "aten::_to_copy", "aten::index", "aten::select", "aten::empty", "aten::zero", "aten::new_", "aten::resize", "aten::fill_"),
+    "copies": (
+        "aten::copy_",
+        "aten::cat",
+        "aten::clone",
+        "aten::contiguous",
+        "aten::_to_copy",
+        "aten::index",
+        "aten::select",
+        "aten::empty",
+        "aten::zero",
+        "aten::new_",
+        "aten::resize",
+        "aten::fill_",
+    ),
 }
 ROWS = [*CONVOLUTIONS.values(), "batch norm", "heads", "elementwise and reductions", "copies", "sampling", "Adam"]
 MINIMUM = 5  # repetitions of a timing
@@ -99,7 +112,9 @@ def shares(events: list[FunctionEvent], cuda: bool) -> Counter[str]:
         while above is not None and label is None:
             label, above = (above.name[3:] if above.name.startswith("## ") else None), above.cpu_parent
         if label is None and event.name.startswith("aten::"):
-            label = next((c for c, starts in CATEGORIES.items() if event.name.startswith(starts)), "elementwise and reductions")
+            label = next(
+                (c for c, starts in CATEGORIES.items() if event.name.startswith(starts)), "elementwise and reductions"
+            )
         if label is not None:
             found[label] += spent
     return found
@@ -156,7 +171,9 @@ def measure(point: Point, split: Split, device: str) -> tuple[list[tables.Row], 
     expected = flops.maml(point.tasks, WAYS, WAYS * point.queries, 5)
     total_flops = sum(counted.flops.values())
     if point.approach == "maml" and total_flops != expected:
-        raise AssertionError(f"{total_flops} FLOPs counted, {expected} expected: the engine does more or less than it should")
+        raise AssertionError(
+            f"{total_flops} FLOPs counted, {expected} expected: the engine does more or less than it should"
+        )
     found = shares(profiler.events(), cuda)
     whole = sum(found.values()) / 1e6 if cuda else profiled
     rows = []
@@ -167,7 +184,16 @@ def measure(point: Point, split: Split, device: str) -> tuple[list[tables.Row], 
     if not cuda:
         rows.append(_row("Python and autograd", profiled - sum(found.values()) / 1e6, whole, 0, 0, peak))
     rows.append(_row("whole, profiled", whole, whole, total_flops, total_flops / whole, peak))
-    rows.append(_row("whole, not profiled" if not cuda else "whole, captured graph", captured, whole, total_flops, total_flops / captured, peak))
+    rows.append(
+        _row(
+            "whole, not profiled" if not cuda else "whole, captured graph",
+            captured,
+            whole,
+            total_flops,
+            total_flops / captured,
+            peak,
+        )
+    )
     about = machine.describe(device, 1) | {
         "variant": point.approach,
         "queries a class": str(point.queries),

@@ -79,7 +79,12 @@ class Point:
                 "inner": base.inner.model_copy(update={"steps": self.setting("steps", 5), "learning_rate": 0.4}),
                 "train": base.train.model_copy(update={"meta_batch": self.setting("meta_batch", 32)}),
                 "tasks": base.tasks.model_copy(
-                    update={"ways": WAYS, "shots": self.setting("shots", 1), "train_queries": self.queries, "scope": "any"}
+                    update={
+                        "ways": WAYS,
+                        "shots": self.setting("shots", 1),
+                        "train_queries": self.queries,
+                        "scope": "any",
+                    }
                 ),
             }
         )
@@ -92,7 +97,9 @@ class Point:
 
 
 def random_split(device: str) -> Split:
-    images = torch.randint(256, (100, params.DRAWERS, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = torch.randint(
+        256, (100, params.DRAWERS, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
     number = torch.zeros(1, dtype=torch.int64, device=device)
     return Split(
         images=images.to(device),
@@ -145,7 +152,9 @@ def on_cuda(points: list[Point], split: Split, workers: Workers) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES), metavar="AXIS", help=", ".join(AXES))
+    parser.add_argument(
+        "--axes", nargs="+", choices=list(AXES), default=list(AXES), metavar="AXIS", help=", ".join(AXES)
+    )
     parser.add_argument("--queries", type=int, default=1, help="a class")
     parser.add_argument("--minutes", type=float, default=3, help="on a CPU, after warming up")
     parser.add_argument("--quick", action="store_true", help="the ends of each axis; nothing written")

@@ -22,7 +22,9 @@ def draw(points: list[Any], path: Path) -> None:
         values, times = [point.value for point in own], [point.milliseconds for point in own]
         panel.plot(values, times, "o-", color="#d62728", label="measured")
         if values[0]:
-            panel.plot(values, [times[0] * value / values[0] for value in values], ":", color="#7f7f7f", label="in proportion")
+            panel.plot(
+                values, [times[0] * value / values[0] for value in values], ":", color="#7f7f7f", label="in proportion"
+            )
             panel.legend(fontsize=8, frameon=False)
         if values[-1] >= 16:
             panel.set_xscale("log", base=2)

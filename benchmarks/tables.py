@@ -19,7 +19,9 @@ def text(rows: list[Row]) -> str:
     heads = list(rows[0])
     lines = [heads, *([row[head] for head in heads] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def caption(machine: dict[str, str]) -> str:

@@ -49,7 +49,9 @@ class Worker:
         return time.perf_counter() - start
 
     def result(self, problem: str, path: str) -> None:
-        torch.save({name: value.detach().cpu().contiguous() for name, value in self.loaded[problem].result().items()}, path)
+        torch.save(
+            {name: value.detach().cpu().contiguous() for name, value in self.loaded[problem].result().items()}, path
+        )
 
     def drop(self, problem: str) -> None:
         """Twenty workers wait at a time, and should not hold what they are done with."""
@@ -61,7 +63,10 @@ class Worker:
     def peak(self) -> list[int]:
         if self.device != "cpu":
             return [torch.cuda.max_memory_allocated()]
-        return [_peak_resident(pid) for pid in (os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True)))]
+        return [
+            _peak_resident(pid)
+            for pid in (os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True)))
+        ]
 
     def _wait(self) -> None:
         if self.device != "cpu":

@@ -17,7 +17,9 @@ from megan.stages import registry
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m megan", description="One stage of the reproduction; `dvc repro` runs them all.")
+    parser = argparse.ArgumentParser(
+        prog="python -m megan", description="One stage of the reproduction; `dvc repro` runs them all."
+    )
     commands = parser.add_subparsers(dest="stage", required=True)
     for command in registry.commands():
         stage = commands.add_parser(command.name, help=command.description, description=command.description)
@@ -25,7 +27,13 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("item", metavar=command.items.upper())
     about = "Copy a finished study to results/record, for git; or compare such a copy with the parameters and the code at hand"
     record = commands.add_parser("record", help=about, description=about)
-    record.add_argument("--weights", type=float, default=0, metavar="MIB", help="with the best maml and n_plus_1, if they take no more than that")
+    record.add_argument(
+        "--weights",
+        type=float,
+        default=0,
+        metavar="MIB",
+        help="with the best maml and n_plus_1, if they take no more than that",
+    )
     record.add_argument("--check", metavar="STUDY", help="only say where the record of STUDY disagrees")
     return parser
 

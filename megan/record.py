@@ -52,8 +52,15 @@ def make(params: Params, weights_mib: float = 0) -> Path:
             (folder / "weights").mkdir(exist_ok=True)
             (folder / "weights" / f"{name}.safetensors").write_bytes(content)
         (folder / "params.yaml").write_text(yaml.safe_dump(_resolved(params), sort_keys=False), encoding="utf-8")
-        (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}, sort_keys=False), encoding="utf-8")
-        manifest = {"study": study, "variants": list(params.variants), "commit": provenance.commit(), "files": _digests(folder)}
+        (folder / "dvc.lock").write_text(
+            yaml.safe_dump({"schema": "2.0", "stages": lock}, sort_keys=False), encoding="utf-8"
+        )
+        manifest = {
+            "study": study,
+            "variants": list(params.variants),
+            "commit": provenance.commit(),
+            "files": _digests(folder),
+        }
         storage.write_json(folder / MANIFEST, manifest)
     return target
 
@@ -72,7 +79,9 @@ def verify(folder: Path) -> dict[str, Any]:
     for name in sorted(listed.keys() | found.keys()):
         if listed.get(name) != found.get(name):
             state = "missing" if name not in found else "not listed" if name not in listed else "altered"
-            raise RecordError(f"{folder / name} is {state}, by {MANIFEST}; restore the record from git, or run: python -m megan record")
+            raise RecordError(
+                f"{folder / name} is {state}, by {MANIFEST}; restore the record from git, or run: python -m megan record"
+            )
     return manifest
 
 
@@ -120,7 +129,9 @@ def _kept(params: Params, stage: Stage) -> Iterator[Path]:
     for output in map(Path, outputs):
         if output.parts[0] == "results":
             files = sorted(output.rglob("*")) if output.is_dir() else [output]
-            yield from (file for file in files if file.is_file() and file.suffix not in LEFT and not file.name.startswith("."))
+            yield from (
+                file for file in files if file.is_file() and file.suffix not in LEFT and not file.name.startswith(".")
+            )
 
 
 def _lock(stages: dict[str, Stage]) -> dict[str, Any]:
@@ -132,7 +143,9 @@ def _lock(stages: dict[str, Stage]) -> dict[str, Any]:
 
 
 def _dvc(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     if done.returncode:
         raise RecordError(f"dvc {arguments[0]} failed: {' '.join(done.stderr.split())[-600:]}")
     return done.stdout
@@ -154,11 +167,18 @@ def _best_weights(params: Params, most_mib: float) -> dict[str, bytes]:
         best = curve.loc[curve["accuracy"].idxmax()]
         row = made["seeds"].index(int(best["seed"]))
         weights = {key: value[row].copy() for key, value in load_file(folder / "weights.safetensors").items()}
-        about = {"study": params.study, "variant": name, "seed": str(int(best["seed"])), "meta_step": str(int(best["meta_step"]))}
+        about = {
+            "study": params.study,
+            "variant": name,
+            "seed": str(int(best["seed"])),
+            "meta_step": str(int(best["meta_step"])),
+        }
         packed[name] = save(weights, about | {"validation_accuracy": repr(float(best["accuracy"]))})
     size = sum(map(len, packed.values())) / MIB
     if size > most_mib:
-        raise RecordError(f"the weights of {' and '.join(packed)} have {size:.1f} MiB: more than --weights {most_mib:g}; raise it, or leave it out")
+        raise RecordError(
+            f"the weights of {' and '.join(packed)} have {size:.1f} MiB: more than --weights {most_mib:g}; raise it, or leave it out"
+        )
     return packed
 
 

@@ -4,11 +4,19 @@ import pytest
 
 from megan.config import params
 
-DEFAULTS = params.read()["variant_defaults"] | {"tier": "headline", "noise_size": 4}  # before a test changes the working directory
+DEFAULTS = params.read()["variant_defaults"] | {
+    "tier": "headline",
+    "noise_size": 4,
+}  # before a test changes the working directory
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults", choices=("bounded", "full"), default="bounded", help="how many faults tests/faults injects; full: slow tests too")
+    parser.addoption(
+        "--faults",
+        choices=("bounded", "full"),
+        default="bounded",
+        help="how many faults tests/faults injects; full: slow tests too",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

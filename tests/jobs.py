@@ -43,5 +43,9 @@ def prepare(study: str, data: Data, tasks: Tasks) -> None:
 def _with_data(study: str, data: Data, gan: str, tasks: Tasks | None = None) -> Params:
     whole = parameters.load(ROOT / "params.yaml")
     quick = whole.studies["quick"]
-    changed = {"data": data, "gan": quick.gan.model_copy(update={"dataset": gan or data.dataset}), "tasks": tasks or quick.tasks}
+    changed = {
+        "data": data,
+        "gan": quick.gan.model_copy(update={"dataset": gan or data.dataset}),
+        "tasks": tasks or quick.tasks,
+    }
     return whole.model_copy(update={"study": study, "studies": {study: quick.model_copy(update=changed)}})

@@ -48,7 +48,13 @@ class MadeUp:
             name: Style(label=self.labels.get(name, name.upper()), colour=COLOURS[position % len(COLOURS)])
             for position, name in enumerate(self.variants)
         }
-        return Params.model_construct(study="quick", studies={"quick": study}, variants=variants, styles=styles, claims=base.claims.model_copy(update={"minimum_meta_steps": 500}))
+        return Params.model_construct(
+            study="quick",
+            studies={"quick": study},
+            variants=variants,
+            styles=styles,
+            claims=base.claims.model_copy(update={"minimum_meta_steps": 500}),
+        )
 
     def write(self) -> Params:
         params = self.params
@@ -71,18 +77,28 @@ class MadeUp:
             for step in range(tier.meta_steps // 40, end + 1, tier.meta_steps // 40):
                 level = top - (top - 0.2) * np.exp(-6 * step / self.meta_steps)
                 wins = np.nan if name == "maml" else 0.1 * np.exp(-3 * step / self.meta_steps)
-                curve.append((seed, step, "train", min(1, level + 0.03 + 0.01 * rng.standard_normal()), 1 - level, wins))
+                curve.append(
+                    (seed, step, "train", min(1, level + 0.03 + 0.01 * rng.standard_normal()), 1 - level, wins)
+                )
                 if step % (tier.meta_steps // 8) == 0:
-                    curve.append((seed, step, "validation", min(1, level + 0.005 * rng.standard_normal()), 1 - level, wins))
+                    curve.append(
+                        (seed, step, "validation", min(1, level + 0.005 * rng.standard_normal()), 1 - level, wins)
+                    )
             if seed in lost:
                 continue
             correct = rng.binomial(75, top, self.tasks) / 75
             wins = np.nan if name == "maml" else 0.05
             tasks += [(seed, task, value, wins) for task, value in enumerate(correct)]
             inner = params.current.inner.test_steps
-            steps += [(seed, k, 0.2 + (correct.mean() - 0.2) * (1 - np.exp(-3 * k / inner)) / (1 - np.exp(-3)), wins) for k in range(inner + 1)]
+            steps += [
+                (seed, k, 0.2 + (correct.mean() - 0.2) * (1 - np.exp(-3 * k / inner)) / (1 - np.exp(-3)), wins)
+                for k in range(inner + 1)
+            ]
         record = {
-            "variant": name, "study": params.study, "meta_steps": tier.meta_steps, "seeds": list(tier.seeds),
+            "variant": name,
+            "study": params.study,
+            "meta_steps": tier.meta_steps,
+            "seeds": list(tier.seeds),
             "best_meta_step": {str(seed): tier.meta_steps for seed in tier.seeds if seed not in lost},
             "diverged": {str(seed): {"meta_step": step, "loss": None} for seed, step in lost.items()},
         }
@@ -90,7 +106,9 @@ class MadeUp:
         for folder in (trained, tested):
             folder.mkdir(parents=True, exist_ok=True)
         values = ["accuracy", "fake_wins"]
-        pd.DataFrame(curve, columns=["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]).to_csv(trained / "curve.csv", index=False)
+        pd.DataFrame(curve, columns=["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]).to_csv(
+            trained / "curve.csv", index=False
+        )
         pd.DataFrame(tasks, columns=["seed", "task", *values]).to_csv(tested / "tasks.csv", index=False)
         pd.DataFrame(steps, columns=["seed", "inner_step", *values]).to_csv(tested / "steps.csv", index=False)
         jobs.leave_record(params, "train", name, **record)

@@ -37,7 +37,9 @@ def edit(project: Path, old: str, new: str) -> None:
     (project / "params.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-@pytest.mark.parametrize("arguments", [[], ["trian", "maml"], ["train"], ["download", "more"], ["train", "maml", "more"], ["--what"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["trian", "maml"], ["train"], ["download", "more"], ["train", "maml", "more"], ["--what"]]
+)
 def test_wrong_usage_exits_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         command_line.main(arguments)
@@ -113,7 +115,9 @@ def test_missing_input_is_named(project, capsys, monkeypatch, arguments, told):
 
 def test_as_a_program():
     """In its own process: the exit code is the shell's, and no traceback shows."""
-    done = subprocess.run([sys.executable, "-m", "megan", "train", "mamal"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "megan", "train", "mamal"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["megan train: params.yaml: unknown variant 'mamal'; did you mean 'maml'?"]
 
@@ -127,7 +131,9 @@ def test_stages_that_need_no_torch_do_not_wait_for_it():
 # Environment variables
 
 
-@pytest.mark.parametrize("value", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "cuda:0:0", " cpu", "cuda:99999", "cuda:²"])
+@pytest.mark.parametrize(
+    "value", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "cuda:0:0", " cpu", "cuda:99999", "cuda:²"]
+)
 def test_bad_device(monkeypatch, value):
     monkeypatch.setenv("MEGAN_DEVICE", value)
     with pytest.raises(machine.SettingsError, match="MEGAN_DEVICE"):
@@ -135,7 +141,9 @@ def test_bad_device(monkeypatch, value):
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1e3", " 2", "²", "٣", "99999999999999999999", "+2"])
-@pytest.mark.parametrize(("name", "read"), [("MEGAN_THREADS", machine.threads), ("MEGAN_CHUNK", lambda: machine.chunk(8))])
+@pytest.mark.parametrize(
+    ("name", "read"), [("MEGAN_THREADS", machine.threads), ("MEGAN_CHUNK", lambda: machine.chunk(8))]
+)
 def test_bad_number(monkeypatch, name, read, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(machine.SettingsError, match=f"{name} = .*expected a whole number"):
@@ -161,7 +169,14 @@ def test_empty_means_unset(monkeypatch, tmp_path):
 
 
 def test_right_settings(monkeypatch, tmp_path):
-    for name, value in {"DEVICE": "cpu", "THREADS": "3", "CHUNK": "5", "KERNEL": "torch", "MIRROR": "here", "CACHE": str(tmp_path)}.items():
+    for name, value in {
+        "DEVICE": "cpu",
+        "THREADS": "3",
+        "CHUNK": "5",
+        "KERNEL": "torch",
+        "MIRROR": "here",
+        "CACHE": str(tmp_path),
+    }.items():
         monkeypatch.setenv(f"MEGAN_{name}", value)
     assert (machine.device(), machine.threads(), machine.chunk(8)) == ("cpu", 3, 5)
     assert (machine.kernel(), machine.mirror(), machine.cache()) == ("torch", "here", tmp_path)

@@ -54,7 +54,10 @@ def panel(title: str, rows: Rows) -> Image.Image:
         pen.text((4, line * height + height // 3), name.partition("_(")[0].replace("_", " ")[:22], fill=0, font=font)
         for place, character in enumerate(characters):
             strip = Image.fromarray(255 - np.concatenate(list(character[:DRAWN]), axis=1))
-            sheet.paste(strip.resize((DRAWN * CELL, CELL), Image.Resampling.NEAREST), (LABEL + place * (DRAWN * CELL + 16), line * height))
+            sheet.paste(
+                strip.resize((DRAWN * CELL, CELL), Image.Resampling.NEAREST),
+                (LABEL + place * (DRAWN * CELL + 16), line * height),
+            )
     return sheet
 
 

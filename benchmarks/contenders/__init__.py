@@ -22,7 +22,11 @@ class Contender:
 CONTENDERS = {
     "megan": Contender("megan", {"maml": "ours", "n_plus_1": "ours"}, "megan", ours=True),
     "megan-torch": Contender(
-        "megan, no compiler", {"maml": "ours", "n_plus_1": "ours"}, "megan", ours=True, environment={"MEGAN_KERNEL": "torch"}
+        "megan, no compiler",
+        {"maml": "ours", "n_plus_1": "ours"},
+        "megan",
+        ours=True,
+        environment={"MEGAN_KERNEL": "torch"},
     ),
     "loop": Contender("autograd loop", {"maml": "loop", "n_plus_1": "loop_n_plus_1"}, "torch"),
     "learn2learn": Contender("learn2learn", {"maml": "learn2learn_maml"}, "learn2learn"),

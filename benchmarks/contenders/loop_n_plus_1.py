@@ -39,7 +39,9 @@ class Contender:
         total = [torch.zeros_like(weight) for weight in self.weights.values()]
         for support, query, noise in zip(self.support, self.query, self.problem.noise, strict=True):
             loss = self.task_loss(support, query, noise) / self.problem.meta_batch
-            gradients = torch.autograd.grad(loss, list(self.weights.values()), allow_unused=True, materialize_grads=True)
+            gradients = torch.autograd.grad(
+                loss, list(self.weights.values()), allow_unused=True, materialize_grads=True
+            )
             for sum_, gradient in zip(total, gradients, strict=True):
                 sum_ += gradient
         self.total = dict(zip(self.weights, total, strict=True))

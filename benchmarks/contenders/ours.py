@@ -19,7 +19,9 @@ class Contender:
         inner = params.Inner(steps=problem.steps, test_steps=problem.steps, learning_rate=problem.rate)
         self.system = systems.build(params.Variant(**problem.options), inner, problem.ways)
         self.weights = {name: value[None] for name, value in problem.weights.items()}  # one seed
-        self.chunks = [self._episodes(self.workers.numbers(tasks)) for tasks in self.workers.task_chunks(len(problem.support))]
+        self.chunks = [
+            self._episodes(self.workers.numbers(tasks)) for tasks in self.workers.task_chunks(len(problem.support))
+        ]
         self.work = self._of_chunk  # one object, as the engine's own work is
         self.jobs = range(len(self.chunks))
         self.replay = None if self.workers.is_cpu else self._capture()
@@ -37,7 +39,9 @@ class Contender:
         )
 
     def _of_chunk(self, number: int) -> dict[str, Tensor]:
-        return gradient.outer_gradient(self.system, self.weights, self.chunks[number], self.problem.meta_batch).tensors()
+        return gradient.outer_gradient(
+            self.system, self.weights, self.chunks[number], self.problem.meta_batch
+        ).tensors()
 
     def _run(self) -> None:
         self.outer = gradient.summed(map(gradient.Outer.of, self.workers.map(self.work, self.jobs)))

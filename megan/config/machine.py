@@ -33,14 +33,20 @@ def device() -> str:
     if name not in ("cpu", "cuda") or (wanted != name and not numbered):
         raise SettingsError(f"MEGAN_DEVICE = {wanted!r:.80}: expected auto, cpu, cuda or cuda:N")
     if name == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise SettingsError(f"MEGAN_DEVICE = {wanted!r:.80}: this machine has {torch.cuda.device_count()} CUDA devices; unset it or use cpu")
+        raise SettingsError(
+            f"MEGAN_DEVICE = {wanted!r:.80}: this machine has {torch.cuda.device_count()} CUDA devices; unset it or use cpu"
+        )
     return wanted
 
 
 def threads() -> int:
     """`MEGAN_THREADS`: CPU cores that one stage may use, a process or thread each. Unset: all that this process may use."""
     # Runtimes for threads end the process where the machine cannot start so many.
-    return _positive("MEGAN_THREADS", most=MOST_THREADS, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return _positive(
+        "MEGAN_THREADS",
+        most=MOST_THREADS,
+        default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    )
 
 
 def chunk(default: int) -> int:
@@ -63,7 +69,9 @@ def cache() -> Path:
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "megan"
     except RuntimeError:
-        raise SettingsError("MEGAN_CACHE is unset, and this user has no home folder; set it to a folder that nobody else can write to") from None
+        raise SettingsError(
+            "MEGAN_CACHE is unset, and this user has no home folder; set it to a folder that nobody else can write to"
+        ) from None
 
 
 def _positive(name: str, default: int, most: int = 10**6) -> int:

@@ -31,7 +31,25 @@ from megan.config.schema import (
 )
 from megan.errors import MeganError
 
-__all__ = ["DRAWERS", "Claims", "Data", "Encoder", "Inner", "Params", "ParamsError", "Study", "Style", "Tasks", "Test", "Tier", "Tiers", "Train", "Variant", "load", "read"]
+__all__ = [
+    "DRAWERS",
+    "Claims",
+    "Data",
+    "Encoder",
+    "Inner",
+    "Params",
+    "ParamsError",
+    "Study",
+    "Style",
+    "Tasks",
+    "Test",
+    "Tier",
+    "Tiers",
+    "Train",
+    "Variant",
+    "load",
+    "read",
+]
 
 
 LONGEST_NAME = 80
@@ -79,7 +97,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable) or key in seen:
-                raise ParamsError(f"params.yaml, line {key_node.start_mark.line + 1}: key {key!r} is given twice or is no name")
+                raise ParamsError(
+                    f"params.yaml, line {key_node.start_mark.line + 1}: key {key!r} is given twice or is no name"
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -96,8 +116,15 @@ def read(path: Path = paths.PARAMS) -> dict[str, Any]:
         raise ParamsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ParamsError(f"{path} is no valid YAML: nested too deeply") from None
-    except (ValueError, LookupError, AttributeError, TypeError) as error:  # of values that are not what their tags (!!int, ...) say
-        raise ParamsError(f"{path} is no valid YAML: a value is not of the type that it is tagged with ({type(error).__name__}: {' '.join(str(error).split())})") from None
+    except (
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+    ) as error:  # of values that are not what their tags (!!int, ...) say
+        raise ParamsError(
+            f"{path} is no valid YAML: a value is not of the type that it is tagged with ({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from None
     if not isinstance(document, dict):
         raise ParamsError(f"{path} must be a mapping of keys, not {type(document).__name__}")
     return document
@@ -116,17 +143,23 @@ def load(path: Path = paths.PARAMS) -> Params:
         if key not in known:
             raise ParamsError(_unknown("key", key, known))
     if not isinstance(document.get("study", ""), str):
-        raise ParamsError(f"params.yaml: unknown study: expected a name, one of studies, got a {type(document['study']).__name__}")
+        raise ParamsError(
+            f"params.yaml: unknown study: expected a name, one of studies, got a {type(document['study']).__name__}"
+        )
     for key in known:
         if key not in document:
             raise ParamsError(f"params.yaml: key {key!r} is missing")
     for key in known[1:]:
         if not isinstance(document[key], dict) or not document[key]:
             raise ParamsError(f"params.yaml: {key!r} must be a mapping that is not empty, got {_shown(document[key])}")
-    studies = {_name("study", name): _checked(Study, block, f"studies.{name}") for name, block in document["studies"].items()}
+    studies = {
+        _name("study", name): _checked(Study, block, f"studies.{name}") for name, block in document["studies"].items()
+    }
     defaults = document["variant_defaults"]
     if "tier" in defaults:
-        raise ParamsError("params.yaml: variant_defaults.tier: expected in each variant instead, so that a tier's length concerns its own variants alone")
+        raise ParamsError(
+            "params.yaml: variant_defaults.tier: expected in each variant instead, so that a tier's length concerns its own variants alone"
+        )
     _checked(Variant, {**defaults, "tier": "headline"}, "variant_defaults")
     variants = {}
     for name, overrides in document["variants"].items():
@@ -141,7 +174,9 @@ def load(path: Path = paths.PARAMS) -> Params:
         missing, present = ("variants", "styles") if name in styles else ("styles", "variants")
         raise ParamsError(f"params.yaml: {present}.{name} has no {missing}.{name}; add it, or remove the other")
     claims = _checked(Claims, document["claims"], "claims")
-    params = Params.model_construct(study=document["study"], studies=studies, variants=variants, styles=styles, claims=claims)
+    params = Params.model_construct(
+        study=document["study"], studies=studies, variants=variants, styles=styles, claims=claims
+    )
     for name, study in studies.items():
         _check_study(name, study)
     return params
@@ -152,9 +187,13 @@ def _name(what: str, name: object) -> str:
     if not isinstance(name, str) or not name.replace("_", "").isalnum() or not name.isascii():
         raise ParamsError(f"params.yaml: {what} name {name!r} may hold only letters, digits and underscores")
     if len(name) > LONGEST_NAME:
-        raise ParamsError(f"params.yaml: {what} name {name!r} has {len(name)} characters; expected at most {LONGEST_NAME}, for files are named after it")
+        raise ParamsError(
+            f"params.yaml: {what} name {name!r} has {len(name)} characters; expected at most {LONGEST_NAME}, for files are named after it"
+        )
     if what == "study" and name == paths.RECORD.name:
-        raise ParamsError(f"params.yaml: study name {name!r} is taken: {paths.RECORD} holds committed records; choose another")
+        raise ParamsError(
+            f"params.yaml: study name {name!r} is taken: {paths.RECORD} holds committed records; choose another"
+        )
     return name
 
 
@@ -206,55 +245,92 @@ def _check_variant(name: str, variant: Variant) -> None:
         raise ParamsError(f"params.yaml: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
 
     if variant.skip and variant.conditioning != "image":
-        refuse("skip", f"a residual needs an image, and conditioning is {variant.conditioning!r}; set conditioning: image or skip: false")
+        refuse(
+            "skip",
+            f"a residual needs an image, and conditioning is {variant.conditioning!r}; set conditioning: image or skip: false",
+        )
     if variant.approach != "multi_task":
         for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
             if getattr(variant, key) != neutral:
-                refuse(key, f"only approach 'multi_task' has a discriminator apart, this is {variant.approach!r}; expected {neutral!r}")
-    if variant.approach == "multi_task" and variant.conditioning == "none" and variant.fake_source.endswith("generator"):
+                refuse(
+                    key,
+                    f"only approach 'multi_task' has a discriminator apart, this is {variant.approach!r}; expected {neutral!r}",
+                )
+    if (
+        variant.approach == "multi_task"
+        and variant.conditioning == "none"
+        and variant.fake_source.endswith("generator")
+    ):
         for key in ("classify_fakes", "condition_discriminator"):
             if getattr(variant, key):
                 refuse(key, "fakes made without conditioning have no class; expected False")
         if variant.outer_fake_weight:
             refuse("outer_fake_weight", "fakes made without conditioning have no class; expected 0")
     if variant.generator_outer_loss == "fooling" and variant.fake_source != "generator":
-        refuse("generator_outer_loss", f"there is no generator to train with fake_source {variant.fake_source!r}; expected 'classification'")
+        refuse(
+            "generator_outer_loss",
+            f"there is no generator to train with fake_source {variant.fake_source!r}; expected 'classification'",
+        )
 
 
 def _check_study(name: str, study: Study) -> None:
     """Combinations that can never run, each with the key to change."""
     data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
-    asked = [(key, getattr(tasks, key)) for key in ("train_queries", "test_queries")] + [("test.other_queries", count) for count in study.test.other_queries]
+    asked = [(key, getattr(tasks, key)) for key in ("train_queries", "test_queries")] + [
+        ("test.other_queries", count) for count in study.test.other_queries
+    ]
     for key, count in asked:
         if tasks.shots + count > DRAWERS:
-            raise ParamsError(f"{where}.tasks: shots {tasks.shots} + {key} {count} exceeds the {DRAWERS} drawings of a character; lower {key}")
+            raise ParamsError(
+                f"{where}.tasks: shots {tasks.shots} + {key} {count} exceeds the {DRAWERS} drawings of a character; lower {key}"
+            )
     if len({tasks.test_queries, *study.test.other_queries}) <= len(study.test.other_queries):
-        raise ParamsError(f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than tasks.test_queries {tasks.test_queries}, each once")
+        raise ParamsError(
+            f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than tasks.test_queries {tasks.test_queries}, each once"
+        )
     if study.judge.seed == study.encoder.seed:
-        raise ParamsError(f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the judge begins as the network that conditions generators")
+        raise ParamsError(
+            f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the judge begins as the network that conditions generators"
+        )
     if study.test.draws > tasks.test_queries:
-        raise ParamsError(f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries {tasks.test_queries}, as many real drawings stand beside them")
+        raise ParamsError(
+            f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries {tasks.test_queries}, as many real drawings stand beside them"
+        )
     if data.protocol == "alphabet":
         if data.rotations:
-            raise ParamsError(f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated character is no character of its alphabet)")
+            raise ParamsError(
+                f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated character is no character of its alphabet)"
+            )
         if data.validation_alphabets < 1:
             raise ParamsError(f"{where}.data.validation_alphabets = 0: expected at least 1 under protocol 'alphabet'")
         if data.train_characters or data.validation_characters:
-            raise ParamsError(f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0")
+            raise ParamsError(
+                f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0"
+            )
     else:
         if data.validation_alphabets:
             raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
         if not 0 < data.validation_characters < data.train_characters:
-            raise ParamsError(f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0 and fewer than train_characters {data.train_characters}")
+            raise ParamsError(
+                f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0 and fewer than train_characters {data.train_characters}"
+            )
         if tasks.scope == "alphabet":
-            raise ParamsError(f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split leaves no alphabet whole")
+            raise ParamsError(
+                f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split leaves no alphabet whole"
+            )
         if data.rotations and data.dataset == "glyphs":
-            raise ParamsError(f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts are rotations of one another")
+            raise ParamsError(
+                f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts are rotations of one another"
+            )
         if tasks.ways > data.validation_characters:
-            raise ParamsError(f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters} validation_characters")
+            raise ParamsError(
+                f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters} validation_characters"
+            )
     for tier_name in type(study.tiers).model_fields:
         seeds = getattr(study.tiers, tier_name).seeds
         if len(set(seeds)) != len(seeds):
             raise ParamsError(f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ")
         if study.test.sample_tasks > (count := getattr(study.tiers, tier_name).test_tasks):
-            raise ParamsError(f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most tiers.{tier_name}.test_tasks {count}")
+            raise ParamsError(
+                f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most tiers.{tier_name}.test_tasks {count}"
+            )

@@ -39,14 +39,28 @@ def read(path: Path, limits: Limits, wanted: Callable[[str], bool] = lambda name
     try:
         size = path.stat().st_size
         if size > limits.archive_bytes:
-            raise DataError(f"{path} has {size:,} bytes: expected at most {limits.archive_bytes:,}; this is some other file")
+            raise DataError(
+                f"{path} has {size:,} bytes: expected at most {limits.archive_bytes:,}; this is some other file"
+            )
         with zipfile.ZipFile(path) as archive:
             members = _checked(path, archive.infolist(), limits)
             return {member.filename: _content(archive, member) for member in members if wanted(member.filename)}
     except FileNotFoundError:
         raise DataError(f"{path} is not here") from None
-    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, struct.error, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
-        raise DataError(f"{path} is no sound zip archive: {_beginning(path) or f'{error!s:.160}'}; delete it and fetch it again") from None
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        struct.error,
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            f"{path} is no sound zip archive: {_beginning(path) or f'{error!s:.160}'}; delete it and fetch it again"
+        ) from None
 
 
 def digest(members: dict[str, bytes]) -> str:
@@ -73,7 +87,12 @@ def _checked(path: Path, members: list[zipfile.ZipInfo], limits: Limits) -> list
         name, where = member.filename, f"{path}: member {member.filename[:80]!r}"
         # zipfile cuts a name at NUL; the name as stored tells.
         parts = name.removesuffix("/").split("/")
-        if "\\" in name or ":" in parts[0] or not member.orig_filename.isprintable() or any(part in ("", ".", "..") for part in parts):
+        if (
+            "\\" in name
+            or ":" in parts[0]
+            or not member.orig_filename.isprintable()
+            or any(part in ("", ".", "..") for part in parts)
+        ):
             raise DataError(f"{where} has an unsafe name: expected a plain relative path")
         if name in seen:
             raise DataError(f"{where} stands twice: expected each name once")

@@ -68,7 +68,9 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
                 f" of the {name} split; lower it or set scope to 'any'"
             )
         if tasks.scope == "any" and tasks.ways > sum(sizes):
-            raise ParamsError(f"{where}.tasks.ways = {tasks.ways}: expected at most the {sum(sizes)} characters of the {name} split")
+            raise ParamsError(
+                f"{where}.tasks.ways = {tasks.ways}: expected at most the {sum(sizes)} characters of the {name} split"
+            )
     return splits
 
 
@@ -90,7 +92,9 @@ def _shuffled(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
 
 
-def _by_alphabet(where: str, data: params.Data, tasks: params.Tasks, parts: dict[str, Alphabets]) -> dict[str, Alphabets]:
+def _by_alphabet(
+    where: str, data: params.Data, tasks: params.Tasks, parts: dict[str, Alphabets]
+) -> dict[str, Alphabets]:
     background = parts["background"]
     if data.validation_alphabets >= len(background):
         raise ParamsError(
@@ -112,7 +116,12 @@ def _by_alphabet(where: str, data: params.Data, tasks: params.Tasks, parts: dict
 
 
 def _pooled(where: str, data: params.Data, tasks: params.Tasks, parts: dict[str, Alphabets]) -> dict[str, Alphabets]:
-    pool = [f"{name}/{character}" for part in parts.values() for name, characters in part.items() for character in characters]
+    pool = [
+        f"{name}/{character}"
+        for part in parts.values()
+        for name, characters in part.items()
+        for character in characters
+    ]
     if data.train_characters >= len(pool):
         raise ParamsError(
             f"{where}.data.train_characters = {data.train_characters}: expected fewer than the {len(pool)} characters of {data.dataset}"

@@ -93,9 +93,14 @@ class Sampler:
         if self.scope == "alphabet":
             usable = split.usable_alphabets(count)
             alphabet = usable[(streams.uniform(stream("alphabet"), 1)[:, 0] * len(usable)).long()]
-            return split.first[alphabet][:, None] + streams.choose(stream("class"), split.largest, count, split.size[alphabet])
+            return split.first[alphabet][:, None] + streams.choose(
+                stream("class"), split.largest, count, split.size[alphabet]
+            )
         if len(split.images) < count:
-            raise ValueError(f"{len(split.images)} classes cannot make a task of {self.ways} ways" + f" and {self.ways} others" * bool(self.others))
+            raise ValueError(
+                f"{len(split.images)} classes cannot make a task of {self.ways} ways"
+                + f" and {self.ways} others" * bool(self.others)
+            )
         return streams.choose(stream("class"), len(split.images), count)
 
 

@@ -33,11 +33,21 @@ class Idx:
 
 FILES = {
     "train": (
-        Idx("train-images-idx3-ubyte.gz", (60_000, 28, 28), "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
-        Idx("train-labels-idx1-ubyte.gz", (60_000,), "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+        Idx(
+            "train-images-idx3-ubyte.gz",
+            (60_000, 28, 28),
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        ),
+        Idx(
+            "train-labels-idx1-ubyte.gz", (60_000,), "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
+        ),
     ),
     "test": (
-        Idx("t10k-images-idx3-ubyte.gz", (10_000, 28, 28), "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+        Idx(
+            "t10k-images-idx3-ubyte.gz",
+            (10_000, 28, 28),
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        ),
         Idx("t10k-labels-idx1-ubyte.gz", (10_000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
     ),
 }
@@ -64,13 +74,17 @@ def unpack(path: Path, expected: Idx) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is no sound gzip file: {error}; {again}") from None
     if content[: len(header)] != header:
-        raise DataError(f"{path} begins with {content[:len(header)].hex()!r}: expected {header.hex()!r}, IDX bytes of shape {expected.shape}; {again}")
+        raise DataError(
+            f"{path} begins with {content[: len(header)].hex()!r}: expected {header.hex()!r}, IDX bytes of shape {expected.shape}; {again}"
+        )
     if len(content) != length:
         found = f"{len(content):,}" if len(content) < length else f"more than {length:,}"
         raise DataError(f"{path} unpacks to {found} bytes: expected {length:,}; {again}")
     found = hashlib.sha256(content).hexdigest()
     if found != expected.digest:
-        raise DataError(f"{path} holds changed values: content digest {found[:12]}..., expected {expected.digest[:12]}...; {again}")
+        raise DataError(
+            f"{path} holds changed values: content digest {found[:12]}..., expected {expected.digest[:12]}...; {again}"
+        )
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(expected.shape)
 
 
@@ -97,6 +111,8 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         pictures, classes = unpack(folder / images.name, images), unpack(folder / labels.name, labels)
         rows = [pictures[classes == label] for label in range(len(CLASSES))]
         if len({len(row) for row in rows}) > 1:
-            raise DataError(f"{folder / labels.name} has {[len(row) for row in rows]} images of the classes: expected as many of each; fetch it again")
+            raise DataError(
+                f"{folder / labels.name} has {[len(row) for row in rows]} images of the classes: expected as many of each; fetch it again"
+            )
         result[part] = np.stack(rows)
     return result, {file.name: file.digest for files in FILES.values() for file in files}

@@ -121,7 +121,9 @@ def _copy(source: Source, mirror: Path, path: Path) -> None:
     if not origin.is_file():
         raise DataError(f"MEGAN_MIRROR = {str(mirror)!r}: {source.name} is not in it")
     if origin.stat().st_size > source.largest:
-        raise DataError(f"{origin} has {origin.stat().st_size:,} bytes: expected at most {source.largest:,}; this is some other file")
+        raise DataError(
+            f"{origin} has {origin.stat().st_size:,} bytes: expected at most {source.largest:,}; this is some other file"
+        )
     source.verify(origin)  # here too, so that the message names the mirror's own file
     with storage.replacing(path) as temporary:
         shutil.copyfile(origin, temporary)
@@ -137,7 +139,9 @@ def _download(source: Source, address: str, path: Path) -> None:
     except DataError as error:
         part.unlink(missing_ok=True)
         if not resumed:
-            raise DataError(f"{_shown(address)} does not deliver the right file: {str(error).replace(str(part), 'it')}") from None
+            raise DataError(
+                f"{_shown(address)} does not deliver the right file: {str(error).replace(str(part), 'it')}"
+            ) from None
         # The beginning was left by an earlier run and may be of another file.
         return _download(source, address, path)
     with open(part, "rb") as file:
@@ -152,7 +156,9 @@ def _complete(source: Source, address: str, part: Path) -> None:
             return _attempt(source, address, part)
         except (_Broken, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             reason = _reason(error)
-            if attempt == len(PAUSES) or isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects)):
+            if attempt == len(PAUSES) or isinstance(
+                error, (requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects)
+            ):
                 break
             print(f"{_shown(address)}: {reason}; trying again", file=sys.stderr)
             time.sleep(PAUSES[attempt])
@@ -175,9 +181,13 @@ def _attempt(source: Source, address: str, part: Path) -> None:
         if response.status_code == 429 or response.status_code >= 500:
             raise _Broken(f"the server answers {response.status_code} {response.reason}")
         if response.status_code not in (200, 206):
-            raise DataError(f"{_shown(address)} could not be fetched: the server answers {response.status_code} {response.reason}")
+            raise DataError(
+                f"{_shown(address)} could not be fetched: the server answers {response.status_code} {response.reason}"
+            )
         if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise DataError(f"{_shown(address)} does not deliver the right file: it is a web page, so a proxy, a login page or an error page answered")
+            raise DataError(
+                f"{_shown(address)} does not deliver the right file: it is a web page, so a proxy, a login page or an error page answered"
+            )
         if response.status_code == 206:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 part.unlink(missing_ok=True)
@@ -208,7 +218,9 @@ def _receive(source: Source, address: str, response: requests.Response, part: Pa
                 raise _Broken(f"the server sends fewer than {SLOWEST} bytes a second")
     if received > source.largest:
         part.unlink()
-        raise DataError(f"{_shown(address)} does not deliver the right file: it has more than the {source.largest:,} bytes expected at most")
+        raise DataError(
+            f"{_shown(address)} does not deliver the right file: it has more than the {source.largest:,} bytes expected at most"
+        )
     if whole is not None and received < whole:
         raise _Broken(f"the connection ended after {received:,} of {whole:,} bytes")
 

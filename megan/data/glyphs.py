@@ -50,7 +50,9 @@ def font_path() -> Path:
     """The font's file. Raises `DataError` where matplotlib is installed without its fonts."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONT
     if not path.is_file():
-        raise DataError(f"{path} is not here: expected the font that matplotlib ships; install matplotlib from its wheel")
+        raise DataError(
+            f"{path} is not here: expected the font that matplotlib ships; install matplotlib from its wheel"
+        )
     return path
 
 
@@ -79,7 +81,9 @@ def verified(folder: Path) -> dict[str, str]:
         raise DataError(f"{path} cannot be read ({error}); run `python -m megan download`") from None
     current = manifest()
     if recorded != current:
-        raise DataError(f"{path} names another font or seed than the installed {font_path()}; run `python -m megan download`")
+        raise DataError(
+            f"{path} names another font or seed than the installed {font_path()}; run `python -m megan download`"
+        )
     return current["fonts"]
 
 
@@ -89,7 +93,12 @@ def draw(characters: list[str], drawers: int = DRAWERS) -> np.ndarray:
     The data set has twenty drawers; further ones follow the same law.
     """
     strokes = thin(outlines(characters))
-    return np.stack([_drawings(_points(stroke), ord(character), drawers) for stroke, character in zip(strokes, characters, strict=True)])
+    return np.stack(
+        [
+            _drawings(_points(stroke), ord(character), drawers)
+            for stroke, character in zip(strokes, characters, strict=True)
+        ]
+    )
 
 
 @cache
@@ -107,7 +116,9 @@ def outlines(characters: list[str]) -> np.ndarray:
         font = _font(min(200, 200 * EXTENT // max(right - left, bottom - top)))  # no dot becomes a disc
         left, top, right, bottom = font.getbbox(character)
         image = Image.new("L", (side, side))
-        ImageDraw.Draw(image).text(((side - right - left) // 2, (side - bottom - top) // 2), character, fill=255, font=font)
+        ImageDraw.Draw(image).text(
+            ((side - right - left) // 2, (side - bottom - top) // 2), character, fill=255, font=font
+        )
         row[:] = np.asarray(image) >= 128
     return result
 
@@ -129,7 +140,10 @@ def thin(shapes: np.ndarray) -> np.ndarray:
         changed = False
         for first, second in (((north, east, south), (east, south, west)), ((north, east, west), (north, south, west))):
             count = sum(one.view(np.uint8) for one in neighbours)
-            steps = sum((~one & other).view(np.uint8) for one, other in zip(neighbours, neighbours[1:] + neighbours[:1], strict=True))
+            steps = sum(
+                (~one & other).view(np.uint8)
+                for one, other in zip(neighbours, neighbours[1:] + neighbours[:1], strict=True)
+            )
             keep = (count < 2) | (count > 6) | (steps != 1)
             for three in (first, second):
                 keep |= three[0] & three[1] & three[2]
@@ -166,13 +180,19 @@ _SPREAD = float(np.square(_spline(np.linspace(-0.5, 0.5, 201))).sum(1).mean())
 
 def _drawings(points: np.ndarray, code_point: int, drawers: int) -> np.ndarray:
     """One character, uint8 `[drawers, 28, 28]`; each drawing has its own key."""
-    keyed = [np.random.default_rng((SEED, code_point, drawer)).standard_normal(7 + 2 * KNOTS**2) for drawer in range(drawers)]
+    keyed = [
+        np.random.default_rng((SEED, code_point, drawer)).standard_normal(7 + 2 * KNOTS**2) for drawer in range(drawers)
+    ]
     normal = np.stack(keyed)
     rotation, slant, size, aspect, pen, *shift = normal[:, :7].T[..., None]  # each [drawers, 1]
     y = points[:, 0] * LENGTH * np.exp(LOG_SIZE * size + LOG_ASPECT * aspect / 2)
     x = points[:, 1] * LENGTH * np.exp(LOG_SIZE * size - LOG_ASPECT * aspect / 2) - SLANT * slant * y
     knots = normal[:, 7:].reshape(drawers, 2, KNOTS, KNOTS)
-    bend = BEND / _SPREAD * np.einsum("nk,dckl,nl->cdn", _spline(points[:, 0]), knots, _spline(points[:, 1]), optimize=True)
+    bend = (
+        BEND
+        / _SPREAD
+        * np.einsum("nk,dckl,nl->cdn", _spline(points[:, 0]), knots, _spline(points[:, 1]), optimize=True)
+    )
     y, x = y + bend[0], x + bend[1]
     cos, sin = np.cos(ROTATION * rotation), np.sin(ROTATION * rotation)
     y, x = cos * y - sin * x, sin * y + cos * x
@@ -203,7 +223,11 @@ def separation(strokes: np.ndarray) -> np.ndarray:
     In pixels of a drawing, at 20 pixels for the longer side: the farthest that any point
     of one lies from the other's strokes, so that one dot more is enough to tell apart.
     """
-    distance = np.stack([ndimage.distance_transform_edt(~stroke) for stroke in strokes]).astype(np.float32).reshape(len(strokes), -1)
+    distance = (
+        np.stack([ndimage.distance_transform_edt(~stroke) for stroke in strokes])
+        .astype(np.float32)
+        .reshape(len(strokes), -1)
+    )
     farthest = np.stack([distance[:, stroke.ravel()].max(1) for stroke in strokes]) * np.float32(UNIT)
     return np.maximum(farthest, farthest.T)
 

@@ -37,10 +37,14 @@ def members(path: Path, part: str) -> dict[str, bytes]:
     images = archives.read(path, LIMITS, lambda name: name.endswith(".png") and not name.startswith("__MACOSX/"))
     expected = sum(len(names) for names in catalogue.alphabets("omniglot")[part].values()) * DRAWERS
     if len(images) != expected:
-        raise DataError(f"{path} holds {len(images):,} images: expected {expected:,} of Omniglot's {part} set; fetch {ARCHIVES[part]} again")
+        raise DataError(
+            f"{path} holds {len(images):,} images: expected {expected:,} of Omniglot's {part} set; fetch {ARCHIVES[part]} again"
+        )
     found = archives.digest(images)
     if found != DIGESTS[part]:
-        raise DataError(f"{path} holds changed images: content digest {found[:12]}..., expected {DIGESTS[part][:12]}...; fetch {ARCHIVES[part]} again")
+        raise DataError(
+            f"{path} holds changed images: content digest {found[:12]}..., expected {DIGESTS[part][:12]}...; fetch {ARCHIVES[part]} again"
+        )
     return images
 
 
@@ -77,7 +81,9 @@ def _part(path: Path, part: str) -> dict[str, np.ndarray]:
         rows = [drawings.get(f"{alphabet}/{character}", []) for character in characters]
         for character, row in zip(characters, rows, strict=True):
             if len(row) != DRAWERS:
-                raise DataError(f"{path}: {alphabet}/{character} has {len(row)} drawings: expected {DRAWERS}; fetch {path.name} again")
+                raise DataError(
+                    f"{path}: {alphabet}/{character} has {len(row)} drawings: expected {DRAWERS}; fetch {path.name} again"
+                )
         result[alphabet] = np.asarray(rows, np.uint8)
     return result
 

@@ -54,7 +54,9 @@ def write(path: Path, images: dict[str, np.ndarray], names: dict[str, list[str]]
     }
     metadata = {
         "alphabets": json.dumps(list(images), ensure_ascii=False),
-        "characters": json.dumps([f"{name}/{character}" for name in images for character in names[name]], ensure_ascii=False),
+        "characters": json.dumps(
+            [f"{name}/{character}" for name in images for character in names[name]], ensure_ascii=False
+        ),
     }
     with storage.replacing(path) as temporary:
         temporary.write_bytes(_ordered(safetensors.numpy.save(content, metadata)))
@@ -63,7 +65,9 @@ def write(path: Path, images: dict[str, np.ndarray], names: dict[str, list[str]]
 def _ordered(file: bytes) -> bytes:
     """The same file with the keys of its header sorted: safetensors writes metadata in random order."""
     (length,) = struct.unpack("<Q", file[:8])
-    header = json.dumps(json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    header = json.dumps(
+        json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + file[8 + length :]
 
@@ -113,7 +117,9 @@ def _read(path: Path) -> tuple[Tensor, Tensor, list[str], list[str]]:
         raise _wrong(path, f"its tensors are {sorted(tensors)}: expected 'alphabet' and 'images'")
     images, alphabet = tensors["images"], tensors["alphabet"]
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3] or 0 in images.shape:
-        raise _wrong(path, f"images is {images.dtype} {list(images.shape)}: expected uint8 [characters, drawers, side, side]")
+        raise _wrong(
+            path, f"images is {images.dtype} {list(images.shape)}: expected uint8 [characters, drawers, side, side]"
+        )
     if alphabet.dtype != torch.int64 or alphabet.shape != images.shape[:1]:
         raise _wrong(path, f"alphabet is {alphabet.dtype} {list(alphabet.shape)}: expected int64 [{len(images)}]")
     for key, names in (("alphabets", alphabets), ("characters", characters)):
@@ -121,7 +127,11 @@ def _read(path: Path) -> tuple[Tensor, Tensor, list[str], list[str]]:
             raise _wrong(path, f"metadata {key!r} is no list of names")
     if len(characters) != len(images):
         raise _wrong(path, f"metadata 'characters' has {len(characters)} names: expected {len(images)}")
-    if alphabet[0] != 0 or alphabet[-1] != len(alphabets) - 1 or not ((alphabet.diff() == 0) | (alphabet.diff() == 1)).all():
+    if (
+        alphabet[0] != 0
+        or alphabet[-1] != len(alphabets) - 1
+        or not ((alphabet.diff() == 0) | (alphabet.diff() == 1)).all()
+    ):
         raise _wrong(path, f"alphabet does not count 0..{len(alphabets) - 1} in order, without gaps")
     return images, alphabet, alphabets, characters
 

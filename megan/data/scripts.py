@@ -50,8 +50,7 @@ SCRIPTS = {
     "Lao": Script(
         part="evaluation",
         candidates=(
-            "E81-E82 E84 E87-E88 E8A E8D E94-E97 E99-E9F EA1-EA3 EA5 EA7 EAA-EAB EAD-EB0 EB2 EBD "
-            "EC0-EC4 EC6 EDC-EDD"
+            "E81-E82 E84 E87-E88 E8A E8D E94-E97 E99-E9F EA1-EA3 EA5 EA7 EAA-EAB EAD-EB0 EB2 EBD EC0-EC4 EC6 EDC-EDD"
         ),
         near_duplicates="E9F",
     ),

@@ -11,7 +11,20 @@ from megan.gan.images import HELD, Images
 from megan.gan.training import LOG_EVERY, Trained
 from megan.realism import measures
 
-QUALITY = ("images", "class", "seed", "updates", "kid", "kid_low", "kid_high", "collapse", "nearest", "kid_real", "collapse_real", "nearest_real")
+QUALITY = (
+    "images",
+    "class",
+    "seed",
+    "updates",
+    "kid",
+    "kid_low",
+    "kid_high",
+    "collapse",
+    "nearest",
+    "kid_real",
+    "collapse_real",
+    "nearest_real",
+)
 
 
 def classifier(images: Tensor, options: Gan, device: str, tensors: dict[str, Tensor]) -> torch.nn.Sequential:
@@ -40,8 +53,16 @@ def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Seq
         made = [np.nan] * 5
         if updates == options.updates:
             fake = image_classifier.features(network, to_bytes(pixels))
-            made = [*measures.kid(held, fake, seed), measures.likeness(fake[None]), image_classifier.nearest(pixels, known)]
-        reals = [measures.kid(held, real, seed)[0], measures.likeness(held[None]), image_classifier.nearest(images.held[label] / 255, known)]
+            made = [
+                *measures.kid(held, fake, seed),
+                measures.likeness(fake[None]),
+                image_classifier.nearest(pixels, known),
+            ]
+        reals = [
+            measures.kid(held, real, seed)[0],
+            measures.likeness(held[None]),
+            image_classifier.nearest(images.held[label] / 255, known),
+        ]
         rows.append([few.shape[2], label, seed, updates, *map(float, made), *map(float, reals)])
     return rows
 
@@ -62,4 +83,6 @@ def losses_table(tensors: dict[str, Tensor], options: Gan) -> pandas.DataFrame:
         values = losses.permute(0, 2, 3, 1).reshape(-1, 2).numpy()
         frames.append(pandas.DataFrame(values, index=index, columns=["discriminator", "generator"]).reset_index())
     columns = ["images", "class", "seed", "update", "discriminator", "generator"]
-    return pandas.concat(frames)[columns].sort_values(columns[:4], ascending=[False, True, True, True], ignore_index=True)
+    return pandas.concat(frames)[columns].sort_values(
+        columns[:4], ascending=[False, True, True, True], ignore_index=True
+    )

@@ -14,7 +14,9 @@ from megan.meta.systems.base import Descent, System
 from megan.models.initial import Weights
 
 
-def trajectory(system: System, weights: Weights, episodes: Episodes, steps: int, differentiable: bool) -> Iterator[Weights]:
+def trajectory(
+    system: System, weights: Weights, episodes: Episodes, steps: int, differentiable: bool
+) -> Iterator[Weights]:
     """The weights before the first inner step and after each.
 
     **Arguments** `weights` [tasks, ...] each; `differentiable` keeps the graph through all

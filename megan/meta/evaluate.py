@@ -28,7 +28,9 @@ class Scores:
 def begin(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
     """A chunk's tasks, and the meta-trained weights [seeds, ...] as each of them starts with."""
     group, numbers = chunk[0], workers.numbers(chunk[1])
-    return per_task({name: weight[group] for name, weight in weights.items()}, len(numbers)), tasks.sample(group, numbers)
+    return per_task({name: weight[group] for name, weight in weights.items()}, len(numbers)), tasks.sample(
+        group, numbers
+    )
 
 
 def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers, *, every_step: bool) -> Scores:

@@ -42,13 +42,27 @@ def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, worker
         with torch.no_grad():
             # Noise is keyed by step, and the inner steps have used up 0 to steps - 1.
             made = torch.stack([system.fakes(adapted, sampled, steps + number) for number in range(draws)])
-            apart = torch.stack([_wasserstein(system, adapted, sampled, some, number) for number, some in enumerate(made)]).mean(dim=0)
+            apart = torch.stack(
+                [_wasserstein(system, adapted, sampled, some, number) for number, some in enumerate(made)]
+            ).mean(dim=0)
         query = sampled.query.unflatten(1, (sampled.ways, -1)).transpose(1, 2)
-        shown = {"fakes": _bytes(made.transpose(0, 1)), "support": _bytes(sampled.support), "query": _bytes(query), "wasserstein": apart}
+        shown = {
+            "fakes": _bytes(made.transpose(0, 1)),
+            "support": _bytes(sampled.support),
+            "query": _bytes(query),
+            "wasserstein": apart,
+        }
         return {name: value.unflatten(0, (-1, len(chunk[1]))) for name, value in shown.items()}
 
-    chunks = workers.map_chunks(chunk_samples, workers.seed_groups(len(tasks.seeds)), tasks.count, None if workers.is_cpu else CUDA_RUN)
-    return Samples(**{name: torch.cat([torch.cat([part[name] for part in group], dim=1) for group in chunks]).cpu() for name in chunks[0][0]})
+    chunks = workers.map_chunks(
+        chunk_samples, workers.seed_groups(len(tasks.seeds)), tasks.count, None if workers.is_cpu else CUDA_RUN
+    )
+    return Samples(
+        **{
+            name: torch.cat([torch.cat([part[name] for part in group], dim=1) for group in chunks]).cpu()
+            for name in chunks[0][0]
+        }
+    )
 
 
 def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: Tensor, number: int) -> Tensor:
@@ -63,10 +77,15 @@ def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: 
     reals = query[:, :, picked].flatten(1, 2)
     labels = system.fake_labels(episodes)
     if system.variant.shared_statistics:
-        values = system.criticise(weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels]))
+        values = system.criticise(
+            weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels])
+        )
         on_reals, on_fakes = values.split([reals.shape[1], made.shape[1]], dim=1)
     else:
-        on_reals, on_fakes = system.criticise(weights, reals, episodes.support_labels), system.criticise(weights, made, labels)
+        on_reals, on_fakes = (
+            system.criticise(weights, reals, episodes.support_labels),
+            system.criticise(weights, made, labels),
+        )
     return on_reals.double().mean(dim=1) - on_fakes.double().mean(dim=1)
 
 
@@ -83,4 +102,6 @@ def _none(system: WithFakes, tasks: TaskSet, draws: int) -> Samples:
         return torch.empty(0, tasks.count, *shape, *size, dtype=torch.uint8)
 
     made = empty(draws, system.variant.fakes_per_real * support)
-    return Samples(made, empty(support), empty(tasks.queries, sampler.ways), torch.empty(0, tasks.count, dtype=torch.float64))
+    return Samples(
+        made, empty(support), empty(tasks.queries, sampler.ways), torch.empty(0, tasks.count, dtype=torch.float64)
+    )

@@ -34,7 +34,9 @@ class Outer:
 
     @classmethod
     def of(cls, tensors: dict[str, Tensor]) -> "Outer":
-        gradient = {name.removeprefix("gradient/"): value for name, value in tensors.items() if name.startswith("gradient/")}
+        gradient = {
+            name.removeprefix("gradient/"): value for name, value in tensors.items() if name.startswith("gradient/")
+        }
         return cls(gradient, tensors["loss"], tensors["accuracy"], tensors["fake_wins"])
 
 
@@ -104,10 +106,14 @@ def _parts(episodes: Episodes) -> list[slice]:
     return [slice(start, start + size) for start in range(0, tasks, size)]
 
 
-def _outer(system: System, adapted: Weights, episodes: Episodes, tasks: slice, meta_batch: int) -> tuple[Tensor, list[_Slopes]]:
+def _outer(
+    system: System, adapted: Weights, episodes: Episodes, tasks: slice, meta_batch: int
+) -> tuple[Tensor, list[_Slopes]]:
     """Some tasks' query logits, and their outer losses' gradients at the adapted weights."""
     own = {name: weight[tasks].detach().requires_grad_() for name, weight in adapted.items()}
-    of_tasks = {name: getattr(episodes, name) for name in ("support", "query", "classes", "key", "others", "prototypes")}
+    of_tasks = {
+        name: getattr(episodes, name) for name in ("support", "query", "classes", "key", "others", "prototypes")
+    }
     episodes = replace(episodes, **{name: value if value is None else value[tasks] for name, value in of_tasks.items()})
     logits = system.classify(own, episodes.query)
     losses = system.outer_losses(own, logits, episodes)
@@ -116,7 +122,9 @@ def _outer(system: System, adapted: Weights, episodes: Episodes, tasks: slice, m
         slopes = torch.autograd.grad(
             descent.loss.sum() / meta_batch, list(own.values()), retain_graph=index < len(losses) - 1, allow_unused=True
         )
-        found.append(_Slopes({name: slope for name, slope in zip(own, slopes, strict=True) if slope is not None}, descent.rates))
+        found.append(
+            _Slopes({name: slope for name, slope in zip(own, slopes, strict=True) if slope is not None}, descent.rates)
+        )
     return logits.detach(), found
 
 
@@ -139,4 +147,3 @@ def stacked(seeds: list[Outer]) -> Outer:
         {name: torch.cat([seed.gradient[name] for seed in seeds]) for name in names},
         *(torch.cat([getattr(seed, field) for seed in seeds]) for field in ("loss", "accuracy", "fake_wins")),
     )
-

@@ -65,7 +65,9 @@ class OuterLoop:
     meta_steps: int
 
 
-def iteration(system: System, sampler: Sampler, seeds: Tensor, loop: OuterLoop, state: State, workers: Workers) -> Callable[[], None]:
+def iteration(
+    system: System, sampler: Sampler, seeds: Tensor, loop: OuterLoop, state: State, workers: Workers
+) -> Callable[[], None]:
     """A function that advances `state` by one meta-iteration in place."""
     workers.share(state)
     batch = loop.train.meta_batch
@@ -78,7 +80,9 @@ def iteration(system: System, sampler: Sampler, seeds: Tensor, loop: OuterLoop, 
         return gradient.outer_gradient(system, meta, sampled, batch).tensors()
 
     def advance() -> None:
-        outer = gradient.stacked([gradient.summed(map(Outer.of, chunks)) for chunks in workers.map_chunks(chunk_gradient, groups, batch)])
+        outer = gradient.stacked(
+            [gradient.summed(map(Outer.of, chunks)) for chunks in workers.map_chunks(chunk_gradient, groups, batch)]
+        )
         healthy = optimise.finite(outer.gradient, outer.loss)
         alive = state["alive"] & healthy
         newly = state["alive"] & ~healthy
@@ -86,7 +90,9 @@ def iteration(system: System, sampler: Sampler, seeds: Tensor, loop: OuterLoop, 
         state["diverged_loss"].copy_(torch.where(newly, outer.loss, state["diverged_loss"]))
         state["alive"].copy_(alive)
         rate = optimise.learning_rate(state["step"], loop.meta_steps, loop.train.learning_rate, loop.train.schedule)
-        optimise.adam(state.part("theta"), (state.part("first"), state.part("second")), outer.gradient, state["step"], rate, alive)
+        optimise.adam(
+            state.part("theta"), (state.part("first"), state.part("second")), outer.gradient, state["step"], rate, alive
+        )
         for name in ("loss", "accuracy", "fake_wins"):
             state[name].add_(getattr(outer, name))
         state["step"].add_(1)

@@ -23,7 +23,9 @@ def learning_rate(step: Tensor, meta_steps: int, peak: float, schedule: str) -> 
     return 0.5 * peak * (1 + torch.cos(math.pi * step.double() / meta_steps))
 
 
-def adam(weights: Weights, moments: tuple[Weights, Weights], gradient: Weights, step: Tensor, rate: Tensor, alive: Tensor) -> None:
+def adam(
+    weights: Weights, moments: tuple[Weights, Weights], gradient: Weights, step: Tensor, rate: Tensor, alive: Tensor
+) -> None:
     """One step in place.
 
     **Arguments** all weights [seeds, ...]; `moments` the first and the second; `step` int64

@@ -34,7 +34,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device could not allocate: CUDA has an exception of its own, the CPU a bare `RuntimeError`."""
     told = str(error)
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in told or "not enough memory" in told or "std::bad_alloc" in told)
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in told or "not enough memory" in told or "std::bad_alloc" in told)
     )
 
 
@@ -103,7 +104,9 @@ class Workers:
             self._processes = Processes(work, jobs, count, is_out_of_memory)
         return self._processes.run()
 
-    def map_chunks(self, work: Callable[[Chunk], Tensors], groups: list[slice], tasks: int, most: int | None = None) -> list[list[Tensors]]:
+    def map_chunks(
+        self, work: Callable[[Chunk], Tensors], groups: list[slice], tasks: int, most: int | None = None
+    ) -> list[list[Tensors]]:
         """`work((group, tasks))` on tasks 0..tasks-1 of every group, cut into chunks; a list a group, in the order of the tasks.
 
         Where memory does not suffice everything is done again in chunks of half the size, which stays so.
@@ -129,7 +132,9 @@ class Workers:
                 f"out of memory on {self.device} with one task at a time; lower {several}tasks.ways, tasks.shots or the queries in params.yaml"
             )
         self._limit = size // 2
-        progress.say(f"out of memory on {self.device} with {size} tasks at a time; going on with {self._limit} (MEGAN_CHUNK={self._limit} begins so)")
+        progress.say(
+            f"out of memory on {self.device} with {size} tasks at a time; going on with {self._limit} (MEGAN_CHUNK={self._limit} begins so)"
+        )
         gc.collect()
         if not self.is_cpu:
             torch.cuda.empty_cache()

@@ -44,7 +44,9 @@ def shared(values: Tensors) -> Tensors:
     """Copies in memory that forks made from now on have in common with this process, so that they see later changes."""
     copies = {}
     for name, value in values.items():
-        copies[name] = torch.frombuffer(mmap(-1, max(value.nbytes, 1)), dtype=value.dtype, count=value.numel()).view(value.shape)
+        copies[name] = torch.frombuffer(mmap(-1, max(value.nbytes, 1)), dtype=value.dtype, count=value.numel()).view(
+            value.shape
+        )
         copies[name].copy_(value)
     return copies
 
@@ -55,7 +57,9 @@ class Processes:
     What `work` reads is what it was at the beginning, but for what is `shared`.
     """
 
-    def __init__(self, work: Work, jobs: Sequence[Any], count: int, is_out_of_memory: Callable[[BaseException], bool]) -> None:
+    def __init__(
+        self, work: Work, jobs: Sequence[Any], count: int, is_out_of_memory: Callable[[BaseException], bool]
+    ) -> None:
         self.work, self.jobs, self.count, self._is_out_of_memory = work, jobs, count, is_out_of_memory
         self._connections: list[Connection] = []
         self._pids: list[int] = []
@@ -66,7 +70,9 @@ class Processes:
                 self._fork(number)
         except OSError as error:
             self.close()
-            raise ProcessEndedError(f"cannot start {count} processes for {len(jobs)} chunks of tasks ({error.strerror}); lower MEGAN_THREADS") from None
+            raise ProcessEndedError(
+                f"cannot start {count} processes for {len(jobs)} chunks of tasks ({error.strerror}); lower MEGAN_THREADS"
+            ) from None
 
     def fits(self, work: Work, jobs: Sequence[Any]) -> bool:
         return self._end.alive and work is self.work and jobs == self.jobs
@@ -91,7 +97,9 @@ class Processes:
                     results[index] = _received(connection.recv_bytes())
         except (EOFError, ConnectionError):
             self.close()
-            raise ProcessEndedError("a process that worked on tasks was ended from outside, for want of memory most likely; lower MEGAN_THREADS or MEGAN_CHUNK") from None
+            raise ProcessEndedError(
+                "a process that worked on tasks was ended from outside, for want of memory most likely; lower MEGAN_THREADS or MEGAN_CHUNK"
+            ) from None
         except BaseException:
             self.close()
             raise

@@ -98,7 +98,12 @@ def _double(x: Tensor) -> Tensor:
 
 
 def generate(
-    weights: Weights, generator: Generator, noise: Tensor, images: Tensor, labels: Tensor, prototypes: Tensor | None = None
+    weights: Weights,
+    generator: Generator,
+    noise: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    prototypes: Tensor | None = None,
 ) -> Tensor:
     """G: one fake for each conditioning image.
 

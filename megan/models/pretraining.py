@@ -49,22 +49,40 @@ def fit(network: nn.Module, images: Tensor, options: Encoder, resume: checkpoint
     return before + time.monotonic() - started
 
 
-def _save(network: nn.Module, optimiser: torch.optim.Optimizer, schedule: object, resume: checkpoint.Resume, step: int, seconds: float) -> None:
+def _save(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: object,
+    resume: checkpoint.Resume,
+    step: int,
+    seconds: float,
+) -> None:
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
-    told = {"step": step, "seconds": seconds, "groups": optimiser.state_dict()["param_groups"], "schedule": schedule.state_dict()}
-    resume.save({name: value.cpu().contiguous() for name, value in tensors.items()}, {"told": json.dumps(told, default=str)})
+    told = {
+        "step": step,
+        "seconds": seconds,
+        "groups": optimiser.state_dict()["param_groups"],
+        "schedule": schedule.state_dict(),
+    }
+    resume.save(
+        {name: value.cpu().contiguous() for name, value in tensors.items()}, {"told": json.dumps(told, default=str)}
+    )
 
 
-def _restore(network: nn.Module, optimiser: torch.optim.Optimizer, schedule: object, resume: checkpoint.Resume) -> tuple[int, float]:
+def _restore(
+    network: nn.Module, optimiser: torch.optim.Optimizer, schedule: object, resume: checkpoint.Resume
+) -> tuple[int, float]:
     """Fill in the last checkpoint. Returns the step to begin with and the seconds already spent."""
     saved = resume.load()
     if not saved:
         return 0, 0.0
     tensors, text = saved
     told = json.loads(text["told"])
-    network.load_state_dict({name.removeprefix("network/"): value for name, value in tensors.items() if name.startswith("network/")})
+    network.load_state_dict(
+        {name.removeprefix("network/"): value for name, value in tensors.items() if name.startswith("network/")}
+    )
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser/"):

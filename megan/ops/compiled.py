@@ -56,12 +56,18 @@ def _compiler() -> tuple[list[str], str]:
             if where is None:
                 continue
             command[0] = where
-            answer = subprocess.run([*command, "--version"], capture_output=True, text=True, errors="replace", timeout=60)
+            answer = subprocess.run(
+                [*command, "--version"], capture_output=True, text=True, errors="replace", timeout=60
+            )
         except (OSError, ValueError, IndexError, subprocess.SubprocessError):
             continue
         if answer.returncode == 0:
             return command, answer.stdout
-    raise Unavailable(f"CXX = {named!r} is no C++ compiler that runs" if named else "no C++ compiler (c++, g++ or clang++) on the PATH")
+    raise Unavailable(
+        f"CXX = {named!r} is no C++ compiler that runs"
+        if named
+        else "no C++ compiler (c++, g++ or clang++) on the PATH"
+    )
 
 
 def _compile(compiler: list[str], source_file: Path, path: Path) -> None:
@@ -96,7 +102,17 @@ def _compile(compiler: list[str], source_file: Path, path: Path) -> None:
 
 def _cpu() -> str:
     """What -march=native depends on: code for one CPU may not run on another that shares the cache folder."""
-    kept = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU implementer", "CPU part")
+    kept = (
+        "vendor_id",
+        "cpu family",
+        "model",
+        "model name",
+        "stepping",
+        "flags",
+        "Features",
+        "CPU implementer",
+        "CPU part",
+    )
     try:
         first = Path("/proc/cpuinfo").read_text(errors="replace").split("\n\n")[0]
         lines = [line for line in first.splitlines() if line.partition(":")[0].strip() in kept]

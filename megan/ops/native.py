@@ -202,7 +202,9 @@ def _norm_sizes(name, z, *rows, like=()) -> tuple[int, int, int]:
 
 def _wrong(name, *tensors, **numbers) -> ValueError:
     shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
-    return ValueError(f"{name}: shapes {shapes} do not fit" + "".join(f", {key} = {value}" for key, value in numbers.items()))
+    return ValueError(
+        f"{name}: shapes {shapes} do not fit" + "".join(f", {key} = {value}" for key, value in numbers.items())
+    )
 
 
 def _prepare(name, first, *others):

@@ -81,7 +81,16 @@ def _first(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: 
 
 
 def _second(
-    z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, uz: Tensor, ugamma: Tensor, ubeta: Tensor, relu: bool
+    z: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    mean: Tensor,
+    r: Tensor,
+    da: Tensor,
+    uz: Tensor,
+    ugamma: Tensor,
+    ubeta: Tensor,
+    relu: bool,
 ) -> tuple:
     """Gradients of <uz, dz> + <ugamma, dgamma> + <ubeta, dbeta> to z, gamma and da."""
     xhat, g, mask = _terms(z, gamma, beta, mean, r, da, relu)
@@ -116,7 +125,9 @@ class _NormReluGrad(Function):
     """`mean` and `r` come along to save work; they are functions of z, and its derivative counts them."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, relu: bool) -> tuple:
+    def forward(
+        ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, relu: bool
+    ) -> tuple:
         ctx.save_for_backward(z, gamma, beta, mean, r, da)
         ctx.relu = relu
         ctx.set_materialize_grads(False)

@@ -73,9 +73,13 @@ def judged(made: dict[str, Made], judge: nn.Module, device: str) -> tuple[pd.Dat
             rows.append({"variant": name, "seed": seed, **_realism(reals, features, seed), **pixels, **collapse})
             critic = one.critic[one.critic["seed"] == seed].sort_values("task")
             tasks.append(critic.assign(variant=name, kid=_by_task(reals, features))[TASKS])
-    floor = {seed: {"variant": REAL, "seed": seed, **_floor(reals, seed)} for (seed, _), reals in reversed(known.items())}
+    floor = {
+        seed: {"variant": REAL, "seed": seed, **_floor(reals, seed)} for (seed, _), reals in reversed(known.items())
+    }
     rows += [floor[seed] for seed in sorted(floor)]
-    return pd.DataFrame(rows, columns=REALISM), pd.concat(tasks, ignore_index=True) if tasks else pd.DataFrame(columns=TASKS)
+    return pd.DataFrame(rows, columns=REALISM), pd.concat(tasks, ignore_index=True) if tasks else pd.DataFrame(
+        columns=TASKS
+    )
 
 
 def _digest(*images: Tensor) -> str:
@@ -107,7 +111,9 @@ def _of_tasks(features: np.ndarray) -> np.ndarray:
 def _of_classes(features: np.ndarray, ways: int, shots: int = 1) -> np.ndarray:
     """All drawings of each class together: [tasks, draws, M * ways * shots, features] -> [tasks, ways, draws * M * shots, features]"""
     tasks, draws, _, size = features.shape
-    return features.reshape(tasks, draws, -1, ways, shots, size).transpose(0, 3, 1, 2, 4, 5).reshape(tasks, ways, -1, size)
+    return (
+        features.reshape(tasks, draws, -1, ways, shots, size).transpose(0, 3, 1, 2, 4, 5).reshape(tasks, ways, -1, size)
+    )
 
 
 def _realism(reals: Reals, fakes: np.ndarray, seed: int) -> dict[str, float]:
@@ -136,7 +142,13 @@ def _floor(reals: Reals, seed: int) -> dict[str, float]:
         kid = measures.kid_of_groups(measures.group_pairs(_of_tasks(query[:, ::2]), _of_tasks(query[:, 1::2])), seed)
     sources = reals.support[:, :: reals.shots][:, None]
     distance, collapse = float(1 - measures.cosine(query, sources).mean()), _collapse(_of_classes(query, reals.ways))
-    return {**_columns(kid), "distance": distance, "pixels": float("nan"), "collapse": collapse, "images": query[..., 0].size}
+    return {
+        **_columns(kid),
+        "distance": distance,
+        "pixels": float("nan"),
+        "collapse": collapse,
+        "images": query[..., 0].size,
+    }
 
 
 def _columns(kid: measures.Kid) -> dict[str, float]:

@@ -45,7 +45,9 @@ def kid(real: np.ndarray, fake: np.ndarray, seed: int) -> Kid:
     kernels = [kernel(a, b) for a, b in ((real, real), (fake, fake), (real, fake))]
     n, m = (_counts(seed, side, len(images)) for side, images in (("real", real), ("fake", fake)))
     ones = np.ones((1, len(real))), np.ones((1, len(fake)))
-    return _interval(*(_within(kernels[0], a) + _within(kernels[1], b) - 2 * _across(kernels[2], a, b) for a, b in (ones, (n, m))))
+    return _interval(
+        *(_within(kernels[0], a) + _within(kernels[1], b) - 2 * _across(kernels[2], a, b) for a, b in (ones, (n, m)))
+    )
 
 
 def kid_of_groups(pairs: np.ndarray, seed: int) -> Kid:
@@ -79,7 +81,10 @@ def group_kernels(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Mean kernel between the images of two groups: [groups, n, d], [groups, m, d] -> [groups, groups]."""
     columns = b.reshape(-1, b.shape[2])
     rows = max(1, _BLOCK // a.shape[1])
-    blocks = [kernel(some.reshape(-1, some.shape[2]), columns).reshape(len(some), a.shape[1], len(b), b.shape[1]) for some in _split(a, rows)]
+    blocks = [
+        kernel(some.reshape(-1, some.shape[2]), columns).reshape(len(some), a.shape[1], len(b), b.shape[1])
+        for some in _split(a, rows)
+    ]
     return np.concatenate([block.mean(axis=(1, 3)) for block in blocks])
 
 

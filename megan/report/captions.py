@@ -50,7 +50,19 @@ class Facts:
 def read(tables: Path, variants: dict[str, Style]) -> Facts:
     """Raises `ReportError` when a table is missing or lacks one of `variants`."""
     path = tables / "accuracy.csv"
-    columns = ["study", "variant", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "meta_steps", "short", "tier"]
+    columns = [
+        "study",
+        "variant",
+        "seeds",
+        "diverged",
+        "tasks",
+        "accuracy",
+        "ci95_tasks",
+        "ci95_seeds",
+        "meta_steps",
+        "short",
+        "tier",
+    ]
     table = read_table(path, columns).set_index("variant")
     absent = [variant for variant in variants if variant not in table.index]
     if absent:
@@ -60,14 +72,24 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
     diverged = diverged[diverged["variant"].isin(list(variants))]
 
     planned = table["seeds"] + table["diverged"]
-    parts = [[_count(n, "seed") for n in planned], ["short run of " * bool(short) + _count(n, "meta-step") for n, short in zip(table["meta_steps"], table["short"])]]
+    parts = [
+        [_count(n, "seed") for n in planned],
+        [
+            "short run of " * bool(short) + _count(n, "meta-step")
+            for n, short in zip(table["meta_steps"], table["short"])
+        ],
+    ]
     usual = [Counter(texts).most_common(1)[0][0] for texts in parts]  # of equally common ones, the first
     notes = {}
     for position, variant in enumerate(variants):
         own = [texts[position] for texts, common in zip(parts, usual) if texts[position] != common]
         lost = diverged.loc[diverged["variant"] == variant, "seed"].tolist()
         if lost:
-            own.append("every seed diverged" if len(lost) == planned[variant] else f"seed{'s' * (len(lost) > 1)} {', '.join(map(str, lost))} diverged")
+            own.append(
+                "every seed diverged"
+                if len(lost) == planned[variant]
+                else f"seed{'s' * (len(lost) > 1)} {', '.join(map(str, lost))} diverged"
+            )
         notes[variant] = ", ".join(own)
     unless = " unless noted" if any(len(set(texts)) > 1 for texts in parts) else ""
     return Facts(str(table["study"].iloc[0]), table, diverged, ", ".join(usual) + unless, notes)

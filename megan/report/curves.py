@@ -33,7 +33,9 @@ def finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str)
     return curves[(curves["variant"] == name) & (curves["split"] == split) & ~curves["seed"].isin(lost)]
 
 
-def validation(axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, marker: str = "") -> None:
+def validation(
+    axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, marker: str = ""
+) -> None:
     """A thick line with a band from the lowest to the highest seed, and every seed that diverged."""
     layout.mean_line(
         axes, finished(curves, facts, name, "validation"), "meta_step", f"validation/{name}", colour, linewidth=2,
@@ -45,7 +47,9 @@ def validation(axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: st
 
 
 def diverged_key() -> Line2D:
-    return Line2D([], [], color="#444444", linestyle=":", linewidth=1, marker="X", markeredgewidth=0, label="a seed diverges")
+    return Line2D(
+        [], [], color="#444444", linestyle=":", linewidth=1, marker="X", markeredgewidth=0, label="a seed diverges"
+    )
 
 
 def compared(tables: Path, variants: dict[str, Style], names: Sequence[str], subject: str, paper: str) -> Figure:
@@ -69,7 +73,11 @@ def compared(tables: Path, variants: dict[str, Style], names: Sequence[str], sub
         extra = [diverged_key()] if len(facts.diverged) else []
         layout.finish([layout.Panel(axes, list(shown), None)], shown, facts, extra, "Meta-steps")
         ours = outcomes(tables, facts, shown)
-        style.headings(figure, captions.title(facts, subject), f"{paper} {ours}{absent(names, variants)} {_reading(facts)}{facts.short}")
+        style.headings(
+            figure,
+            captions.title(facts, subject),
+            f"{paper} {ours}{absent(names, variants)} {_reading(facts)}{facts.short}",
+        )
     return figure
 
 
@@ -89,7 +97,9 @@ def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> st
             continue
         text = f"{own.label} {row['accuracy']:.1%}"
         if name != reference and facts.table.loc[reference, "seeds"]:
-            text += _difference((wide[name] - wide[reference]).dropna(), row["meta_steps"] == facts.table.loc[reference, "meta_steps"])
+            text += _difference(
+                (wide[name] - wide[reference]).dropna(), row["meta_steps"] == facts.table.loc[reference, "meta_steps"]
+            )
         words.append(text)
     return f"Ours, meta-test accuracy (difference to {shown[reference].label}): {'; '.join(words)}."
 
@@ -100,7 +110,15 @@ def nothing(title: str, caption: str) -> Figure:
         figure = Figure(figsize=(9, 3), layout="constrained")
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "no variant of this figure is in the study", ha="center", va="center", color=style.MUTED, transform=axes.transAxes)
+        axes.text(
+            0.5,
+            0.5,
+            "no variant of this figure is in the study",
+            ha="center",
+            va="center",
+            color=style.MUTED,
+            transform=axes.transAxes,
+        )
         style.headings(figure, title, caption)
     return figure
 

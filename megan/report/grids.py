@@ -37,7 +37,9 @@ def realism(samples: Path, variants: dict[str, Style], facts: captions.Facts) ->
     """`realism.csv` of `variants`' finished seeds, and its rows `real`."""
     table = read_table(samples / "realism.csv", COLUMNS)
     lost = set(zip(facts.diverged["variant"], facts.diverged["seed"]))
-    kept = [name in {*variants, REAL} and (name, seed) not in lost for name, seed in zip(table["variant"], table["seed"])]
+    kept = [
+        name in {*variants, REAL} and (name, seed) not in lost for name, seed in zip(table["variant"], table["seed"])
+    ]
     return table[kept].reset_index(drop=True)
 
 
@@ -52,7 +54,9 @@ def numbers(table: pd.DataFrame, name: str) -> str:
     else:
         kid += f" ({own['kid_low'].iloc[0]:.3g} to {own['kid_high'].iloc[0]:.3g} over tasks)"
     likeness = own["collapse"].mean()
-    return f"{kid}, distance {own['distance'].mean():.3f}" + ("" if np.isnan(likeness) else f", likeness {likeness:.3f}")
+    return f"{kid}, distance {own['distance'].mean():.3f}" + (
+        "" if np.isnan(likeness) else f", likeness {likeness:.3f}"
+    )
 
 
 READING = (
@@ -68,7 +72,15 @@ def judge(samples: Path) -> str:
     return f"That encoder knows {told['validation_accuracy']:.1%} of held-back drawings of {told['classes']:,} characters: the less it knows, the less these numbers mean."
 
 
-def compared(tables: Path, samples: Path, variants: dict[str, Style], names: Sequence[str], subject: str, paper: str, ours: str = "") -> Figure:
+def compared(
+    tables: Path,
+    samples: Path,
+    variants: dict[str, Style],
+    names: Sequence[str],
+    subject: str,
+    paper: str,
+    ours: str = "",
+) -> Figure:
     """The support, other real drawings of its classes, and the fakes of each of `names` on the same tasks.
 
     `paper`: what the paper's figure showed; `ours`: what ours does, beside the judge's numbers.
@@ -91,7 +103,9 @@ def compared(tables: Path, samples: Path, variants: dict[str, Style], names: Seq
         outcome = "; ".join(f"{own.label}: {numbers(table, name) or 'none'}" for name, own in shown.items())
         floor = numbers(table, REAL)
         floor = f" Real drawings judged against others: {floor}." if floor else ""
-        reading = "Each block of columns is a task, the same in all rows; each row of fakes is a draw with noise of its own."
+        reading = (
+            "Each block of columns is a task, the same in all rows; each row of fakes is a draw with noise of its own."
+        )
         caption = f"{paper} Ours: {outcome}.{floor} {ours}{curves.absent(names, variants)} {reading} {READING} {judge(samples)}{facts.short}"
         style.headings(figure, captions.title(facts, subject), " ".join(caption.split()))
     return figure
@@ -109,7 +123,12 @@ def mosaic(images: np.ndarray) -> np.ndarray:
 
 
 def _sections(
-    images: dict[str, np.ndarray], names: Sequence[str], variants: dict[str, Style], facts: captions.Facts, table: pd.DataFrame, seed: int | None
+    images: dict[str, np.ndarray],
+    names: Sequence[str],
+    variants: dict[str, Style],
+    facts: captions.Facts,
+    table: pd.DataFrame,
+    seed: int | None,
 ) -> list[tuple[str, np.ndarray | None]]:
     """A title and a picture each, or no picture where the title says why."""
     first = next((name for name in names if f"fakes/{name}" in images), None)
@@ -119,7 +138,12 @@ def _sections(
         tasks = slice(max(1, MOST_COLUMNS // support.shape[1]))
         shots = support.shape[1] // query.shape[2]
         sections += [(f"Support images, meta-test tasks of seed {seed}", mosaic(support[tasks, None, :MOST_COLUMNS]))]
-        sections += [("Real: other drawings of the same classes", mosaic(query[tasks, :2].repeat(shots, axis=2)[:, :, :MOST_COLUMNS]))]
+        sections += [
+            (
+                "Real: other drawings of the same classes",
+                mosaic(query[tasks, :2].repeat(shots, axis=2)[:, :, :MOST_COLUMNS]),
+            )
+        ]
     for name in names:
         if name not in variants:
             sections.append((f"{name}: not in this study", None))
@@ -130,14 +154,22 @@ def _sections(
         elif not np.array_equal(images[f"support/{name}"], support):
             sections.append((f"{title}: its tasks are not those of the other rows", None))
         else:
-            sections.append((f"{title}. {numbers(table, name)}", mosaic(fakes[tasks, :MOST_ROWS, : support.shape[1]][:, :, :MOST_COLUMNS])))
+            sections.append(
+                (
+                    f"{title}. {numbers(table, name)}",
+                    mosaic(fakes[tasks, :MOST_ROWS, : support.shape[1]][:, :, :MOST_COLUMNS]),
+                )
+            )
     return sections
 
 
 def _why_none(name: str, facts: captions.Facts, seed: int | None) -> str:
     if not facts.table.loc[name, "seeds"]:
         return "every seed diverged, so there is no fake to show"
-    if seed is not None and not facts.diverged[(facts.diverged["variant"] == name) & (facts.diverged["seed"] == seed)].empty:
+    if (
+        seed is not None
+        and not facts.diverged[(facts.diverged["variant"] == name) & (facts.diverged["seed"] == seed)].empty
+    ):
         return f"seed {seed}, shown here, diverged"
     return "it left no fakes of the tasks shown here"
 

@@ -52,11 +52,24 @@ def mean_line(axes: Axes, rows: pd.DataFrame, x: str, gid: str, colour: str, ban
     if rows.empty:
         return
     if rows[x].nunique() == 1:  # of one point, as in a very short run, a line shows nothing
-        line = {"marker": "o", "markersize": 4, "markeredgewidth": 0, **{key: value for key, value in line.items() if value}}
+        line = {
+            "marker": "o",
+            "markersize": 4,
+            "markeredgewidth": 0,
+            **{key: value for key, value in line.items() if value},
+        }
     spread = ("pi", 100) if band and rows["seed"].nunique() > 1 else None
     seaborn.lineplot(
-        rows, x=x, y="accuracy", errorbar=spread, color=colour, ax=axes, legend=False, gid=gid,
-        err_kws={"alpha": 0.22, "linewidth": 0}, **line,
+        rows,
+        x=x,
+        y="accuracy",
+        errorbar=spread,
+        color=colour,
+        ax=axes,
+        legend=False,
+        gid=gid,
+        err_kws={"alpha": 0.22, "linewidth": 0},
+        **line,
     )
 
 
@@ -76,10 +89,25 @@ def finish(panels: list[Panel], variants: dict[str, Style], facts: Facts, extra:
     if len(panels) == 1:
         panels[0].axes.set(xlabel=x, ylabel="Validation accuracy")
         handles = [
-            Line2D([], [], color=variant.colour, linewidth=2, marker=style.markers(variants)[name], label=style.wrapped(facts.label(name, variant.label), 32))
+            Line2D(
+                [],
+                [],
+                color=variant.colour,
+                linewidth=2,
+                marker=style.markers(variants)[name],
+                label=style.wrapped(facts.label(name, variant.label), 32),
+            )
             for name, variant in variants.items()
         ]
-        panels[0].axes.legend(handles=handles + extra, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False, labelspacing=0.8, borderaxespad=0)
+        panels[0].axes.legend(
+            handles=handles + extra,
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1),
+            fontsize=8,
+            frameon=False,
+            labelspacing=0.8,
+            borderaxespad=0,
+        )
         return
     columns = panels[0].axes.get_gridspec().ncols
     for index, panel in enumerate(panels):

@@ -24,10 +24,14 @@ _DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 
 def render(params: Params) -> str:
     """The page as HTML; all text from tables and parameters is escaped."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
     study, tables = params.current, paths.tables(params.study)
     rows = _variants(params, tables)
-    claims = read_table(paths.claims(params.study) / "claims.csv", ["claim", "text", "verdict", "reason", "effect", "unit", "seeds"])
+    claims = read_table(
+        paths.claims(params.study) / "claims.csv", ["claim", "text", "verdict", "reason", "effect", "unit", "seeds"]
+    )
     tiers = _tiers(params)
     return environment.get_template(TEMPLATE).render(
         study=params.study, data=study.data, tasks=study.tasks, inner=study.inner, train=study.train, gan=study.gan,
@@ -41,17 +45,37 @@ def render(params: Params) -> str:
 
 def _tiers(params: Params) -> list[dict[str, Any]]:
     used = Counter(variant.tier for variant in params.variants.values())
-    tiers = [(name, getattr(params.current.tiers, name)) for name in type(params.current.tiers).model_fields if used[name]]
+    tiers = [
+        (name, getattr(params.current.tiers, name)) for name in type(params.current.tiers).model_fields if used[name]
+    ]
     return [
-        {"name": name, "variants": used[name], **tier.model_dump(), "short": tier.meta_steps < params.claims.minimum_meta_steps}
+        {
+            "name": name,
+            "variants": used[name],
+            **tier.model_dump(),
+            "short": tier.meta_steps < params.claims.minimum_meta_steps,
+        }
         for name, tier in tiers
     ]
 
 
 def _variants(params: Params, tables: Path) -> list[dict[str, Any]]:
-    columns = ["variant", "label", "tier", "seeds", "diverged", "accuracy", "ci95_seeds", "ci95_tasks", "meta_steps", "short"]
+    columns = [
+        "variant",
+        "label",
+        "tier",
+        "seeds",
+        "diverged",
+        "accuracy",
+        "ci95_seeds",
+        "ci95_tasks",
+        "meta_steps",
+        "short",
+    ]
     table = read_table(tables / "accuracy.csv", columns)
-    differences = read_table(tables / "comparisons.csv", ["variant", "difference", "ci95_seeds", "meta_steps", "reference_meta_steps"])
+    differences = read_table(
+        tables / "comparisons.csv", ["variant", "difference", "ci95_seeds", "meta_steps", "reference_meta_steps"]
+    )
     differences = differences[differences["meta_steps"] == differences["reference_meta_steps"]].set_index("variant")
     rows = []
     for row in table[table["variant"].isin(list(params.variants))].itertuples():
@@ -63,7 +87,9 @@ def _variants(params: Params, tables: Path) -> list[dict[str, Any]]:
                 "accuracy": _percent(row.accuracy) if row.seeds else "every seed diverged",
                 "over_seeds": _percent(row.ci95_seeds, "+/- "),
                 "over_tasks": _percent(row.ci95_tasks, "+/- "),
-                "difference": "" if own is None or pd.isna(own["difference"]) else f"{100 * own['difference']:+.2f}{_points(own['ci95_seeds'])}",
+                "difference": ""
+                if own is None or pd.isna(own["difference"])
+                else f"{100 * own['difference']:+.2f}{_points(own['ci95_seeds'])}",
                 "seeds": row.seeds,
                 "diverged": row.diverged,
                 "meta_steps": f"{row.meta_steps:,}{' (short)' if row.short else ''}",
@@ -99,7 +125,9 @@ def _figure(study: str, name: str) -> dict[str, str]:
     path = paths.figures(study) / f"{name}.svg"
     try:
         content = path.read_bytes()
-        words = {key: ElementTree.fromstring(content).findtext(f".//{_DUBLIN_CORE}{key}") for key in ("title", "description")}
+        words = {
+            key: ElementTree.fromstring(content).findtext(f".//{_DUBLIN_CORE}{key}") for key in ("title", "description")
+        }
     except FileNotFoundError:
         raise ReportError(f"{path} is missing; run `dvc repro` to make it") from None
     except ElementTree.ParseError:
@@ -111,7 +139,10 @@ def _figure(study: str, name: str) -> dict[str, str]:
 def _diverged(params: Params, tables: Path) -> list[dict[str, Any]]:
     table = read_table(tables / "diverged.csv", ["variant", "label", "seed", "meta_step", "loss"])
     table = table[table["variant"].isin(list(params.variants))]
-    return [{**row, "meta_step": f"{row['meta_step']:,}", "loss": "" if pd.isna(row["loss"]) else f"{row['loss']:.3g}"} for row in table.to_dict("records")]
+    return [
+        {**row, "meta_step": f"{row['meta_step']:,}", "loss": "" if pd.isna(row["loss"]) else f"{row['loss']:.3g}"}
+        for row in table.to_dict("records")
+    ]
 
 
 def _percent(value: float, before: str = "") -> str:

@@ -54,7 +54,10 @@ def save(figure: Figure, out: Path, name: str) -> None:
     with theme():
         _settle(figure)
         # Software and Creator would carry matplotlib's version, Date the moment of drawing.
-        for suffix, metadata in (("png", {"Software": None, **words}), ("svg", {"Date": None, "Creator": None, **words})):
+        for suffix, metadata in (
+            ("png", {"Software": None, **words}),
+            ("svg", {"Date": None, "Creator": None, **words}),
+        ):
             with storage.replacing(out / f"{name}.{suffix}") as temporary:
                 figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
 
@@ -76,7 +79,9 @@ def headings(figure: Figure, title: str, caption: str) -> None:
     """A title above and a caption below, for which constrained layout makes room."""
     width = figure.get_figwidth()
     figure.suptitle(wrapped(title, int(width * 10)), x=0.01, ha="left")
-    figure.supxlabel(wrapped(caption, int(width * 16.5)), x=0.01, ha="left", fontsize=8, color="#444444", weight="normal")
+    figure.supxlabel(
+        wrapped(caption, int(width * 16.5)), x=0.01, ha="left", fontsize=8, color="#444444", weight="normal"
+    )
 
 
 def markers(variants: dict[str, Style]) -> dict[str, str]:

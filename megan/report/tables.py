@@ -101,7 +101,18 @@ def seeds(results: list[VariantResults]) -> pd.DataFrame:
             own = result.tasks[result.tasks["seed"] == seed]
             interval = statistics.task_interval(own["accuracy"])
             best = result.best_meta_step.get(seed)
-            rows.append((result.variant, result.label, seed, len(own), own["accuracy"].mean(), interval, own["fake_wins"].mean(), best))
+            rows.append(
+                (
+                    result.variant,
+                    result.label,
+                    seed,
+                    len(own),
+                    own["accuracy"].mean(),
+                    interval,
+                    own["fake_wins"].mean(),
+                    best,
+                )
+            )
     return pd.DataFrame(rows, columns=columns).astype({"best_meta_step": "Int64"})
 
 
@@ -120,7 +131,9 @@ def comparisons(results: list[VariantResults]) -> pd.DataFrame:
         if result is not reference:
             paired = statistics.paired_difference(result.tasks, reference.tasks)
             steps = {"meta_steps": result.meta_steps, "reference_meta_steps": reference.meta_steps}
-            rows.append({"variant": result.variant, "label": result.label, "reference": REFERENCE, **vars(paired), **steps})
+            rows.append(
+                {"variant": result.variant, "label": result.label, "reference": REFERENCE, **vars(paired), **steps}
+            )
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -116,7 +116,9 @@ def locked(name: str, digest: str) -> Iterator[Resume]:
             lock.acquire(timeout=0)
         except Timeout:
             pid = _holder(holder)
-            progress.say(f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)")
+            progress.say(
+                f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)"
+            )
             lock.acquire()
     try:
         storage.write_text(holder, f"{os.getpid()}\n")

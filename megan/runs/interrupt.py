@@ -27,5 +27,7 @@ class Interrupt:
     def stop_if_asked(self) -> None:
         """Call after the state is saved. Exits with 128 + signal, as a shell reports it."""
         if self.asked:
-            progress.say(f"{self.name}: stopped by {signal.Signals(self.asked).name}; state saved, the same command goes on from here")
+            progress.say(
+                f"{self.name}: stopped by {signal.Signals(self.asked).name}; state saved, the same command goes on from here"
+            )
             raise SystemExit(128 + self.asked)

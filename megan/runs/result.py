@@ -16,7 +16,11 @@ class StaleError(MeganError):
 
 def write(folder: Path, identity: dict[str, Any], content: dict[str, Any]) -> None:
     """Write `record.json`: the content, the identity of what made it, and the digest of each file in `folder`."""
-    files = {file.name: storage.digest_file(file) for file in sorted(folder.iterdir()) if file.is_file() and file.name != RECORD}
+    files = {
+        file.name: storage.digest_file(file)
+        for file in sorted(folder.iterdir())
+        if file.is_file() and file.name != RECORD
+    }
     storage.write_json(folder / RECORD, {**content, **identity, "digest": storage.digest(identity), "files": files})
 
 
@@ -62,7 +66,9 @@ def check_parameters(folder: Path, record: dict[str, Any], wanted: dict[str, Any
     for key, value in wanted.items():
         if made_with.get(key) != value:
             key, made, value = _first_difference(key, made_with.get(key), value)
-            raise StaleError(f"{folder} was made with {key} = {made!r:.200}, params.yaml says {value!r:.200}; run: dvc repro {address}")
+            raise StaleError(
+                f"{folder} was made with {key} = {made!r:.200}, params.yaml says {value!r:.200}; run: dvc repro {address}"
+            )
 
 
 def _first_difference(key: str, made: Any, wanted: Any) -> tuple[str, Any, Any]:

@@ -115,13 +115,19 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         number = error.errno if isinstance(error, OSError) else _errno_in(str(error))
         if number in FULL:
-            raise StorageError(f"{path} cannot be written: {os.strerror(number)}; {_room(path, number, needed)}") from None
+            raise StorageError(
+                f"{path} cannot be written: {os.strerror(number)}; {_room(path, number, needed)}"
+            ) from None
         if number in REFUSED:
             where = getattr(error, "filename", None) or path
-            raise StorageError(f"{path} cannot be written: {os.strerror(number)} ({where}); make it writable and run the same command again") from None
+            raise StorageError(
+                f"{path} cannot be written: {os.strerror(number)} ({where}); make it writable and run the same command again"
+            ) from None
         if number in IN_THE_WAY:
             where = getattr(error, "filename", None) or path
-            raise StorageError(f"{path} cannot be written: {os.strerror(number)} ({where}), where a folder was expected; move it away and run the same command again") from None
+            raise StorageError(
+                f"{path} cannot be written: {os.strerror(number)} ({where}), where a folder was expected; move it away and run the same command again"
+            ) from None
         raise
 
 

@@ -32,7 +32,9 @@ def run(job: Job) -> None:
             for dataset in wanted:
                 _fill(folder, dataset)
     except OSError as error:
-        raise DataError(f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or mend the folder, and run again") from None
+        raise DataError(
+            f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or mend the folder, and run again"
+        ) from None
 
 
 def _fill(folder: Path, dataset: str) -> None:

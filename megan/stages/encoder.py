@@ -27,12 +27,21 @@ def run(job: Job) -> None:
         classes, drawings = split.images.shape[:2]
         torch.manual_seed(options.seed)  # torchvision draws its initial weights from the global generator
         network = encoder.resnet(classes, options.stem_stride).to(device)
-        seconds = pretraining.fit(network, split.images[:, : drawings - options.validation_drawers], options, resume, job.stage)
+        seconds = pretraining.fit(
+            network, split.images[:, : drawings - options.validation_drawers], options, resume, job.stage
+        )
         accuracy = pretraining.accuracy(network, split.images[:, drawings - options.validation_drawers :])
         progress.say(f"{job.stage}: {accuracy:.1%} of held-back drawings of {classes} characters")
         storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=seconds))
         with storage.replacing_folder(job.folder) as folder:
-            save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, folder / "weights.safetensors")
-            metrics = {"validation_accuracy": accuracy, "validation_drawings": classes * options.validation_drawers, "classes": classes}
+            save_file(
+                {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
+                folder / "weights.safetensors",
+            )
+            metrics = {
+                "validation_accuracy": accuracy,
+                "validation_drawings": classes * options.validation_drawers,
+                "classes": classes,
+            }
             storage.write_json(folder / "metrics.json", metrics)
             result.write(folder, job.identity, {"study": job.study})

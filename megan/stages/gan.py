@@ -40,9 +40,17 @@ def run(job: Job) -> None:
             table = pandas.DataFrame(told["quality"], columns=QUALITY)
             table.to_csv(folder / "quality.csv", index=False)
             quality.losses_table(tensors, options).to_csv(folder / "losses.csv", index=False)
-            save_file({name: value for name, value in tensors.items() if name.startswith(("K", "training"))}, folder / "samples.safetensors")
+            save_file(
+                {name: value for name, value in tensors.items() if name.startswith(("K", "training"))},
+                folder / "samples.safetensors",
+            )
             lost = table.loc[table["updates"] < options.updates, ["images", "class", "seed", "updates"]]
-            content = {"study": job.study, "dataset": options.dataset, "classes": images.names, "seeds": list(options.seeds)}
+            content = {
+                "study": job.study,
+                "dataset": options.dataset,
+                "classes": images.names,
+                "seeds": list(options.seeds),
+            }
             content |= {"diverged": lost.to_dict("records"), "judge_accuracy": told["judge_accuracy"]}
             result.write(folder, job.identity, content)
 
@@ -52,7 +60,10 @@ def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) 
     tensors, told = _restore(resume)
     started, before = time.monotonic(), told["seconds"]
     chosen = choose(options, images.train.shape[1], device)
-    with Interrupt("gan") as interrupt, progress.bar("gan", len(options.images) * options.updates, told["done"] * options.updates) as bar:
+    with (
+        Interrupt("gan") as interrupt,
+        progress.bar("gan", len(options.images) * options.updates, told["done"] * options.updates) as bar,
+    ):
         network = quality.classifier(images.apart, options, device, tensors)
         told["judge_accuracy"] = image_classifier.accuracy(network, images.held)
         tensors["training"] = picked(images.train, chosen[:, :, :SHOWN])

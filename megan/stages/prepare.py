@@ -23,7 +23,9 @@ def run(job: Job) -> None:
     for part in catalogue.alphabets(data.dataset).values():
         for name, characters in part.items():
             if images[name].shape[:2] != (len(characters), DRAWERS):
-                raise DataError(f"{data.dataset}: {name} has {images[name].shape[:2]} drawings: expected {(len(characters), DRAWERS)}")
+                raise DataError(
+                    f"{data.dataset}: {name} has {images[name].shape[:2]} drawings: expected {(len(characters), DRAWERS)}"
+                )
             rows[name] = {character: row for row, character in enumerate(characters)}
     record = {
         "dataset": data.dataset,
@@ -43,7 +45,10 @@ def run(job: Job) -> None:
     try:
         with storage.replacing_folder(job.folder) as folder:
             for name, chosen in splits.items():
-                cut = {alphabet: images[alphabet][[rows[alphabet][one] for one in characters]] for alphabet, characters in chosen.items()}
+                cut = {
+                    alphabet: images[alphabet][[rows[alphabet][one] for one in characters]]
+                    for alphabet, characters in chosen.items()
+                }
                 packed.write(folder / paths.split(job.study, name).name, cut, chosen)
             storage.write_json(folder / "splits.json", record)
     except OSError as error:

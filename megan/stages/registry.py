@@ -69,7 +69,9 @@ def _blocks() -> dict[str, dict[str, Any]]:
     try:
         return yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     except FileNotFoundError:
-        raise RegistryError(f"{ROOT / 'dvc.yaml'} is not here; run from a clone of the repository, installed with `pip install -e .`") from None
+        raise RegistryError(
+            f"{ROOT / 'dvc.yaml'} is not here; run from a clone of the repository, installed with `pip install -e .`"
+        ) from None
 
 
 def commands() -> Iterator[Command]:
@@ -116,7 +118,11 @@ def find(params: Params, name: str, item: str = "") -> Stage:
     if isinstance(_blocks().get(name, {}).get("foreach"), str):
         params.variant(item)
     items = [stage.item for stage in known.values() if stage.name == name]
-    raise RegistryError(f"unknown {name} {item!r}; expected one of: {', '.join(items)}" if items else f"unknown stage {address!r}; expected one of: {', '.join(known)}")
+    raise RegistryError(
+        f"unknown {name} {item!r}; expected one of: {', '.join(items)}"
+        if items
+        else f"unknown stage {address!r}; expected one of: {', '.join(known)}"
+    )
 
 
 def prepare(params: Params, name: str, item: str = "") -> Job:
@@ -128,7 +134,13 @@ def prepare(params: Params, name: str, item: str = "") -> Job:
     stage = find(params, name, item)
     digests = Digests(params)
     inputs = {path: digests.verified(path) for path in stage.inputs}
-    return Job(params, name, item, stage.folder, {"parameters": parameters(params, stage), "inputs": inputs, "code": code(stage)})
+    return Job(
+        params,
+        name,
+        item,
+        stage.folder,
+        {"parameters": parameters(params, stage), "inputs": inputs, "code": code(stage)},
+    )
 
 
 def run(job: Job) -> None:
@@ -195,11 +207,17 @@ class Digests:
 
     def _results(self, path: str) -> list[Stage]:
         """The stages whose results, each with a record, lie below a folder."""
-        return [stage for stage in self._stages.values() if stage.keeps_record and stage.folder.as_posix().startswith(f"{path}/")]
+        return [
+            stage
+            for stage in self._stages.values()
+            if stage.keeps_record and stage.folder.as_posix().startswith(f"{path}/")
+        ]
 
     def verified(self, path: str) -> str:
         """The digest, after checking the result at `path`, or those below it: files, parameters, and what they were made from."""
-        for stage in self._results(path) or [stage for stage in self._stages.values() if stage.folder.as_posix() == path]:
+        for stage in self._results(path) or [
+            stage for stage in self._stages.values() if stage.folder.as_posix() == path
+        ]:
             if stage.keeps_record:
                 self._check(stage)
         return self.of(path)
@@ -209,5 +227,6 @@ class Digests:
         result.check_parameters(stage.folder, record, parameters(self._params, stage), stage.address)
         for path, digest in record.get("inputs", {}).items():
             if self.of(path) != digest:
-                raise result.StaleError(f"{stage.folder} was made from another {path} than is here; run: dvc repro {stage.address}")
-
+                raise result.StaleError(
+                    f"{stage.folder} was made from another {path} than is here; run: dvc repro {stage.address}"
+                )

@@ -32,7 +32,9 @@ def run(job: Job) -> None:
     judge = encoder.load(job.params, device, "judge")
     records = {name: result.load(paths.tested(job.study, name)) for name in job.params.variants}
     made = {name: _made(job, name) for name, record in records.items() if "samples.safetensors" in record["files"]}
-    progress.say(f"samples: {sum(one.fakes[..., 0, 0].numel() for one in made.values()):,} fakes of {len(made)} variants")
+    progress.say(
+        f"samples: {sum(one.fakes[..., 0, 0].numel() for one in made.values()):,} fakes of {len(made)} variants"
+    )
     measured, tasks = judged(made, judge, device)
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
@@ -42,7 +44,13 @@ def run(job: Job) -> None:
         tasks.to_csv(folder / "tasks.csv", index=False, float_format="%.9g")
         save_file({name: images.contiguous() for name, images in grids.items()}, folder / "grids.safetensors")
         names = [split.alphabet_names[row] for row in alphabets]
-        content = {"study": job.study, "variants": list(made), "seed": seed, "alphabets": names, "judge_accuracy": _judge_accuracy(job)}
+        content = {
+            "study": job.study,
+            "variants": list(made),
+            "seed": seed,
+            "alphabets": names,
+            "judge_accuracy": _judge_accuracy(job),
+        }
         result.write(folder, job.identity, content)
     rounding = {"device": device, "threads": machine.threads()}
     storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=time.monotonic() - started))
@@ -72,7 +80,9 @@ def _grids(made: dict[str, Made]) -> tuple[dict[str, Tensor], int | None]:
     seed = max(sorted(set(finished)), key=finished.count)
     shown = {name: one.seeds.index(seed) for name, one in made.items() if seed in one.seeds}
     kinds = ("fakes", "support", "query")
-    return {f"{kind}/{name}": getattr(made[name], kind)[index, :SHOWN] for kind in kinds for name, index in shown.items()}, seed
+    return {
+        f"{kind}/{name}": getattr(made[name], kind)[index, :SHOWN] for kind in kinds for name, index in shown.items()
+    }, seed
 
 
 def _rows(split: Split) -> list[int]:

@@ -41,7 +41,11 @@ def _metrics(study: str, table: pd.DataFrame, encoder: dict[str, Any]) -> dict[s
         }
         for row in table.itertuples()
     }
-    return {"study": study, "encoder": {"validation_accuracy": _rounded(encoder["validation_accuracy"])}, "variants": variants}
+    return {
+        "study": study,
+        "encoder": {"validation_accuracy": _rounded(encoder["validation_accuracy"])},
+        "variants": variants,
+    }
 
 
 def _rounded(value: float) -> float | None:

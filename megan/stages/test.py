@@ -28,7 +28,9 @@ def run(job: Job) -> None:
     workers, started = Workers(), time.monotonic()
     healthy = [index for index, seed in enumerate(trained["seeds"]) if str(seed) not in trained["diverged"]]
     seeds = torch.tensor(trained["seeds"], device=workers.device)[healthy]
-    weights = {key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()}
+    weights = {
+        key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()
+    }
     system, sampler = setup.system(job.params, job.item), setup.sampler(job.params, job.item, "test", workers)
     progress.say(f"{job.address}: {count} tasks a seed, seeds {seeds.tolist()}")
 
@@ -36,7 +38,9 @@ def run(job: Job) -> None:
         if not healthy:
             empty = torch.empty(0, count, system.inner.test_steps + 1 if every_step else 1, dtype=torch.float64)
             return Scores(empty, empty, empty)
-        return evaluate(system, weights, TaskSet(sampler, seeds, "test", count, queries), workers, every_step=every_step)
+        return evaluate(
+            system, weights, TaskSet(sampler, seeds, "test", count, queries), workers, every_step=every_step
+        )
 
     with storage.replacing_folder(job.folder) as folder:
         scores = scored(queries, every_step=True)
@@ -47,11 +51,15 @@ def run(job: Job) -> None:
         tasks.to_csv(folder / "tasks.csv", index=False)
         steps.to_csv(folder / "steps.csv", index=False)
         if system.makes_fakes:
-            samples = generation.draw(system, weights, TaskSet(sampler, seeds, "test", options.sample_tasks, queries), options.draws, workers)
+            samples = generation.draw(
+                system, weights, TaskSet(sampler, seeds, "test", options.sample_tasks, queries), options.draws, workers
+            )
             critic(samples.wasserstein, seeds.tolist()).to_csv(folder / "critic.csv", index=False)
             images = {key: getattr(samples, key).contiguous() for key in ("fakes", "support", "query")}
             save_file({**images, "seeds": seeds.cpu()}, folder / "samples.safetensors")
-        record = {key: trained[key] for key in ("study", "variant", "meta_steps", "seeds", "diverged", "best_meta_step")}
+        record = {
+            key: trained[key] for key in ("study", "variant", "meta_steps", "seeds", "diverged", "best_meta_step")
+        }
         result.write(folder, job.identity, {**record, "tasks": count, "queries": queries})
     made = provenance.describe(workers.rounding(), threads=workers.threads, wall_seconds=time.monotonic() - started)
     storage.write_json(job.provenance, made)

@@ -56,8 +56,12 @@ class Training:
 
     def run(self) -> None:
         train, last = self.settings.train, self.tier.meta_steps
-        sampler, validation = (setup.sampler(self.job.params, self.job.item, part, self.workers) for part in ("train", "validation"))
-        self.validation = TaskSet(validation, self.seeds, "validation", train.validation_tasks, self.settings.tasks.test_queries)
+        sampler, validation = (
+            setup.sampler(self.job.params, self.job.item, part, self.workers) for part in ("train", "validation")
+        )
+        self.validation = TaskSet(
+            validation, self.seeds, "validation", train.validation_tasks, self.settings.tasks.test_queries
+        )
         begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
         loop = OuterLoop(train, self.settings.tasks.train_queries, last)
         advance = iteration(self.system, sampler, self.seeds, loop, self.state, self.workers)
@@ -148,7 +152,11 @@ class Training:
                 if step >= 0
             },
         }
-        measured = {"threads": self.workers.threads, "wall_seconds": self.seconds, "tasks_per_second": self._tasks_per_second(self.tier.meta_steps)}
+        measured = {
+            "threads": self.workers.threads,
+            "wall_seconds": self.seconds,
+            "tasks_per_second": self._tasks_per_second(self.tier.meta_steps),
+        }
         storage.write_json(self.job.provenance, provenance.describe(self.workers.rounding(), **measured))
         with storage.replacing_folder(self.job.folder) as folder:
             save_file(self.best, folder / "weights.safetensors")

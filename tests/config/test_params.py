@@ -110,14 +110,32 @@ def test_parameters_are_frozen():
         ('a: !!timestamp "x"', "no valid YAML"),
         ('a: !!float ""', "no valid YAML"),
     ],
-    ids=["empty", "list", "open bracket", "twice", "list as a key", "set as a key", "number too long to print", "deep", "recursive", "date", "object", "no bool", "no int", "no time", "no float"],
+    ids=[
+        "empty",
+        "list",
+        "open bracket",
+        "twice",
+        "list as a key",
+        "set as a key",
+        "number too long to print",
+        "deep",
+        "recursive",
+        "date",
+        "object",
+        "no bool",
+        "no int",
+        "no time",
+        "no float",
+    ],
 )
 def test_unreadable_file(path, text, told):
     assert told in refusal(path, text)
 
 
 def test_key_twice_inside_a_block(path):
-    text = SHIPPED.read_text(encoding="utf-8").replace("    test: {sample_tasks: 16,", "    test: {sample_tasks: 8, sample_tasks: 16,", 1)
+    text = SHIPPED.read_text(encoding="utf-8").replace(
+        "    test: {sample_tasks: 16,", "    test: {sample_tasks: 8, sample_tasks: 16,", 1
+    )
     assert text != SHIPPED.read_text(encoding="utf-8")
     assert "key 'sample_tasks' is given twice" in refusal(path, text)
 
@@ -179,7 +197,11 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.quick.inner.learning_rate", float("inf"), ["studies.quick.inner.learning_rate = inf"]),
         ("studies.quick.train.meta_batch", 0, ["studies.quick.train.meta_batch = 0"]),
         ("studies.quick.train.meta_batch", 10**30, ["studies.quick.train.meta_batch"]),
-        ("studies.quick.train.schedule", "linear", ["studies.quick.train.schedule = 'linear'", "'cosine' or 'constant'"]),
+        (
+            "studies.quick.train.schedule",
+            "linear",
+            ["studies.quick.train.schedule = 'linear'", "'cosine' or 'constant'"],
+        ),
         ("studies.quick.data.dataset", "mnist", ["studies.quick.data.dataset = 'mnist'"]),
         ("studies.quick.data.rotations", "no", ["studies.quick.data.rotations = 'no'"]),
         ("studies.quick.tiers.headline.seeds", [], ["studies.quick.tiers.headline.seeds"]),
@@ -203,7 +225,11 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.quick.tasks.test_queries", 20, ["lower test_queries", "20 drawings"]),
         ("studies.quick.tasks.train_queries", 20, ["lower train_queries"]),
         ("studies.quick.test.other_queries", [1, 20], ["lower test.other_queries", "20 drawings"]),
-        ("studies.quick.test.other_queries", [15], ["studies.quick.test.other_queries = [15]", "other numbers than tasks.test_queries 15"]),
+        (
+            "studies.quick.test.other_queries",
+            [15],
+            ["studies.quick.test.other_queries = [15]", "other numbers than tasks.test_queries 15"],
+        ),
         ("studies.quick.test.other_queries", [1, 1], ["each once"]),
         ("studies.quick.test.other_queries", [0], ["studies.quick.test.other_queries"]),
         ("studies.quick.test.other_queries", [1, 19], None),
@@ -220,9 +246,17 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("variants.n_plus_1.condition_discriminator", True, ["variants.n_plus_1.condition_discriminator"]),
         ("variants.n_plus_1.skip", True, None),
         # what the data set cannot make
-        ("studies.quick.data.validation_alphabets", 1000, ["studies.quick.data.validation_alphabets = 1000", "fewer than"]),
+        (
+            "studies.quick.data.validation_alphabets",
+            1000,
+            ["studies.quick.data.validation_alphabets = 1000", "fewer than"],
+        ),
         ("studies.quick.tasks.ways", 100, ["studies.quick.data.validation_alphabets", "tasks.ways"]),
-        ("studies.quick.tasks.ways", 25, ["variants.control_alphabet.fake_source", "twice studies.quick.tasks.ways = 25", "lower tasks.ways"]),
+        (
+            "studies.quick.tasks.ways",
+            25,
+            ["variants.control_alphabet.fake_source", "twice studies.quick.tasks.ways = 25", "lower tasks.ways"],
+        ),
     ],
 )
 def test_one_wrong_key(path, key, value, told):
@@ -250,8 +284,19 @@ def test_bad_names(path, kind, name):
     [
         ({"approach": "multi_task", "skip": True, "conditioning": "label"}, "skip"),
         ({"approach": "multi_task", "conditioning": "none", "classify_fakes": True}, "classify_fakes"),
-        ({"approach": "multi_task", "conditioning": "none", "classify_fakes": False, "condition_discriminator": True}, "condition_discriminator"),
-        ({"approach": "multi_task", "conditioning": "none", "classify_fakes": False, "outer_fake_weight": 1.0}, "outer_fake_weight"),
+        (
+            {
+                "approach": "multi_task",
+                "conditioning": "none",
+                "classify_fakes": False,
+                "condition_discriminator": True,
+            },
+            "condition_discriminator",
+        ),
+        (
+            {"approach": "multi_task", "conditioning": "none", "classify_fakes": False, "outer_fake_weight": 1.0},
+            "outer_fake_weight",
+        ),
         ({"approach": "n_plus_1", "fake_source": "noise", "generator_outer_loss": "fooling"}, "generator_outer_loss"),
     ],
 )
@@ -296,7 +341,9 @@ SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.binary(max_size=4), st.dates(),
     st.sampled_from([0, 1, 2, 5, 19, 20, 10**9, 10**40, 0.4, "glyphs", "omniglot", "standard", "any", "prototype", "maml", ".", ""]),
 )  # fmt: skip
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3), max_leaves=5)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3), max_leaves=5
+)
 CHANGES: dict[str, Callable[[dict, Any, Any], None]] = {
     "replace": lambda block, key, value: block.update({key: value}),
     "remove": lambda block, key, value: block.pop(key),
@@ -305,8 +352,14 @@ CHANGES: dict[str, Callable[[dict, Any, Any], None]] = {
 }
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(st.tuples(st.sampled_from(places(DOCUMENT)), st.sampled_from(sorted(CHANGES)), VALUES), min_size=1, max_size=3))
+@settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(places(DOCUMENT)), st.sampled_from(sorted(CHANGES)), VALUES), min_size=1, max_size=3
+    )
+)
 def test_mutations_load_or_are_refused(path, changes):
     document = copy.deepcopy(DOCUMENT)
     for place, change, value in changes:
@@ -322,12 +375,18 @@ def test_mutations_load_or_are_refused(path, changes):
         assert "params.yaml" in str(error)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_torn_text_loads_or_is_refused(path, data):
     text = SHIPPED.read_text(encoding="utf-8")
     place = data.draw(st.integers(0, len(text) - 1))
-    torn = text[:place] + data.draw(st.sampled_from(["", "\n", ":", "{", "}", "[", "\t", "- ", "&a ", "*a", "!!set ", "? ", "\x00", "0x" + "f" * 5000]))
+    torn = text[:place] + data.draw(
+        st.sampled_from(
+            ["", "\n", ":", "{", "}", "[", "\t", "- ", "&a ", "*a", "!!set ", "? ", "\x00", "0x" + "f" * 5000]
+        )
+    )
     torn += text[place + data.draw(st.integers(0, 3)) :]
     try:
         load(path, torn)

@@ -31,7 +31,9 @@ def png(*seed: int, side: int = 105) -> bytes:
 @functools.cache
 def images(part: str) -> dict[str, bytes]:
     return {
-        f"images_{part}/{alphabet}/character{number:02d}/{number:04d}_{drawer:02d}.png": png(*alphabet.encode(), number, drawer)
+        f"images_{part}/{alphabet}/character{number:02d}/{number:04d}_{drawer:02d}.png": png(
+            *alphabet.encode(), number, drawer
+        )
         for alphabet, count in TINY[part].items()
         for number in range(1, count + 1)
         for drawer in range(1, 21)
@@ -67,7 +69,13 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def data() -> params.Data:
     return params.Data(
-        dataset="omniglot", protocol="alphabet", split_seed=0, validation_alphabets=1, train_characters=0, validation_characters=0, rotations=False
+        dataset="omniglot",
+        protocol="alphabet",
+        split_seed=0,
+        validation_alphabets=1,
+        train_characters=0,
+        validation_characters=0,
+        rotations=False,
     )
 
 

@@ -40,7 +40,20 @@ def test_members_come_sorted_and_filtered(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/passwd", "../up", "a/../../up", "a//b", "./a", "C:/windows", "a\\..\\b", "a\nb", "a\x00b", "\x1b[2J", "a/./b"]
+    "name",
+    [
+        "/etc/passwd",
+        "../up",
+        "a/../../up",
+        "a//b",
+        "./a",
+        "C:/windows",
+        "a\\..\\b",
+        "a\nb",
+        "a\x00b",
+        "\x1b[2J",
+        "a/./b",
+    ],
 )
 def test_unsafe_name(path, name):
     pack(path, ("good", b"1"))
@@ -145,5 +158,11 @@ def test_damage_is_a_data_error_or_harmless(path, place, value, cut):
 def test_digest_knows_names_and_bounds():
     base = {"a": b"12", "b": b"3"}
     assert archives.digest(base) == archives.digest(dict(reversed(base.items())))
-    others = [{"a": b"1", "b": b"23"}, {"a": b"12", "c": b"3"}, {"a": b"12"}, {"a1": b"2", "b": b"3"}, {"a": b"12", "b": b"4"}]
+    others = [
+        {"a": b"1", "b": b"23"},
+        {"a": b"12", "c": b"3"},
+        {"a": b"12"},
+        {"a1": b"2", "b": b"3"},
+        {"a": b"12", "b": b"4"},
+    ]
     assert len({archives.digest(one) for one in [base, *others]}) == 6

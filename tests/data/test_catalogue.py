@@ -15,7 +15,13 @@ from megan.data import catalogue
 ROOT = Path(__file__).parents[2]
 TASKS = params.Tasks(ways=5, shots=1, train_queries=1, test_queries=15, scope="alphabet")
 ALPHABET = params.Data(
-    dataset="omniglot", protocol="alphabet", split_seed=0, validation_alphabets=5, train_characters=0, validation_characters=0, rotations=False
+    dataset="omniglot",
+    protocol="alphabet",
+    split_seed=0,
+    validation_alphabets=5,
+    train_characters=0,
+    validation_characters=0,
+    rotations=False,
 )
 STANDARD = ALPHABET.model_copy(
     update={"protocol": "standard", "validation_alphabets": 0, "train_characters": 1200, "validation_characters": 100}
@@ -54,7 +60,11 @@ def test_standard_protocol(dataset, train, held, seed):
     splits = split(STANDARD, ANY, dataset=dataset, split_seed=seed, train_characters=train, validation_characters=held)
     lists = {name: flat(chosen) for name, chosen in splits.items()}
     total = len(everything(dataset))
-    assert {name: len(found) for name, found in lists.items()} == {"train": train - held, "validation": held, "test": total - train}
+    assert {name: len(found) for name, found in lists.items()} == {
+        "train": train - held,
+        "validation": held,
+        "test": total - train,
+    }
     assert set().union(*lists.values()) == everything(dataset)
     for chosen in splits.values():
         assert list(chosen) == sorted(chosen)
@@ -70,22 +80,52 @@ def test_seed_decides():
     assert split(STANDARD, ANY) == split(STANDARD, ANY)
     assert split(STANDARD, ANY) != split(STANDARD, ANY, split_seed=1)
     # Results of a published run depend on these; they may never change.
-    assert list(split(ALPHABET)["validation"]) == ["Alphabet_of_the_Magi", "Anglo-Saxon_Futhorc", "Early_Aramaic", "Greek", "Japanese_(katakana)"]
-    assert flat(split(STANDARD, ANY)["validation"])[:3] == ["Alphabet_of_the_Magi/character17", "Angelic/character03", "Angelic/character11"]
+    assert list(split(ALPHABET)["validation"]) == [
+        "Alphabet_of_the_Magi",
+        "Anglo-Saxon_Futhorc",
+        "Early_Aramaic",
+        "Greek",
+        "Japanese_(katakana)",
+    ]
+    assert flat(split(STANDARD, ANY)["validation"])[:3] == [
+        "Alphabet_of_the_Magi/character17",
+        "Angelic/character03",
+        "Angelic/character11",
+    ]
 
 
 @pytest.mark.parametrize(
     ("data", "changes", "key"),
     [
         (ALPHABET, {"validation_alphabets": 30}, "data.validation_alphabets = 30: expected fewer than the 30"),
-        (ALPHABET, {"dataset": "glyphs", "validation_alphabets": 10}, "data.validation_alphabets = 10: expected fewer than the 10"),
+        (
+            ALPHABET,
+            {"dataset": "glyphs", "validation_alphabets": 10},
+            "data.validation_alphabets = 10: expected fewer than the 10",
+        ),
         (ALPHABET, {"ways": 50}, "data.validation_alphabets = 5: expected at most 2, .* with 50 characters"),
         (ALPHABET, {"ways": 52, "validation_alphabets": 1}, "tasks.ways = 52: expected at most 47, .* the test split"),
         (ALPHABET, {"ways": 53, "validation_alphabets": 1, "scope": "any", "dataset": "glyphs"}, None),
-        (STANDARD, {"train_characters": 1623}, "data.train_characters = 1623: expected fewer than the 1623 characters of omniglot"),
-        (STANDARD, {"dataset": "glyphs"}, "data.train_characters = 1200: expected fewer than the 594 characters of glyphs"),
-        (STANDARD, {"train_characters": 1620, "scope": "any"}, "tasks.ways = 5: expected at most the 3 characters of the test split"),
-        (STANDARD, {"train_characters": 103, "scope": "any"}, "tasks.ways = 5: expected at most the 3 characters of the train split"),
+        (
+            STANDARD,
+            {"train_characters": 1623},
+            "data.train_characters = 1623: expected fewer than the 1623 characters of omniglot",
+        ),
+        (
+            STANDARD,
+            {"dataset": "glyphs"},
+            "data.train_characters = 1200: expected fewer than the 594 characters of glyphs",
+        ),
+        (
+            STANDARD,
+            {"train_characters": 1620, "scope": "any"},
+            "tasks.ways = 5: expected at most the 3 characters of the test split",
+        ),
+        (
+            STANDARD,
+            {"train_characters": 103, "scope": "any"},
+            "tasks.ways = 5: expected at most the 3 characters of the train split",
+        ),
     ],
 )
 def test_impossible_study(data, changes, key):

@@ -17,7 +17,17 @@ from megan.data.errors import DataError
 from tests.data.conftest import images, png
 
 NAMES = list(omniglot.ARCHIVES.values())
-UNSAFE = ["/etc/cron.d/x.png", "../../x.png", "images_background/../../x.png", "C:\\x.png", "images_background\\..\\x.png", "./x.png", "a//x.png", "a/\x00.png", "\x1b]0;x\x07.png"]
+UNSAFE = [
+    "/etc/cron.d/x.png",
+    "../../x.png",
+    "images_background/../../x.png",
+    "C:\\x.png",
+    "images_background\\..\\x.png",
+    "./x.png",
+    "a//x.png",
+    "a/\x00.png",
+    "\x1b]0;x\x07.png",
+]
 Damage = Callable[[random.Random, bytes, str], bytes]
 
 pytestmark = pytest.mark.faults
@@ -45,10 +55,23 @@ def overwritten(draws: random.Random, whole: bytes, part: str) -> bytes:
 
 def another_file(draws: random.Random, whole: bytes, part: str) -> bytes:
     page = b"<!DOCTYPE html><title>Sign in</title>" + bytes(draws.randrange(1000))
-    return draws.choice([b"", page, b"\n\n  <html>", draws.randbytes(500), b"\x1f\x8b\x08" + bytes(50), b"\x80\x04cos\nsystem\n.", bytes(1000), b"PK\x05\x06" + bytes(18)])
+    return draws.choice(
+        [
+            b"",
+            page,
+            b"\n\n  <html>",
+            draws.randbytes(500),
+            b"\x1f\x8b\x08" + bytes(50),
+            b"\x80\x04cos\nsystem\n.",
+            bytes(1000),
+            b"PK\x05\x06" + bytes(18),
+        ]
+    )
 
 
-def rebuilt(change: Callable[[random.Random, dict[str, bytes], str], list[tuple[str | zipfile.ZipInfo, bytes]]]) -> Damage:
+def rebuilt(
+    change: Callable[[random.Random, dict[str, bytes], str], list[tuple[str | zipfile.ZipInfo, bytes]]],
+) -> Damage:
     """A sound zip of changed members."""
 
     def damage(draws: random.Random, whole: bytes, part: str) -> bytes:
@@ -74,7 +97,10 @@ def unsafe_name(draws, members, part):
 def link(draws, members, part):
     member = zipfile.ZipInfo(draws.choice(sorted(members)))
     del members[member.filename]
-    member.create_system, member.external_attr = 3, (draws.choice([stat.S_IFLNK, stat.S_IFIFO, stat.S_IFBLK]) | 0o777) << 16
+    member.create_system, member.external_attr = (
+        3,
+        (draws.choice([stat.S_IFLNK, stat.S_IFIFO, stat.S_IFBLK]) | 0o777) << 16,
+    )
     return [*members.items(), (member, b"/etc/passwd")]
 
 
@@ -103,7 +129,9 @@ def wrong_count(draws, members, part):
     name = draws.choice(sorted(members))
     kind = draws.randrange(3)
     content = members[name] if kind == 1 else members.pop(name)
-    other = draws.choice([one.rpartition("/")[0] for one in members if one.rpartition("/")[0] != name.rpartition("/")[0]])
+    other = draws.choice(
+        [one.rpartition("/")[0] for one in members if one.rpartition("/")[0] != name.rpartition("/")[0]]
+    )
     return [*members.items(), *([(f"{other}/9999_21.png", content)] if kind else [])]
 
 
@@ -126,7 +154,11 @@ DAMAGES: list[Damage] = [
 
 def outside(folder: Path) -> set[Path]:
     """Everything around the working directory and the mirror: nothing may ever appear there."""
-    return {path for path in folder.parent.rglob("*") if not path.is_relative_to(folder / "work") and not path.is_relative_to(folder / "mirror")}
+    return {
+        path
+        for path in folder.parent.rglob("*")
+        if not path.is_relative_to(folder / "work") and not path.is_relative_to(folder / "mirror")
+    }
 
 
 def refused(data, monkeypatch, mirror: str) -> str:
@@ -243,5 +275,16 @@ def test_nothing_from_outside_is_unpickled():
     root = Path(omniglot.__file__).parents[1]
     for path in root.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        for word in ("pickle", "torch.load(", "joblib", "marshal", "shelve", "yaml.unsafe_load", "yaml.full_load", "yaml.Loader", "allow_pickle=True", "read_pickle"):
+        for word in (
+            "pickle",
+            "torch.load(",
+            "joblib",
+            "marshal",
+            "shelve",
+            "yaml.unsafe_load",
+            "yaml.full_load",
+            "yaml.Loader",
+            "allow_pickle=True",
+            "read_pickle",
+        ):
             assert word not in text or (word == "torch.load(" and "weights_only=True" in text), f"{path} uses {word}"

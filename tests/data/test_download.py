@@ -72,7 +72,9 @@ def test_http_mirror_then_no_network(server, data, monkeypatch):
 def test_public_address_without_network(tiny, data, monkeypatch):
     # Port 9 of the loopback refuses: what a machine without network sees at once.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    sources = tuple(fetch.Source(one.name, "http://127.0.0.1:9/" + one.name, one.largest, one.verify) for one in omniglot.SOURCES)
+    sources = tuple(
+        fetch.Source(one.name, "http://127.0.0.1:9/" + one.name, one.largest, one.verify) for one in omniglot.SOURCES
+    )
     monkeypatch.setitem(download.SOURCES, "omniglot", sources)
     refused(data, "http://127.0.0.1:9/omniglot/images_background.zip", "refused")
     assert left() == []
@@ -283,7 +285,11 @@ def _rename(members):
 
 @pytest.mark.parametrize(
     ("change", "fragment"),
-    [(_change, "changed images"), (_rename, "changed images"), (lambda members: members.popitem(), "holds 179 images: expected 180")],
+    [
+        (_change, "changed images"),
+        (_rename, "changed images"),
+        (lambda members: members.popitem(), "holds 179 images: expected 180"),
+    ],
     ids=["content", "name", "missing"],
 )
 def test_changed_image_is_refused(tiny, data, monkeypatch, change, fragment):
@@ -340,7 +346,9 @@ def test_failure_keeps_the_raw_folder_of_before(tiny, data, monkeypatch):
 def test_folder_that_cannot_be_written(tiny, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
     Path("data").write_text("a file where a folder should be")
-    with pytest.raises(storage.StorageError, match=r"data/raw/study cannot be written: Not a directory .* where a folder was expected"):
+    with pytest.raises(
+        storage.StorageError, match=r"data/raw/study cannot be written: Not a directory .* where a folder was expected"
+    ):
         jobs.download("study", data)
 
 

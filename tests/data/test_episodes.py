@@ -54,7 +54,9 @@ def test_a_task_is_what_the_paper_says(split, scope):
             )
             assert len(drawings.unique()) == 5, "a drawing serves twice in a task"
     alphabets = {int(split.alphabet[classes[0]]) for classes in tasks.classes}
-    assert alphabets == ({0, 2} if scope == "alphabet" else alphabets), "the alphabet of 4 characters cannot make 5 ways"
+    assert alphabets == ({0, 2} if scope == "alphabet" else alphabets), (
+        "the alphabet of 4 characters cannot make 5 ways"
+    )
 
 
 def test_tasks_depend_on_their_key_alone(split):

@@ -77,7 +77,9 @@ def test_download_of_one_data_set_for_both_purposes(here, data):
 def test_what_is_missing_is_named(fashion, here, data, monkeypatch):
     (fashion / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
     monkeypatch.setenv("MEGAN_MIRROR", str(fashion))
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz is not in it.*data/downloads/fashion-mnist/") as caught:
+    with pytest.raises(
+        DataError, match="t10k-labels-idx1-ubyte.gz is not in it.*data/downloads/fashion-mnist/"
+    ) as caught:
         jobs.download("study", data.model_copy(update={"dataset": "glyphs"}), "fashion_mnist")
     assert "\n" not in str(caught.value)
     assert not paths.raw("study").exists()
@@ -108,7 +110,19 @@ def test_unpacked_values(tmp_path):
         (gzip.compress(idx(VALUES) + b"more"), "unpacks to more than 28 bytes"),
         (gzip.compress(idx(VALUES + 1)), "changed values"),
     ],
-    ids=["empty", "web page", "cut short", "checksum", "pickle", "other shape", "other rank", "other type", "short", "long", "changed"],
+    ids=[
+        "empty",
+        "web page",
+        "cut short",
+        "checksum",
+        "pickle",
+        "other shape",
+        "other rank",
+        "other type",
+        "short",
+        "long",
+        "changed",
+    ],
 )
 def test_wrong_file(tmp_path, content, match):
     path = tmp_path / "some.gz"

@@ -42,7 +42,8 @@ def test_ink_is_white_and_antialiased():
 
 
 @pytest.mark.parametrize(
-    ("content", "match"), [(b"GIF89a", "no sound PNG"), (png(1)[:60], "no sound PNG"), (png(1, side=50), "50x50 pixels: expected 105x105")]
+    ("content", "match"),
+    [(b"GIF89a", "no sound PNG"), (png(1)[:60], "no sound PNG"), (png(1, side=50), "50x50 pixels: expected 105x105")],
 )
 def test_wrong_picture(content, match):
     with pytest.raises(DataError, match=match):
@@ -63,7 +64,9 @@ def test_missing_archive(raw):
 
 
 def test_other_layout(raw):
-    members = {name.replace("images_background/", "omniglot/"): content for name, content in images("background").items()}
+    members = {
+        name.replace("images_background/", "omniglot/"): content for name, content in images("background").items()
+    }
     pack(raw / "images_background.zip", members)
     with pytest.raises(DataError, match="changed images"):
         omniglot.read(raw)

@@ -84,7 +84,11 @@ META = {"alphabets": ["A", "B"], "characters": ["A/a", "A/b", "B/a"]}
 @pytest.mark.parametrize(
     ("tensors", "metadata", "match"),
     [
-        ({"images": IMAGES.astype(np.float32), "alphabet": ALPHABET}, META, r"images is torch.float32 .*expected uint8"),
+        (
+            {"images": IMAGES.astype(np.float32), "alphabet": ALPHABET},
+            META,
+            r"images is torch.float32 .*expected uint8",
+        ),
         ({"images": IMAGES[0], "alphabet": ALPHABET}, META, "expected uint8"),
         ({"images": IMAGES[:, :, :5], "alphabet": ALPHABET}, META, "expected uint8"),
         ({"images": IMAGES[:0], "alphabet": ALPHABET[:0]}, META, "expected uint8"),
@@ -92,7 +96,11 @@ META = {"alphabets": ["A", "B"], "characters": ["A/a", "A/b", "B/a"]}
         ({"images": IMAGES, "alphabet": ALPHABET[:2]}, META, r"expected int64 \[3\]"),
         ({"images": IMAGES}, META, "its tensors are"),
         ({"images": IMAGES, "alphabet": ALPHABET}, None, "metadata 'alphabets' is missing"),
-        ({"images": IMAGES, "alphabet": ALPHABET}, {**META, "characters": META["characters"][:2]}, "2 names: expected 3"),
+        (
+            {"images": IMAGES, "alphabet": ALPHABET},
+            {**META, "characters": META["characters"][:2]},
+            "2 names: expected 3",
+        ),
         ({"images": IMAGES, "alphabet": ALPHABET}, {**META, "alphabets": "AB"}, "no list of names"),
         ({"images": IMAGES, "alphabet": ALPHABET}, {**META, "alphabets": ["A", "B", "C"]}, r"does not count 0..2"),
         ({"images": IMAGES, "alphabet": ALPHABET[::-1].copy()}, META, "does not count"),
@@ -101,7 +109,9 @@ META = {"alphabets": ["A", "B"], "characters": ["A/a", "A/b", "B/a"]}
 )
 def test_wrong_file(tmp_path, tensors, metadata, match):
     path = tmp_path / "test.safetensors"
-    path.write_bytes(safetensors.numpy.save(tensors, metadata and {key: json.dumps(value) for key, value in metadata.items()}))
+    path.write_bytes(
+        safetensors.numpy.save(tensors, metadata and {key: json.dumps(value) for key, value in metadata.items()})
+    )
     with pytest.raises(DataError, match=match) as caught:
         packed.load(path)
     assert str(path) in str(caught.value)

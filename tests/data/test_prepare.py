@@ -36,7 +36,9 @@ def test_alphabet_protocol(raw, data, tasks):
     for name, chosen in splits.items():
         split = load(name)
         assert split.alphabet_names == tuple(chosen)
-        assert split.class_names == tuple(f"{one}/{character}" for one, characters in chosen.items() for character in characters)
+        assert split.class_names == tuple(
+            f"{one}/{character}" for one, characters in chosen.items() for character in characters
+        )
         np.testing.assert_array_equal(split.images.numpy(), np.concatenate([images[one] for one in chosen]))
     record = json.loads((paths.prepared("study") / "splits.json").read_text())
     assert record["sources"] == digests
@@ -46,7 +48,9 @@ def test_alphabet_protocol(raw, data, tasks):
 
 
 def test_standard_protocol(raw, data, tasks):
-    data = data.model_copy(update={"protocol": "standard", "validation_alphabets": 0, "train_characters": 12, "validation_characters": 4})
+    data = data.model_copy(
+        update={"protocol": "standard", "validation_alphabets": 0, "train_characters": 12, "validation_characters": 4}
+    )
     jobs.prepare("study", data, tasks.model_copy(update={"scope": "any"}))
     images, _ = omniglot.read(raw)
     names = []

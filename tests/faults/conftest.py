@@ -95,7 +95,13 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    environment = {"MEGAN_DEVICE": "cpu", "MEGAN_THREADS": "1", "MEGAN_CHUNK": "2", "MEGAN_MIRROR": "", "OMP_NUM_THREADS": "1"}
+    environment = {
+        "MEGAN_DEVICE": "cpu",
+        "MEGAN_THREADS": "1",
+        "MEGAN_CHUNK": "2",
+        "MEGAN_MIRROR": "",
+        "OMP_NUM_THREADS": "1",
+    }
     running = Server(tmp_path_factory.mktemp("server"), environment)
     yield running
     running.end()
@@ -147,12 +153,21 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(folder: Path) -> dict[str, bytes]:
     """All that must repeat, by path: results without provenance, which tells times and hosts."""
     files = (path for part in ("data", "results") for path in sorted((folder / part).rglob("*")))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.is_file() and "provenance" not in path.parts}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in files
+        if path.is_file() and "provenance" not in path.parts
+    }
 
 
 def left_over(folder: Path) -> list[str]:
     """Temporary files, and state of unfinished work."""
-    found = [*folder.rglob("*.tmp"), *folder.rglob("*.part"), *folder.glob(".resume/**/state.safetensors"), *folder.rglob("holder.pid")]
+    found = [
+        *folder.rglob("*.tmp"),
+        *folder.rglob("*.part"),
+        *folder.glob(".resume/**/state.safetensors"),
+        *folder.rglob("holder.pid"),
+    ]
     return [str(path.relative_to(folder)) for path in found]
 
 

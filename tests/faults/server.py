@@ -38,7 +38,17 @@ import torchvision  # noqa: F401
 import tqdm  # noqa: F401
 import yaml  # noqa: F401
 
-EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.listdir", "os.scandir", "os.truncate", "os.chmod"}
+EVENTS = {
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.mkdir",
+    "os.listdir",
+    "os.scandir",
+    "os.truncate",
+    "os.chmod",
+}
 
 
 class Moments:
@@ -94,7 +104,11 @@ def blank_glyphs() -> None:
 
     def blank(folder):
         parts = catalogue.alphabets("glyphs").values()
-        images = {name: numpy.zeros((len(characters), 20, 28, 28), numpy.uint8) for part in parts for name, characters in part.items()}
+        images = {
+            name: numpy.zeros((len(characters), 20, 28, 28), numpy.uint8)
+            for part in parts
+            for name, characters in part.items()
+        }
         return images, json.loads((folder / "manifest.json").read_text())
 
     prepare.READERS["glyphs"] = blank

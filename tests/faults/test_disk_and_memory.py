@@ -82,7 +82,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk(server, undisturbed, small_disk, stage):
     """A real one, filled to some bytes below what the stage writes; then room is made."""
     whole, _ = undisturbed
-    project = Path(shutil.copytree(whole, small_disk / "project", ignore=lambda folder, names: {"encoder", "judge", "gan", "samples", "figures", "report.html"} & set(names)))
+    project = Path(
+        shutil.copytree(
+            whole,
+            small_disk / "project",
+            ignore=lambda folder, names: {"encoder", "judge", "gan", "samples", "figures", "report.html"} & set(names),
+        )
+    )
     if stage != "encoder":
         unmake(project, stage)
     free = shutil.disk_usage(small_disk).free
@@ -90,7 +96,11 @@ def test_full_disk(server, undisturbed, small_disk, stage):
     ballast.write_bytes(bytes(free - 8192 if free > 8192 else 0))
     ended = server.run(project, *stage.split())
     told = one_line(ended, stage)
-    assert "No space left on device; it takes " in told and " bytes beside what is there, and that disk has " in told and " free; free some" in told
+    assert (
+        "No space left on device; it takes " in told
+        and " bytes beside what is there, and that disk has " in told
+        and " free; free some" in told
+    )
     nothing_half_made(project, whole)
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=900m", str(small_disk)], check=True)
@@ -158,7 +168,10 @@ def test_one_task_too_many_says_what_to_lower(server, undisturbed, copies, argum
     unmake(copy, " ".join(arguments))
     ended = server.run(copy, *arguments, fault={"memory": 1, "calls": 10**6})
     told = one_line(ended, " ".join(arguments))
-    assert "out of memory on cpu with one task at a time; lower MEGAN_THREADS, or tasks.ways, tasks.shots or the queries in params.yaml" in told
+    assert (
+        "out of memory on cpu with one task at a time; lower MEGAN_THREADS, or tasks.ways, tasks.shots or the queries in params.yaml"
+        in told
+    )
     nothing_half_made(copy, undisturbed[0])
     server.good(copy, *arguments)
     assert_same(copy, undisturbed[0], arguments)
@@ -172,5 +185,11 @@ def test_allocation_that_the_machine_really_refuses():
 
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**48, dtype=torch.float64)
-    assert is_out_of_memory(refused.value) and is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert not is_out_of_memory(RuntimeError("shape mismatch")) and not is_out_of_memory(ValueError("not enough memory"))
+    assert (
+        is_out_of_memory(refused.value)
+        and is_out_of_memory(MemoryError())
+        and is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    )
+    assert not is_out_of_memory(RuntimeError("shape mismatch")) and not is_out_of_memory(
+        ValueError("not enough memory")
+    )

@@ -29,7 +29,12 @@ def random_fault(moments: random.Random, events: int, seconds: float) -> dict:
     if kind < 0.6:
         return {"at": moments.randint(1, events), "do": "kill"}
     if kind < 0.85:  # the size of a file is spread over decades
-        return {"at": moments.randint(1, events), "do": "limit", "bytes": int(10 ** moments.uniform(0, 6)), "fatal": True}
+        return {
+            "at": moments.randint(1, events),
+            "do": "limit",
+            "bytes": int(10 ** moments.uniform(0, 6)),
+            "fatal": True,
+        }
     return {"after": moments.uniform(0.01, seconds)}
 
 
@@ -93,7 +98,11 @@ def test_stopped_when_asked_at_random_moments(server, undisturbed, copies, fault
         ended = server.run(copy, *stage.split(), fault={"at": at, "do": "signal", "number": number})
         stopped = [line for line in ended.lines if "stopped by" in line]
         if ended.code == 128 + number and not any("interrupted; the same command" in line for line in ended.lines):
-            assert stopped == [line for line in ended.lines if line.startswith(f"{stage.replace(' ', '@')}: stopped by {number.name}; state saved")]
+            assert stopped == [
+                line
+                for line in ended.lines
+                if line.startswith(f"{stage.replace(' ', '@')}: stopped by {number.name}; state saved")
+            ]
             assert len(stopped) == 1 and "Traceback" not in ended.output
             announced += 1
             again = server.good(copy, *stage.split())

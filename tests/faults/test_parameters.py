@@ -43,7 +43,9 @@ def examples(count: int):
 def places(document: Any, path: tuple = ()) -> list[tuple]:
     """The path of every key and every item of a list."""
     found = [path] if path else []
-    items = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     return found + [place for key, value in items for place in places(value, (*path, key))]
 
 
@@ -53,7 +55,9 @@ ODD = [
     "é", "日本", "\u202e", "\x1b[31m", "a\nb", "..", "/etc/passwd", "$HOME", "{{x}}", "${study}", "a" * 10_000, b"\xff", [], {}, [[]], [None], {"a": 1},
 ]  # fmt: skip
 VALUES = st.sampled_from(ODD) | st.recursive(
-    st.integers() | st.floats() | st.text(max_size=6) | st.dates(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=4
+    st.integers() | st.floats() | st.text(max_size=6) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
 )
 MUTATIONS = ("replace", "drop", "rename", "add", "swap", "nest", "twice", "text")
 
@@ -88,7 +92,11 @@ def mutate(document: dict, kind: str, place: tuple, other: tuple, value: Any) ->
 
 
 def read(path: Path, document: Any) -> params.Params:
-    text = document if isinstance(document, str) else yaml.dump(document, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+    text = (
+        document
+        if isinstance(document, str)
+        else yaml.dump(document, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+    )
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     loaded = params.load(path)
     catalogue.check(loaded.study, loaded.current, loaded.variants)
@@ -99,10 +107,18 @@ def names_a_key(message: str, *changed: tuple) -> bool:
     """Whether the message leads to a key that was changed, or to one of its block that it contradicts; or to the line of the file."""
     if re.search(r"line \d+|no valid YAML|must be a mapping|(study|variant) name", message):
         return True
-    return any(str(place[-1]) in message or str(place[-1])[::-1] in message or len(place) > 2 and ".".join(place[:2]) in message for place in changed)
+    return any(
+        str(place[-1]) in message
+        or str(place[-1])[::-1] in message
+        or len(place) > 2
+        and ".".join(place[:2]) in message
+        for place in changed
+    )
 
 
-SMALL = {key: value for key, value in DOCUMENT.items() if key != "studies"} | {"studies": {name: DOCUMENT["studies"][name] for name in ("quick", "omniglot_standard")}}
+SMALL = {key: value for key, value in DOCUMENT.items() if key != "studies"} | {
+    "studies": {name: DOCUMENT["studies"][name] for name in ("quick", "omniglot_standard")}
+}
 
 
 def test_mutated_parameters(tmp_path, faults, record_property):
@@ -124,7 +140,11 @@ def test_mutated_parameters(tmp_path, faults, record_property):
             assert "\n" not in message and len(message) < 2000 and message.isprintable(), message
             assert message.startswith(("params.yaml", str(tmp_path))), message
             # A line more may make anything of the file; but a key is named.
-            named = names_a_key(message, place, other) if kind not in ("twice", "text") else re.search(r"line \d|valid YAML|must be|\w\.\w|key '|study", message)
+            named = (
+                names_a_key(message, place, other)
+                if kind not in ("twice", "text")
+                else re.search(r"line \d|valid YAML|must be|\w\.\w|key '|study", message)
+            )
             assert named, f"{kind} {place}: {message}"
             seen["refused"] += 1
         else:
@@ -184,7 +204,9 @@ def random_document(draws: random.Random) -> dict[str, Any]:
         for parent in parents:
             block = block[parent]
         block[last] = draws.choice(CHOICES[key])
-    variant = {"tier": "headline", "approach": draws.choice(OPTIONS["approach"])} | {key: draws.choice(OPTIONS[key]) for key in draws.sample(sorted(OPTIONS), 6)}
+    variant = {"tier": "headline", "approach": draws.choice(OPTIONS["approach"])} | {
+        key: draws.choice(OPTIONS[key]) for key in draws.sample(sorted(OPTIONS), 6)
+    }
     document["variants"]["n_plus_1"] = variant
     return document
 
@@ -200,9 +222,15 @@ def test_valid_parameters_run_to_the_end(server, tiny, copies, faults, record_pr
         except ParamsError:
             refused += 1
             continue
-        for stage in ("encoder", *(f"{part} {variant}" for variant in VARIANTS for part in ("train", "test")), "summary"):
+        for stage in (
+            "encoder",
+            *(f"{part} {variant}" for variant in VARIANTS for part in ("train", "test")),
+            "summary",
+        ):
             ended = server.run(folder, *stage.split())
-            assert ended.code == 0, f"{stage}: {document['variants']['n_plus_1']} {document['studies']['quick']}: {ended.output}"
+            assert ended.code == 0, (
+                f"{stage}: {document['variants']['n_plus_1']} {document['studies']['quick']}: {ended.output}"
+            )
         assert "results/quick/metrics.json" in made(folder)
         ran += 1
     record_property("trials", f"{ran} run, {refused} refused")
@@ -234,7 +262,22 @@ def main(arguments: list[str]) -> tuple[int, str]:
 
 def test_any_arguments(project, faults, record_property):
     """Usage (2), one line (1), or the stage ran (0, only `download`, whose glyphs need nothing)."""
-    words = st.sampled_from([*command_line.STAGES, *VARIANTS, "accuracy", "--help", "-x", "--", "", "..", "../../etc", "a\nb", "\udc80", "a" * 5000]) | st.text(max_size=8)
+    words = st.sampled_from(
+        [
+            *command_line.STAGES,
+            *VARIANTS,
+            "accuracy",
+            "--help",
+            "-x",
+            "--",
+            "",
+            "..",
+            "../../etc",
+            "a\nb",
+            "\udc80",
+            "a" * 5000,
+        ]
+    ) | st.text(max_size=8)
     trials = []
 
     @examples(faults(100, 1000))
@@ -245,7 +288,9 @@ def test_any_arguments(project, faults, record_property):
         trials.append(code)
         assert "Traceback" not in told
         if code == 1:
-            assert len(told.splitlines()) == 1 and told.startswith(f"megan {arguments[0] if arguments[0] != '--' else arguments[1]}: "), told
+            assert len(told.splitlines()) == 1 and told.startswith(
+                f"megan {arguments[0] if arguments[0] != '--' else arguments[1]}: "
+            ), told
         elif code == 2:
             assert told.startswith("usage: python -m megan")
         else:
@@ -264,8 +309,34 @@ READERS = {"MEGAN_DEVICE": machine.device, "MEGAN_THREADS": machine.threads, "ME
 
 def test_any_settings(project, monkeypatch, faults, record_property):
     """Every reader gives a value of its kind or one line that names the variable and what it holds."""
-    texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8) | st.integers(-(10**7), 10**7).map(str) | st.sampled_from(
-        ["", "auto", "cpu", "cuda", "cuda:0", "cuda:" + "9" * 4400, "9" * 4400, "0", "1", "²", "1_0", "0x1", "1e3", " 1", "native", "torch", "a" * 10_000, "~", "/dev/null", "http://[", "http://a b"]
+    texts = (
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+        | st.integers(-(10**7), 10**7).map(str)
+        | st.sampled_from(
+            [
+                "",
+                "auto",
+                "cpu",
+                "cuda",
+                "cuda:0",
+                "cuda:" + "9" * 4400,
+                "9" * 4400,
+                "0",
+                "1",
+                "²",
+                "1_0",
+                "0x1",
+                "1e3",
+                " 1",
+                "native",
+                "torch",
+                "a" * 10_000,
+                "~",
+                "/dev/null",
+                "http://[",
+                "http://a b",
+            ]
+        )
     )
     trials = []
 
@@ -278,7 +349,11 @@ def test_any_settings(project, monkeypatch, faults, record_property):
             try:
                 value = READERS[name]()
             except machine.SettingsError as error:
-                assert str(error).startswith(f"{name} = ") and "\n" not in str(error) and ("expected" in str(error) or "CUDA devices" in str(error))
+                assert (
+                    str(error).startswith(f"{name} = ")
+                    and "\n" not in str(error)
+                    and ("expected" in str(error) or "CUDA devices" in str(error))
+                )
                 assert len(str(error)) < 300, "the value is not repeated whole"
             else:
                 assert value or name == "MEGAN_MIRROR"

@@ -143,7 +143,9 @@ class Task:
         between = share * self.sources + (1 - share) * fake
         if not between.requires_grad:
             between.requires_grad_()
-        slope = torch.autograd.grad(self.critic(weights, between, self.fake_labels).sum(), between, create_graph=True)[0]
+        slope = torch.autograd.grad(self.critic(weights, between, self.fake_labels).sum(), between, create_graph=True)[
+            0
+        ]
         norm = (slope.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
         return self.variant.gradient_penalty * (norm - 1).square().mean()
 
@@ -217,6 +219,9 @@ class Task:
                 losses.append((theta, weight * self.discriminator_loss(on_reals, on_fakes)))
                 losses.append((("gen",), weight * self.generator_loss(on_fakes)))
             if fooling:
-                held = {name: value if name.startswith("gen") or variant.fooling_through == "both" else value.detach() for name, value in adapted.items()}
+                held = {
+                    name: value if name.startswith("gen") or variant.fooling_through == "both" else value.detach()
+                    for name, value in adapted.items()
+                }
                 losses.append((("gen",), self.generator_loss(self.critic(held, fake, self.fake_labels))))
         return query, [*losses, (theta if fooling else (*theta, "gen"), loss)]

@@ -35,7 +35,9 @@ def pretend(monkeypatch):
 def split(device):
     images = torch.zeros(40, 20, 28, 28, dtype=torch.uint8, device=device)
     counts = torch.tensor([20, 20], device=device)
-    made = Split(images, torch.zeros(40, dtype=torch.int64, device=device), counts - 20, counts, ("A", "B"), ("a",) * 40, 20)
+    made = Split(
+        images, torch.zeros(40, dtype=torch.int64, device=device), counts - 20, counts, ("A", "B"), ("a",) * 40, 20
+    )
     for ways in (5, 10):
         made._usable[ways] = torch.arange(2, device=device)  # found once, before a capture
     return made
@@ -46,7 +48,12 @@ OPTIONS = {
     "n_plus_1": {"approach": "n_plus_1"},
     "hybrid": {"approach": "n_plus_1", "generator_outer_loss": "fooling"},
     "wasserstein": {"approach": "n_plus_1", "gan_loss": "wasserstein"},
-    "multi_task": {"approach": "multi_task", "gan_loss": "wasserstein_gp", "conditioning": "label", "condition_discriminator": True},
+    "multi_task": {
+        "approach": "multi_task",
+        "gan_loss": "wasserstein_gp",
+        "conditioning": "label",
+        "condition_discriminator": True,
+    },
     "alphabet": {"approach": "n_plus_1", "fake_source": "alphabet"},
     "augmentation": {"approach": "n_plus_1", "fake_source": "augmentation"},
 }
@@ -94,7 +101,13 @@ def test_warm_up_leaves_the_state_as_it_was(monkeypatch):
         def __exit__(self, *arguments):
             log.append("exit")
 
-    for name, stand_in in {"CUDAGraph": Graph, "Stream": Stream, "stream": Context, "graph": Context, "current_stream": Stream}.items():
+    for name, stand_in in {
+        "CUDAGraph": Graph,
+        "Stream": Stream,
+        "stream": Context,
+        "graph": Context,
+        "current_stream": Stream,
+    }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
     state = State({"step": torch.tensor(7)})
 

@@ -27,13 +27,19 @@ def split(tmp_path, monkeypatch):
     monkeypatch.setenv("MEGAN_THREADS", "1")
     monkeypatch.setenv("MEGAN_CHUNK", "2")
     source = numpy.random.default_rng(0)
-    packed.write(tmp_path / "test", {letter: source.integers(0, 256, (7, 20, 28, 28), dtype=numpy.uint8) for letter in "AB"}, {x: list("abcdefg") for x in "AB"})
+    packed.write(
+        tmp_path / "test",
+        {letter: source.integers(0, 256, (7, 20, 28, 28), dtype=numpy.uint8) for letter in "AB"},
+        {x: list("abcdefg") for x in "AB"},
+    )
     return packed.load(tmp_path / "test")
 
 
 def drawn(system, split, seeds=SEEDS):
     weights = system.initial_weights(seeds, torch.float32)
-    return generation.draw(system, weights, TaskSet(sampler(system, split), seeds, "test", SAMPLED, QUERIES), DRAWS, Workers())
+    return generation.draw(
+        system, weights, TaskSet(sampler(system, split), seeds, "test", SAMPLED, QUERIES), DRAWS, Workers()
+    )
 
 
 def sampler(system, split):
@@ -73,7 +79,9 @@ def test_fakes_are_those_of_the_adapted_generator(make_system, split):
 def test_draws_differ_and_repeat(make_system, split):
     system = make_system(steps=2, approach="n_plus_1")
     first, again = drawn(system, split), drawn(system, split)
-    assert all(torch.equal(getattr(first, key), getattr(again, key)) for key in ("fakes", "support", "query", "wasserstein"))
+    assert all(
+        torch.equal(getattr(first, key), getattr(again, key)) for key in ("fakes", "support", "query", "wasserstein")
+    )
     assert not torch.equal(first.fakes[:, :, 0], first.fakes[:, :, 1])
     assert not torch.equal(first.support[0], first.support[1]), "each seed has tasks of its own"
 
@@ -87,7 +95,10 @@ def test_threads_chunks_and_other_seeds_change_nothing(make_system, split, monke
 
 
 def test_the_same_tasks_for_every_variant(make_system, split):
-    several = [drawn(make_system(steps=2, approach="n_plus_1", **options), split) for options in ({}, {"fake_source": "noise"}, {"fake_source": "alphabet"})]
+    several = [
+        drawn(make_system(steps=2, approach="n_plus_1", **options), split)
+        for options in ({}, {"fake_source": "noise"}, {"fake_source": "alphabet"})
+    ]
     for made in several[1:]:
         assert torch.equal(made.support, several[0].support) and torch.equal(made.query, several[0].query)
 
@@ -102,7 +113,14 @@ def test_a_skip_is_cut_off_at_paper_and_ink(make_system, split):
     assert made.fakes.min() == 0 and made.fakes.max() == 255
 
 
-@pytest.mark.parametrize("options", [{"approach": "multi_task", "condition_discriminator": True}, {"approach": "multi_task", "gan_loss": "wasserstein_gp"}, {"shared_statistics": False}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"approach": "multi_task", "condition_discriminator": True},
+        {"approach": "multi_task", "gan_loss": "wasserstein_gp"},
+        {"shared_statistics": False},
+    ],
+)
 def test_wasserstein_value(make_system, split, options):
     """The critic's mean on reals less that on fakes, in batches like those of adaptation, over the draws."""
     system = make_system(**{"steps": 2, "approach": "n_plus_1", **options})
@@ -113,12 +131,17 @@ def test_wasserstein_value(make_system, split, options):
     for draw in range(DRAWS):
         fake = system.fakes(adapted, sampled, 2 + draw)
         # Queries 0 and 1 for the first draw, 2 and again 0 for the second: two shots of three queries.
-        real = torch.cat([sampled.query[:, way * 3 + number][:, None] for way in range(3) for number in ([0, 1], [2, 0])[draw]], dim=1)
+        real = torch.cat(
+            [sampled.query[:, way * 3 + number][:, None] for way in range(3) for number in ([0, 1], [2, 0])[draw]],
+            dim=1,
+        )
         if system.variant.shared_statistics:
             both = system.criticise(adapted, torch.cat([real, fake], dim=1), torch.cat([labels, labels]))
             values.append(both[:, : len(labels)].mean() - both[:, len(labels) :].mean())
         else:
-            values.append(system.criticise(adapted, real, labels).mean() - system.criticise(adapted, fake, labels).mean())
+            values.append(
+                system.criticise(adapted, real, labels).mean() - system.criticise(adapted, fake, labels).mean()
+            )
     assert float(made.wasserstein[0, 1]) == pytest.approx(float(sum(values).detach() / DRAWS), abs=1e-4)
 
 
@@ -144,12 +167,19 @@ def settle(variants):
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     source = numpy.random.default_rng(0)
     for part in ("train", "test"):
-        packed.write(paths.split("quick", part), {"A": source.integers(0, 256, (7, 20, 28, 28), dtype=numpy.uint8)}, {"A": list("abcdefg")})
+        packed.write(
+            paths.split("quick", part),
+            {"A": source.integers(0, 256, (7, 20, 28, 28), dtype=numpy.uint8)},
+            {"A": list("abcdefg")},
+        )
     study = params.load()
     for name, lost in variants.items():
         folder = paths.trained("quick", name)
         folder.mkdir(parents=True)
-        save_file(setup.system(study, name).initial_weights(torch.tensor([0, 1]), torch.float32), folder / "weights.safetensors")
+        save_file(
+            setup.system(study, name).initial_weights(torch.tensor([0, 1]), torch.float32),
+            folder / "weights.safetensors",
+        )
         diverged = {str(seed): {"meta_step": 0, "loss": None} for seed in lost}
         told = {"study": "quick", "variant": name, "meta_steps": 1, "seeds": [0, 1], "diverged": diverged}
         jobs.leave_record(study, "train", name, **told, best_meta_step={"0": 1, "1": 1})
@@ -171,6 +201,13 @@ def test_the_stage_keeps_what_finished(tmp_path, monkeypatch, split, lost):
     assert list(zip(critic["seed"], critic["task"])) == [(seed, task) for seed in kept for task in range(SAMPLED)]
     assert critic["wasserstein"].notna().all() and len(pandas.read_csv(folder / "tasks.csv")) == 4 * len(kept)
     record = result.verified(folder, "test@n_plus_1")
-    assert {"samples.safetensors", "critic.csv"} <= record["files"].keys() and record["parameters"]["studies.quick.tiers.headline.test_tasks"] == 4
+    assert {"samples.safetensors", "critic.csv"} <= record["files"].keys() and record["parameters"][
+        "studies.quick.tiers.headline.test_tasks"
+    ] == 4
     jobs.run(study, "test", "maml")
-    assert {file.name for file in paths.tested("quick", "maml").iterdir()} == {"tasks.csv", "steps.csv", "queries.csv", "record.json"}
+    assert {file.name for file in paths.tested("quick", "maml").iterdir()} == {
+        "tasks.csv",
+        "steps.csv",
+        "queries.csv",
+        "record.json",
+    }

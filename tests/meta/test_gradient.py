@@ -39,7 +39,11 @@ def slow_gradient(system, weights, episodes):
         for groups, loss in losses:
             names = [name for name in leaves if name.partition(".")[0] in groups]
             found = torch.autograd.grad(
-                loss / tasks, [leaves[name] for name in names], retain_graph=True, allow_unused=True, materialize_grads=True
+                loss / tasks,
+                [leaves[name] for name in names],
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
             )
             for name, value in zip(names, found, strict=True):
                 gradient[name] += value
@@ -82,7 +86,8 @@ VARIANTS = {
     "multi_task conditional discriminator": MULTI_TASK | {"condition_discriminator": True, "shared_layers": 4},
     "multi_task lambda": MULTI_TASK | {"discrimination_weight": 0.3, "shared_layers": 3},
     "multi_task hybrid": MULTI_TASK | HYBRID | {"shared_layers": 1},
-    "multi_task weighted": MULTI_TASK | {"outer_fake_weight": 0.5, "outer_discrimination_weight": 0.7, "shared_layers": 1},
+    "multi_task weighted": MULTI_TASK
+    | {"outer_fake_weight": 0.5, "outer_discrimination_weight": 0.7, "shared_layers": 1},
 }
 SILENT = {"n_plus_1 frozen generator": {"gen"}}  # groups that must get no gradient
 
@@ -111,7 +116,9 @@ def test_gradient_is_a_finite_difference(approach, make_system, make_episodes):
     weights = initial(system)
     gradient = outer_gradient(system, weights, episodes, 2).gradient
     source = torch.Generator().manual_seed(3)
-    direction = {name: torch.randn(value.shape, generator=source, dtype=torch.float64) for name, value in weights.items()}
+    direction = {
+        name: torch.randn(value.shape, generator=source, dtype=torch.float64) for name, value in weights.items()
+    }
     size = 1e-9
 
     def loss(sign):
@@ -131,7 +138,9 @@ def test_first_order_gradient_points_elsewhere(make_system, make_episodes):
     leaves = {name: value.repeat(2, *[1] * (value.dim() - 1)) for name, value in weights.items()}
     from megan.meta.adapt import adapt
 
-    adapted = {name: value.detach().requires_grad_() for name, value in adapt(system, leaves, episodes, 3, False).items()}
+    adapted = {
+        name: value.detach().requires_grad_() for name, value in adapt(system, leaves, episodes, 3, False).items()
+    }
     loss = system.query_loss(system.classify(adapted, episodes.query), episodes).mean()
     first_order = torch.autograd.grad(loss, adapted["cls.conv1"])[0].sum(dim=0, keepdim=True)
     assert relative(first_order, full["cls.conv1"]) > 0.05
@@ -186,7 +195,9 @@ def test_chunks_and_seeds_do_not_change_the_gradient(approach, make_system, make
     together = outer_gradient(system, weights, episodes, 2)  # two seeds of two tasks each
     for seed in (0, 1):
         own = {name: value[seed : seed + 1] for name, value in weights.items()}
-        alone = summed(outer_gradient(system, own, part(slice(2 * seed + task, 2 * seed + task + 1)), 2) for task in (0, 1))
+        alone = summed(
+            outer_gradient(system, own, part(slice(2 * seed + task, 2 * seed + task + 1)), 2) for task in (0, 1)
+        )
         for name, value in alone.gradient.items():
             assert torch.allclose(together.gradient[name][seed : seed + 1], value, rtol=1e-10, atol=1e-13), name
 
@@ -211,7 +222,9 @@ def test_two_networks_share_nothing(make_system, make_episodes):
     ours = outer_gradient(system, weights, episodes, 2)
     weights["dsc.conv2"] = weights["dsc.conv2"] + 0.1
     again = outer_gradient(system, weights, episodes, 2)
-    assert all(torch.equal(again.gradient[name], value) for name, value in ours.gradient.items() if name.startswith("cls."))
+    assert all(
+        torch.equal(again.gradient[name], value) for name, value in ours.gradient.items() if name.startswith("cls.")
+    )
     assert not any(value.any() for name, value in ours.gradient.items() if name.startswith(("dsc.", "gen.")))
 
 
@@ -256,7 +269,9 @@ def test_adam_is_torchs():
         gradient = torch.randn(2, 5, generator=source, dtype=torch.float64)
         theirs.grad = gradient.clone()
         optimiser.step()
-        optimise.adam(ours, (first, second), {"w": gradient}, torch.tensor(step), torch.tensor(0.01, dtype=torch.float64), alive)
+        optimise.adam(
+            ours, (first, second), {"w": gradient}, torch.tensor(step), torch.tensor(0.01, dtype=torch.float64), alive
+        )
     assert torch.allclose(ours["w"], theirs.detach(), rtol=1e-12, atol=1e-14)
 
 
@@ -269,7 +284,14 @@ def test_a_dead_seed_stays_where_it_is(make_system):
     gradient["cls.conv0"][1] = float("nan")
     alive = optimise.finite(gradient, torch.zeros(2))
     assert alive.tolist() == [True, False]
-    optimise.adam(state.part("theta"), (state.part("first"), state.part("second")), gradient, state["step"], torch.tensor(0.1), alive)
+    optimise.adam(
+        state.part("theta"),
+        (state.part("first"), state.part("second")),
+        gradient,
+        state["step"],
+        torch.tensor(0.1),
+        alive,
+    )
     for name in ("theta/cls.conv0", "first/cls.conv0", "second/cls.head"):
         assert torch.equal(state[name][1], before[name][1]), name
         assert not torch.equal(state[name][0], before[name][0]), name

@@ -14,7 +14,9 @@ from megan.meta import parallel, processes
 from megan.meta.parallel import OutOfMemoryError, Workers
 from megan.meta.processes import ProcessEndedError, Processes
 
-pytestmark = pytest.mark.skipif(not processes.supported(), reason="work is forked on Linux without a GPU only; elsewhere threads share it")
+pytestmark = pytest.mark.skipif(
+    not processes.supported(), reason="work is forked on Linux without a GPU only; elsewhere threads share it"
+)
 
 HERE = os.getpid()
 
@@ -26,7 +28,11 @@ def workers(threads: int) -> Workers:
 @pytest.mark.parametrize("jobs", [2, 3, 7])
 def test_results_in_the_order_of_the_jobs(jobs):
     def work(job):
-        return {"square": torch.full((2,), job**2), "process": torch.tensor(os.getpid()), "turned": torch.arange(6).view(2, 3).t()}
+        return {
+            "square": torch.full((2,), job**2),
+            "process": torch.tensor(os.getpid()),
+            "turned": torch.arange(6).view(2, 3).t(),
+        }
 
     for _ in range(2):
         results = (team := workers(3)).map(work, range(jobs))
@@ -145,7 +151,9 @@ print("finished", flush=True)
 
 @pytest.fixture
 def program():
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     pids = [int(word) for word in process.stdout.readline().split()]
     assert len(pids) == 3 and pids[0] == process.pid
     yield process, pids[1:]
@@ -173,7 +181,9 @@ def test_forks_end_with_a_process_that_is_killed(program):
 
 
 def test_forks_end_in_the_middle_of_a_long_job():
-    text = PROGRAM.replace("time.sleep(0.02)", "time.sleep(0.02 if job < 3 else 60)").replace("while not asked:", "team.map(work, range(3, 6))\nwhile not asked:")
+    text = PROGRAM.replace("time.sleep(0.02)", "time.sleep(0.02 if job < 3 else 60)").replace(
+        "while not asked:", "team.map(work, range(3, 6))\nwhile not asked:"
+    )
     process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True)
     process.stdout.readline()
     end = time.monotonic() + 20

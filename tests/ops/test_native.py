@@ -38,7 +38,9 @@ def random(*shape, seed=0, dtype=torch.float64):
 def plain_conv(x, w, stride):
     """One F.conv2d a task; x [T, B, H, W, C], w [T, 3, 3, C, O]."""
     each = [
-        F.conv2d(x[t].permute(0, 3, 1, 2), w[t].permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1).permute(0, 2, 3, 1)
+        F.conv2d(x[t].permute(0, 3, 1, 2), w[t].permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1).permute(
+            0, 2, 3, 1
+        )
         for t in range(len(x))
     ]
     return torch.stack(each)
@@ -132,7 +134,11 @@ def norm_agrees(shape, relu, dtype=torch.float64, tolerance=1e-11):
         expected = torch.autograd.grad(inner, (z, gamma, beta, da), retain_graph=True, allow_unused=True)
         u = [cotangents[i].to(dtype) if i in given else None for i in range(3)]
         grad_z, grad_gamma, grad_da = native.norm_relu_grad_grad(*tensors, *u, relu)
-        for actual, wanted, like in ((grad_z, expected[0], z), (grad_gamma, expected[1], gamma), (grad_da, expected[3], da)):
+        for actual, wanted, like in (
+            (grad_z, expected[0], z),
+            (grad_gamma, expected[1], gamma),
+            (grad_da, expected[3], da),
+        ):
             close(actual, (torch.zeros_like(like) if wanted is None else wanted).detach().to(dtype), tolerance)
         assert expected[2] is None or not expected[2].any()  # why no gradient for beta is returned
 
@@ -171,13 +177,21 @@ def test_a_task_does_not_depend_on_its_neighbours(kernels):
     for one in range(6):
         part = slice(one, one + 1)
         assert torch.equal(native.conv(x, w, 2)[part], native.conv(x[part], w[part], 2))
-        assert torch.equal(native.conv_data_grad(dz, w, 7, 7, 2)[part], native.conv_data_grad(dz[part], w[part], 7, 7, 2))
+        assert torch.equal(
+            native.conv_data_grad(dz, w, 7, 7, 2)[part], native.conv_data_grad(dz[part], w[part], 7, 7, 2)
+        )
         assert torch.equal(native.conv_weight_grad(x, dz, 2)[part], native.conv_weight_grad(x[part], dz[part], 2))
-        assert torch.equal(native.norm_relu(dz, gamma, gamma, 1e-5)[0][part], native.norm_relu(dz[part], gamma[part], gamma[part], 1e-5)[0])
+        assert torch.equal(
+            native.norm_relu(dz, gamma, gamma, 1e-5)[0][part],
+            native.norm_relu(dz[part], gamma[part], gamma[part], 1e-5)[0],
+        )
 
 
 def test_threads_do_not_share_scratch(kernels):
-    jobs = [(i, random(3, 5, 7, 7, c, seed=i), random(3, 3, 3, c, o, seed=i)) for i, (c, o) in enumerate([(16, 17), (1, 64), (24, 3), (5, 9)])]
+    jobs = [
+        (i, random(3, 5, 7, 7, c, seed=i), random(3, 3, 3, c, o, seed=i))
+        for i, (c, o) in enumerate([(16, 17), (1, 64), (24, 3), (5, 9)])
+    ]
 
     def work(x, w):
         z = native.conv(x, w, 1)
@@ -211,7 +225,13 @@ def test_strided_views_are_read_rightly(kernels):
 def test_nothing_in_nothing_out(kernels):
     assert native.conv(torch.zeros(0, 5, 4, 4, 8), torch.zeros(0, 3, 3, 8, 8), 1).shape == (0, 5, 4, 4, 8)
     assert native.conv(torch.zeros(2, 0, 4, 4, 8), torch.zeros(2, 3, 3, 8, 8), 2).shape == (2, 0, 2, 2, 8)
-    assert native.conv_data_grad(torch.zeros(2, 0, 4, 4, 8), torch.zeros(2, 3, 3, 8, 8), 4, 4, 1).shape == (2, 0, 4, 4, 8)
+    assert native.conv_data_grad(torch.zeros(2, 0, 4, 4, 8), torch.zeros(2, 3, 3, 8, 8), 4, 4, 1).shape == (
+        2,
+        0,
+        4,
+        4,
+        8,
+    )
     assert not native.conv_weight_grad(torch.zeros(2, 0, 4, 4, 8), torch.zeros(2, 0, 4, 4, 8), 1).any()
 
 

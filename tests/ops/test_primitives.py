@@ -51,7 +51,9 @@ def plain_norm_relu(z, gamma, beta, relu):
 
 def test_the_plain_normalisation_is_torchs():
     z, gamma, beta = random(1, 4, 5, 3, 7), random(1, 7, seed=1), random(1, 7, seed=2)
-    theirs = F.batch_norm(z[0].permute(0, 3, 1, 2), None, None, gamma[0], beta[0], training=True, eps=normalisation.EPSILON)
+    theirs = F.batch_norm(
+        z[0].permute(0, 3, 1, 2), None, None, gamma[0], beta[0], training=True, eps=normalisation.EPSILON
+    )
     assert torch.allclose(plain_norm_relu(z, gamma, beta, False)[0], theirs.permute(0, 2, 3, 1), rtol=1e-12, atol=1e-12)
 
 
@@ -63,7 +65,9 @@ def derivatives(function, inputs, order):
         found.append([value.detach() for value in level])
         if depth == order:
             return found
-        scalar = sum((value * random(*value.shape, seed=7 + depth)).sum() + 0.5 * value.square().sum() for value in level)
+        scalar = sum(
+            (value * random(*value.shape, seed=7 + depth)).sum() + 0.5 * value.square().sum() for value in level
+        )
         level = list(torch.autograd.grad(scalar, inputs, create_graph=True))
     return found
 
@@ -95,7 +99,11 @@ def test_normalisation_and_its_derivatives(formulation, shape, relu):
 
 def test_formulations_agree_in_float32(monkeypatch):
     x, w = random(4, 5, 14, 14, 64).float(), random(4, 3, 3, 64, 64, seed=1).float() / 24
-    results = {name: module.conv(x, w, 2) for name, module in FORMULATIONS.items() if module is not native or native.available()}
+    results = {
+        name: module.conv(x, w, 2)
+        for name, module in FORMULATIONS.items()
+        if module is not native or native.available()
+    }
     exact = plain_conv(x.double(), w.double(), 2)
     for name, result in results.items():
         assert float((result - exact).norm() / exact.norm()) < 1e-6, name

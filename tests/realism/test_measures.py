@@ -17,7 +17,10 @@ def k(x, y):
 def naive(real, fake):
     """Binkowski et al. 2018, equation 4, pair by pair."""
     n, m = len(real), len(fake)
-    within = [sum(k(a[i], a[j]) for i in range(len(a)) for j in range(len(a)) if i != j) / (len(a) * (len(a) - 1)) for a in (real, fake)]
+    within = [
+        sum(k(a[i], a[j]) for i in range(len(a)) for j in range(len(a)) if i != j) / (len(a) * (len(a) - 1))
+        for a in (real, fake)
+    ]
     return sum(within) - 2 * sum(k(x, y) for x in real for y in fake) / (n * m)
 
 
@@ -29,7 +32,12 @@ def naive_groups(real, fake):
         return np.mean([k(x, y) for x in a for y in b])
 
     pairs = [(g, h) for g in groups for h in groups if g != h]
-    return np.mean([mean(real[g], real[h]) + mean(fake[g], fake[h]) - mean(real[g], fake[h]) - mean(real[h], fake[g]) for g, h in pairs])
+    return np.mean(
+        [
+            mean(real[g], real[h]) + mean(fake[g], fake[h]) - mean(real[g], fake[h]) - mean(real[h], fake[g])
+            for g, h in pairs
+        ]
+    )
 
 
 def test_kid_is_the_double_loop():
@@ -93,12 +101,16 @@ def test_groups_whose_images_are_alike_do_not_bias():
         plain.append(naive(real.reshape(-1, 4), fake.reshape(-1, 4)))
     error = np.std(unbiased) / np.sqrt(len(unbiased))
     assert abs(np.mean(unbiased)) < 3 * error
-    assert np.mean(plain) < -3 * np.std(plain) / np.sqrt(len(plain)), "the pooled estimate was expected to be biased: is the test strong enough?"
+    assert np.mean(plain) < -3 * np.std(plain) / np.sqrt(len(plain)), (
+        "the pooled estimate was expected to be biased: is the test strong enough?"
+    )
 
 
 def test_too_few_for_an_estimate():
     assert np.isnan(measures.kid(normal(1, 3), normal(5, 3), 0)).all()
-    assert np.isnan(measures.kid_of_groups(np.ones((1, 1)), 0)).all() and np.isnan(measures.mean_of_groups(np.ones((1, 1))))
+    assert np.isnan(measures.kid_of_groups(np.ones((1, 1)), 0)).all() and np.isnan(
+        measures.mean_of_groups(np.ones((1, 1)))
+    )
     assert np.isnan(measures.likeness(normal(2, 1, 3)))
 
 

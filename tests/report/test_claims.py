@@ -61,11 +61,19 @@ class World:
         for name in ("maml", "n_plus_1"):
             heights = 0.9 - 0.5 * np.exp(-steps / self.pace.get(name, 800))
             curve = heights[:, None] + self.accuracy_noise * rng.standard_normal((10, self.seeds))
-            curves[name] = pd.DataFrame(curve, index=steps, columns=seeds).drop(columns=list(self.diverged.get(name, ())))
-        critic = pd.DataFrame([(name, seed, task) for name in WASSERSTEIN for seed in seeds for task in range(16)], columns=["variant", "seed", "task"])
+            curves[name] = pd.DataFrame(curve, index=steps, columns=seeds).drop(
+                columns=list(self.diverged.get(name, ()))
+            )
+        critic = pd.DataFrame(
+            [(name, seed, task) for name in WASSERSTEIN for seed in seeds for task in range(16)],
+            columns=["variant", "seed", "task"],
+        )
         critic["kid"] = rng.standard_normal(len(critic))
         critic["wasserstein"] = self.follows * critic["kid"] + rng.standard_normal(len(critic))
-        gan = pd.DataFrame([(images, kind, seed, 500) for images in (100, 25, 10, 5, 1) for kind in range(3) for seed in seeds], columns=["images", "class", "seed", "updates"])
+        gan = pd.DataFrame(
+            [(images, kind, seed, 500) for images in (100, 25, 10, 5, 1) for kind in range(3) for seed in seeds],
+            columns=["images", "class", "seed", "updates"],
+        )
         gan["kid"] = 0.2 + self.degrades * (gan["images"] < 25) + 5 * self.kid_noise * rng.standard_normal(len(gan))
         return Evidence(
             meta_steps={name: self.meta_steps.get(name, 2000) for name in NAMES},
@@ -97,7 +105,10 @@ WORLDS = {
     },
     3: {
         SUPPORTED: [World({"maml_short": 0.91})],
-        NOT_SUPPORTED: [World({"maml_short": 0.91, "multi_task_2": 0.92}), World({"maml_short": 0.96})],  # above MAML; far below
+        NOT_SUPPORTED: [
+            World({"maml_short": 0.91, "multi_task_2": 0.92}),
+            World({"maml_short": 0.96}),
+        ],  # above MAML; far below
         UNDECIDED: [World({"maml_short": 0.91}, **VAGUE)],
     },
     4: {
@@ -107,7 +118,10 @@ WORLDS = {
     },
     5: {
         SUPPORTED: [World({"n_plus_1_equal": 0.88, "n_plus_1_weighted": 0.89})],
-        NOT_SUPPORTED: [World({"n_plus_1_equal": 0.88, "n_plus_1_weighted": 0.88}), World({"n_plus_1_equal": 0.92, "n_plus_1_weighted": 0.93})],
+        NOT_SUPPORTED: [
+            World({"n_plus_1_equal": 0.88, "n_plus_1_weighted": 0.88}),
+            World({"n_plus_1_equal": 0.92, "n_plus_1_weighted": 0.93}),
+        ],
         UNDECIDED: [World({"n_plus_1_equal": 0.88, "n_plus_1_weighted": 0.89}, **VAGUE)],
     },
     6: {
@@ -122,7 +136,10 @@ WORLDS = {
     },
     8: {
         SUPPORTED: [World(kid={"multi_task_label": 0.5}, noise={"multi_task_label": 40, "multi_task_0": 0.1})],
-        NOT_SUPPORTED: [World(kid={"multi_task_label": 0.1}), World(kid={"multi_task_label": 0.5}, noise={"multi_task_0": 40, "multi_task_label": 0.1})],
+        NOT_SUPPORTED: [
+            World(kid={"multi_task_label": 0.1}),
+            World(kid={"multi_task_label": 0.5}, noise={"multi_task_0": 40, "multi_task_label": 0.1}),
+        ],
         UNDECIDED: [World(kid={"multi_task_label": 0.5})],  # more realistic, no steadier
     },
     9: {
@@ -136,8 +153,18 @@ WORLDS = {
         UNDECIDED: [World(**VAGUE)],
     },
     11: {
-        SUPPORTED: [World({"multi_task_discrimination": 0.88, "n_plus_1_discrimination": 0.88}, {"multi_task_discrimination": 0.15, "n_plus_1_discrimination": 0.15})],
-        NOT_SUPPORTED: [World({"multi_task_discrimination": 0.88, "n_plus_1_discrimination": 0.92}, {"multi_task_discrimination": 0.15, "n_plus_1_discrimination": 0.15})],
+        SUPPORTED: [
+            World(
+                {"multi_task_discrimination": 0.88, "n_plus_1_discrimination": 0.88},
+                {"multi_task_discrimination": 0.15, "n_plus_1_discrimination": 0.15},
+            )
+        ],
+        NOT_SUPPORTED: [
+            World(
+                {"multi_task_discrimination": 0.88, "n_plus_1_discrimination": 0.92},
+                {"multi_task_discrimination": 0.15, "n_plus_1_discrimination": 0.15},
+            )
+        ],
         UNDECIDED: [World(**VAGUE)],
     },
     12: {
@@ -146,14 +173,26 @@ WORLDS = {
         UNDECIDED: [World(degrades=0.03, kid_noise=0.04)],
     },
     13: {
-        SUPPORTED: [World(noise=dict.fromkeys(OTHER_LOSSES, 30)), World(diverged=dict.fromkeys(OTHER_LOSSES, tuple(range(11))))],
-        NOT_SUPPORTED: [World(noise=dict.fromkeys(WASSERSTEIN, 30)), World(diverged=dict.fromkeys(WASSERSTEIN, tuple(range(9))))],
+        SUPPORTED: [
+            World(noise=dict.fromkeys(OTHER_LOSSES, 30)),
+            World(diverged=dict.fromkeys(OTHER_LOSSES, tuple(range(11)))),
+        ],
+        NOT_SUPPORTED: [
+            World(noise=dict.fromkeys(WASSERSTEIN, 30)),
+            World(diverged=dict.fromkeys(WASSERSTEIN, tuple(range(9)))),
+        ],
         UNDECIDED: [World(seeds=6)],
     },
     14: {
         SUPPORTED: [World(_levels(MULTI, 0.9, -0.01), {**_levels(MULTI, 0.2, 0.02), **_levels(N1, 0.2, 0.02)})],
         NOT_SUPPORTED: [World(_levels(N1, 0.9, -0.01), {**_levels(MULTI, 0.2, 0.02), **_levels(N1, 0.2, 0.02)})],
-        UNDECIDED: [World(_levels(MULTI, 0.9, -0.003), {**_levels(MULTI, 0.2, 0.02), **_levels(N1, 0.2, 0.02)}, accuracy_noise=0.03)],
+        UNDECIDED: [
+            World(
+                _levels(MULTI, 0.9, -0.003),
+                {**_levels(MULTI, 0.2, 0.02), **_levels(N1, 0.2, 0.02)},
+                accuracy_noise=0.03,
+            )
+        ],
     },
     15: {
         SUPPORTED: [World({"n_plus_1_short": 0.91})],
@@ -162,7 +201,10 @@ WORLDS = {
     },
     16: {
         SUPPORTED: [World({"n_plus_1_short": 0.91}, distance={"n_plus_1_short": 1.3})],
-        NOT_SUPPORTED: [World({"n_plus_1_short": 0.91}, distance={"n_plus_1_short": 0.8}), World({"n_plus_1_short": 0.89}, distance={"n_plus_1_short": 1.3})],
+        NOT_SUPPORTED: [
+            World({"n_plus_1_short": 0.91}, distance={"n_plus_1_short": 0.8}),
+            World({"n_plus_1_short": 0.89}, distance={"n_plus_1_short": 1.3}),
+        ],
         UNDECIDED: [World({"n_plus_1_short": 0.91}, distance={"n_plus_1_short": 1.05}, **VAGUE)],
     },
     17: {
@@ -171,14 +213,21 @@ WORLDS = {
         UNDECIDED: [World(follows=0.3, seeds=5)],
     },
 }
-CASES = [(number, verdict, world) for number, verdicts in WORLDS.items() for verdict, worlds in verdicts.items() for world in worlds]
+CASES = [
+    (number, verdict, world)
+    for number, verdicts in WORLDS.items()
+    for verdict, worlds in verdicts.items()
+    for world in worlds
+]
 
 
 def _decide(evidence, number):
     return next(one for one in decide(CLAIMS, evidence, RULES) if one.claim.number == number)
 
 
-@pytest.mark.parametrize(("number", "verdict", "world"), CASES, ids=[f"{number}-{verdict}" for number, verdict, _ in CASES])
+@pytest.mark.parametrize(
+    ("number", "verdict", "world"), CASES, ids=[f"{number}-{verdict}" for number, verdict, _ in CASES]
+)
 def test_known_verdicts(number, verdict, world):
     decision = _decide(world.evidence(), number)
     assert decision.verdict == verdict, decision.reason
@@ -195,7 +244,13 @@ def test_by_chance_no_more_than_the_level():
 
     For 40 families at 5 %, six or more with one have a probability below 2 %.
     """
-    wrong = sum(any(one.verdict == SUPPORTED for one in decide(CLAIMS, World(seeds=5, accuracy_noise=0.01, kid_noise=0.03).evidence(number), RULES)) for number in range(40))
+    wrong = sum(
+        any(
+            one.verdict == SUPPORTED
+            for one in decide(CLAIMS, World(seeds=5, accuracy_noise=0.01, kid_noise=0.03).evidence(number), RULES)
+        )
+        for number in range(40)
+    )
     assert wrong < 6
 
 
@@ -225,7 +280,9 @@ def test_slightness_is_said():
     ],
 )  # fmt: skip
 def test_not_tested(world, number, reason):
-    decision = _decide(replace(world, accuracy={"n_plus_1": 0.99, "multi_task_0": 0.5}, degrades=0.3).evidence(), number)
+    decision = _decide(
+        replace(world, accuracy={"n_plus_1": 0.99, "multi_task_0": 0.5}, degrades=0.3).evidence(), number
+    )
     assert decision.verdict == UNDECIDED and reason in decision.reason
     assert math.isnan(decision.p) and math.isnan(decision.p_holm) and math.isnan(decision.p_against_holm)
 
@@ -247,17 +304,24 @@ def test_seeds_count_where_all_compared_variants_finished_them(number):
 
 def test_absent_variant():
     evidence = World().evidence()
-    without = replace(evidence, meta_steps={name: steps for name, steps in evidence.meta_steps.items() if name != "multi_task_3"})
+    without = replace(
+        evidence, meta_steps={name: steps for name, steps in evidence.meta_steps.items() if name != "multi_task_3"}
+    )
     decisions = {one.claim.number: one for one in decide(CLAIMS, without, RULES)}
     for number in (3, 15):
-        assert decisions[number].verdict == UNDECIDED and decisions[number].reason == "a variant is absent: multi_task_3"
+        assert (
+            decisions[number].verdict == UNDECIDED and decisions[number].reason == "a variant is absent: multi_task_3"
+        )
         assert decisions[number].part is None
     assert not math.isnan(decisions[1].p)
 
 
 def test_other_tasks_or_seeds_are_no_match():
     evidence = World({"n_plus_1": 0.95}).evidence()
-    assert "different tasks: maml 100, n_plus_1 50 a seed" in _decide(replace(evidence, tasks={**evidence.tasks, "n_plus_1": 50}), 1).reason
+    assert (
+        "different tasks: maml 100, n_plus_1 50 a seed"
+        in _decide(replace(evidence, tasks={**evidence.tasks, "n_plus_1": 50}), 1).reason
+    )
     other = replace(evidence, planned={**evidence.planned, "n_plus_1": tuple(range(11))})
     assert "different seeds" in _decide(other, 1).reason
 
@@ -320,22 +384,35 @@ def test_time_to_reach_lies_between_validations():
     fast = pd.DataFrame({seed: [0.8, 1.0, 0.9] for seed in range(5)}, index=[100, 200, 300])
     never = pd.DataFrame({seed: [0.5, 0.6, 0.7] for seed in range(5)}, index=[100, 200, 300])
     rules, both = RULES, {"maml": slow, "n_plus_1": fast}
-    assert measures.time_to_reach(replace(evidence, curves=both), rules, "n_plus_1", "maml").values == pytest.approx((150.0,) * 5)
-    assert measures.time_to_reach(replace(evidence, curves={**both, "n_plus_1": never}), rules, "n_plus_1", "maml").values == (0.0,) * 5
-    assert measures.area(replace(evidence, curves=both), rules, "n_plus_1", "maml").values == pytest.approx((0.225,) * 5)
+    assert measures.time_to_reach(replace(evidence, curves=both), rules, "n_plus_1", "maml").values == pytest.approx(
+        (150.0,) * 5
+    )
+    assert (
+        measures.time_to_reach(replace(evidence, curves={**both, "n_plus_1": never}), rules, "n_plus_1", "maml").values
+        == (0.0,) * 5
+    )
+    assert measures.area(replace(evidence, curves=both), rules, "n_plus_1", "maml").values == pytest.approx(
+        (0.225,) * 5
+    )
 
 
 def test_a_gan_without_a_number_leaves_its_class_out():
     evidence = World(degrades=0.1).evidence()
     broken = evidence.gan.copy()
     broken.loc[(broken["seed"] == 0) & (broken["class"] == 1) & (broken["images"] < 25), "kid"] = np.nan
-    before, after = (measures.plain_gan(replace(evidence, gan=table), RULES, 25).values for table in (evidence.gan, broken))
+    before, after = (
+        measures.plain_gan(replace(evidence, gan=table), RULES, 25).values for table in (evidence.gan, broken)
+    )
     assert len(after) == len(before) == 12 and after[1:] == before[1:] and after[0] != before[0]
 
 
 def test_document_has_every_rule():
     text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    rows = {int(line.split("|")[1]): line for line in text.splitlines() if line.startswith("| ") and line.split("|")[1].strip().isdigit()}
+    rows = {
+        int(line.split("|")[1]): line
+        for line in text.splitlines()
+        if line.startswith("| ") and line.split("|")[1].strip().isdigit()
+    }
     for claim in CLAIMS:
         for name in claim.variants:
             together = name in SHARING and "`multi_task_0` to `multi_task_4`" in rows[claim.number]
@@ -354,12 +431,23 @@ def _write(evidence, study="quick"):
         folder.mkdir(parents=True, exist_ok=True)
     long = evidence.accuracy.reset_index().melt("seed", var_name="variant", value_name="accuracy").dropna()
     long.assign(tasks=long["variant"].map(evidence.tasks)).to_csv(tables / "seeds.csv", index=False)
-    pd.DataFrame({"variant": list(evidence.meta_steps), "meta_steps": list(evidence.meta_steps.values())}).to_csv(tables / "accuracy.csv", index=False)
+    pd.DataFrame({"variant": list(evidence.meta_steps), "meta_steps": list(evidence.meta_steps.values())}).to_csv(
+        tables / "accuracy.csv", index=False
+    )
     lost = [(name, seed) for name, seeds in evidence.diverged.items() for seed in seeds]
     pd.DataFrame(lost, columns=["variant", "seed"]).to_csv(tables / "diverged.csv", index=False)
-    curves = [curve.rename_axis("meta_step").reset_index().melt("meta_step", var_name="seed", value_name="accuracy").assign(variant=name, split="validation") for name, curve in evidence.curves.items()]
+    curves = [
+        curve.rename_axis("meta_step")
+        .reset_index()
+        .melt("meta_step", var_name="seed", value_name="accuracy")
+        .assign(variant=name, split="validation")
+        for name, curve in evidence.curves.items()
+    ]
     pd.concat(curves).to_csv(tables / "curves.csv", index=False)
-    both = [frame.reset_index().melt("seed", var_name="variant", value_name=column) for column, frame in (("kid", evidence.kid), ("distance", evidence.distance))]
+    both = [
+        frame.reset_index().melt("seed", var_name="variant", value_name=column)
+        for column, frame in (("kid", evidence.kid), ("distance", evidence.distance))
+    ]
     both[0].merge(both[1], on=["seed", "variant"]).dropna().to_csv(samples / "realism.csv", index=False)
     evidence.critic.to_csv(samples / "tasks.csv", index=False)
     evidence.gan.to_csv(gan / "quality.csv", index=False)
@@ -370,7 +458,9 @@ def _params(evidence, names=tuple(NAMES)):
     tier = study.tiers.survey.model_copy(update={"seeds": evidence.planned["maml"], "meta_steps": 2000})
     tiers = study.tiers.model_copy(update={"headline": tier, "ablation": tier, "survey": tier})
     variants = {name: PARAMS.variants[name] for name in names}
-    return PARAMS.model_copy(update={"study": "quick", "studies": {"quick": study.model_copy(update={"tiers": tiers})}, "variants": variants})
+    return PARAMS.model_copy(
+        update={"study": "quick", "studies": {"quick": study.model_copy(update={"tiers": tiers})}, "variants": variants}
+    )
 
 
 @pytest.fixture
@@ -390,7 +480,11 @@ def test_files(written):
     assert np.allclose(table["effect"], [one.part.effect for one in direct], rtol=1e-4, atol=1e-8)
     content = json.loads((paths.claims("quick") / "claims.json").read_text())
     first = content["claims"][0]
-    assert (first["verdict"], first["seeds"], first["parts"][0]["by_seed"]) == (SUPPORTED, 11, pytest.approx(direct[0].part.values, rel=1e-4))
+    assert (first["verdict"], first["seeds"], first["parts"][0]["by_seed"]) == (
+        SUPPORTED,
+        11,
+        pytest.approx(direct[0].part.values, rel=1e-4),
+    )
     assert first["parts"][0]["decides"] and not content["claims"][4]["parts"][-1]["decides"]
     assert content["rules"]["minimum_seeds"] == 5
 
@@ -400,7 +494,11 @@ def test_order_of_rows_and_other_variants_change_nothing(written):
     jobs.run(params, "claims")
     files = [paths.claims("quick") / name for name in ("claims.csv", "claims.json")]
     before = [path.read_bytes() for path in files]
-    for path in [*paths.tables("quick").iterdir(), *paths.samples("quick").iterdir(), paths.gan("quick") / "quality.csv"]:
+    for path in [
+        *paths.tables("quick").iterdir(),
+        *paths.samples("quick").iterdir(),
+        paths.gan("quick") / "quality.csv",
+    ]:
         table = pd.read_csv(path)
         if "variant" in table:  # a variant that params.yaml no longer has
             table = pd.concat([table, table[table["variant"] == table["variant"].iloc[0]].assign(variant="stranger")])

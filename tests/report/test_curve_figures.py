@@ -30,7 +30,9 @@ def _summarised(study):
 
 
 def _difference(variant, reference):
-    found = paired_difference(*(pd.read_csv(paths.tested("quick", name) / "tasks.csv") for name in (variant, reference)))
+    found = paired_difference(
+        *(pd.read_csv(paths.tested("quick", name) / "tasks.csv") for name in (variant, reference))
+    )
     return f"({100 * found.difference:+.1f} +/- {100 * found.ci95_seeds:.1f} points)"
 
 
@@ -81,7 +83,9 @@ def test_diverged_seed(made_up, module):
 
 def test_every_seed_diverged(made_up):
     names = (shared_layers.REFERENCE, *shared_layers.VARIANTS)
-    variants = _summarised(made_up(variants=names, seeds=(0,), diverged={name: {0: 100} for name in ("multi_task_1", "maml_short")}))
+    variants = _summarised(
+        made_up(variants=names, seeds=(0,), diverged={name: {0: 100} for name in ("multi_task_1", "maml_short")})
+    )
     figure = shared_layers.build(TABLES, variants)
     assert [text.get_text() for text in figure.axes[0].texts] == ["every seed\ndiverged"]
     assert "MULTI_TASK_1: every seed diverged" in _caption(figure) and "points" not in _caption(figure)
@@ -90,7 +94,9 @@ def test_every_seed_diverged(made_up):
 def test_a_shorter_run_is_marked_and_not_compared(made_up):
     variants = _summarised(made_up(variants=weighting.VARIANTS, smoke=("n_plus_1_equal",)))
     figure = weighting.build(TABLES, variants)
-    assert "(of another length); N_PLUS_1_WEIGHTED" in _caption(figure) and "Short: fewer meta-steps" in _caption(figure)
+    assert "(of another length); N_PLUS_1_WEIGHTED" in _caption(figure) and "Short: fewer meta-steps" in _caption(
+        figure
+    )
     assert any("short run of 400" in text.get_text() for text in figure.axes[0].get_legend().get_texts())
 
 
@@ -101,12 +107,22 @@ def test_shared_layers(made_up):
     axes, lines = figure.axes[0], _lines(figure)
     table = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")
     for shared, name in enumerate(shared_layers.VARIANTS):
-        assert (lines[f"mean/{name}"].get_xdata()[0], lines[f"mean/{name}"].get_ydata()[0]) == (shared, table.loc[name, "accuracy"])
-    dots = {artist.get_gid(): len(artist.get_offsets()) for artist in axes.collections if (artist.get_gid() or "").startswith("seeds/")}
+        assert (lines[f"mean/{name}"].get_xdata()[0], lines[f"mean/{name}"].get_ydata()[0]) == (
+            shared,
+            table.loc[name, "accuracy"],
+        )
+    dots = {
+        artist.get_gid(): len(artist.get_offsets())
+        for artist in axes.collections
+        if (artist.get_gid() or "").startswith("seeds/")
+    }
     assert dots == {f"seeds/{name}": 2 if name == "multi_task_2" else 3 for name in shared_layers.VARIANTS}
     (band,) = [patch for patch in axes.patches if patch.get_gid() == "band/maml_short"]
     row = table.loc["maml_short"]
-    assert (band.get_y(), band.get_height()) == (pytest.approx(row["accuracy"] - row["ci95_seeds"]), pytest.approx(2 * row["ci95_seeds"]))
+    assert (band.get_y(), band.get_height()) == (
+        pytest.approx(row["accuracy"] - row["ci95_seeds"]),
+        pytest.approx(2 * row["ci95_seeds"]),
+    )
     assert axes.get_xticklabels()[2].get_text() == "2\n(seed 0 diverged)"
 
 

@@ -16,7 +16,9 @@ from megan.report.inputs import ReportError
 
 TABLES = paths.tables("quick")
 # Those that read the tables alone; what reads samples has tests of its own.
-OF_TABLES = {name: module for name in figures.MODULES if not hasattr(module := import_module(figures.MODULES[name]), "READS")}
+OF_TABLES = {
+    name: module for name in figures.MODULES if not hasattr(module := import_module(figures.MODULES[name]), "READS")
+}
 
 
 def _lines(figure):
@@ -24,7 +26,9 @@ def _lines(figure):
 
 
 def _bands(figure):
-    return sum(type(artist).__name__ == "FillBetweenPolyCollection" for axes in figure.axes for artist in axes.collections)
+    return sum(
+        type(artist).__name__ == "FillBetweenPolyCollection" for axes in figure.axes for artist in axes.collections
+    )
 
 
 def _words(figure):
@@ -84,7 +88,11 @@ def test_convergence_lines(made_up):
     assert lines["validation/maml"].get_color() == variants["maml"].colour
     assert lines["train/maml"].get_linewidth() < lines["validation/maml"].get_linewidth()
     assert _bands(figure) == 2
-    assert "quick" in _words(figure) and "3 seeds, 800 meta-steps" in _words(figure) and "lowest to highest seed" in _words(figure)
+    assert (
+        "quick" in _words(figure)
+        and "3 seeds, 800 meta-steps" in _words(figure)
+        and "lowest to highest seed" in _words(figure)
+    )
 
 
 def test_band_is_lowest_to_highest_seed(made_up):
@@ -92,7 +100,9 @@ def test_band_is_lowest_to_highest_seed(made_up):
     figure = convergence.build(TABLES, {"maml": variants["maml"]})
     (band,) = [artist for artist in figure.axes[0].collections if type(artist).__name__ == "FillBetweenPolyCollection"]
     corners = band.get_paths()[0].vertices
-    last = pd.read_csv(TABLES / "curves.csv").query("variant == 'maml' and split == 'validation' and meta_step == 800")["accuracy"]
+    last = pd.read_csv(TABLES / "curves.csv").query("variant == 'maml' and split == 'validation' and meta_step == 800")[
+        "accuracy"
+    ]
     at_end = corners[corners[:, 0] == 800][:, 1]
     assert (at_end.min(), at_end.max()) == (pytest.approx(last.min()), pytest.approx(last.max()))
 
@@ -147,10 +157,15 @@ def test_what_differs_is_noted(made_up):
     figure = accuracy.build(TABLES, variants)
     labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes]
     assert labels == [["MAML", "A"], ["B"]]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Headline: 3 seeds, 800 meta-steps", "Survey: 1 seed, short run of 400 meta-steps"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "Headline: 3 seeds, 800 meta-steps",
+        "Survey: 1 seed, short run of 400 meta-steps",
+    ]
     assert "20 tasks a seed" in _words(figure) and "Short: fewer meta-steps than a verdict" in _words(figure)
     (shared,) = convergence.build(TABLES, variants).axes
-    assert [text.get_text() for text in shared.get_legend().get_texts()][2] == "B\n(1 seed, short run of 400\nmeta-steps)"
+    assert [text.get_text() for text in shared.get_legend().get_texts()][
+        2
+    ] == "B\n(1 seed, short run of 400\nmeta-steps)"
 
 
 def test_adaptation_lines(made_up):
@@ -173,7 +188,10 @@ def test_accuracy_points_and_intervals(made_up):
     for name in variants:
         assert lines[f"mean/{name}"].get_xdata()[0] == table.loc[name, "accuracy"]
     spans = sorted(
-        float(np.ptp(segment[:, 0])) / 2 for artist in axes.collections if type(artist).__name__ == "LineCollection" for segment in artist.get_segments()
+        float(np.ptp(segment[:, 0])) / 2
+        for artist in axes.collections
+        if type(artist).__name__ == "LineCollection"
+        for segment in artist.get_segments()
     )
     assert np.allclose(spans, sorted([*table["ci95_tasks"], *table["ci95_seeds"]]))
     assert lines["reference/maml"].get_xdata()[0] == table.loc["maml", "accuracy"]
@@ -197,7 +215,9 @@ def test_unknown_figure(made_up):
 
 
 def test_the_report_never_imports_torch():
-    modules = ", ".join(["megan.stages.summary", "megan.stages.claims", "megan.stages.report", *figures.MODULES.values()])
+    modules = ", ".join(
+        ["megan.stages.summary", "megan.stages.claims", "megan.stages.report", *figures.MODULES.values()]
+    )
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -50,9 +50,15 @@ def _no_samples(params):
     """Samples and plain GAN of a study whose variants made none that could be judged."""
     paths.samples(params.study).mkdir(parents=True)
     paths.gan(params.study).mkdir(parents=True)
-    pd.DataFrame(columns=["variant", "seed", "kid", "distance"]).to_csv(paths.samples(params.study) / "realism.csv", index=False)
-    pd.DataFrame(columns=["variant", "seed", "task", "kid", "wasserstein"]).to_csv(paths.samples(params.study) / "tasks.csv", index=False)
-    pd.DataFrame([(k, 0, 0, 500, 0.1) for k in (100, 10)], columns=["images", "class", "seed", "updates", "kid"]).to_csv(paths.gan(params.study) / "quality.csv", index=False)
+    pd.DataFrame(columns=["variant", "seed", "kid", "distance"]).to_csv(
+        paths.samples(params.study) / "realism.csv", index=False
+    )
+    pd.DataFrame(columns=["variant", "seed", "task", "kid", "wasserstein"]).to_csv(
+        paths.samples(params.study) / "tasks.csv", index=False
+    )
+    pd.DataFrame(
+        [(k, 0, 0, 500, 0.1) for k in (100, 10)], columns=["images", "class", "seed", "updates", "kid"]
+    ).to_csv(paths.gan(params.study) / "quality.csv", index=False)
 
 
 @pytest.fixture
@@ -91,7 +97,9 @@ def test_whole_page(made):
     assert next(row for row in reader.rows if row[0] == "MAML")[8] == "400 (short)"
     assert "Short runs: survey." in text
     assert ["N_PLUS_1", "1", "300", ""] in reader.rows
-    assert ["survey", "1", "400 (short)", "0", "20"] in reader.rows and not any(row[0] == "ablation" for row in reader.rows)
+    assert ["survey", "1", "400 (short)", "0", "20"] in reader.rows and not any(
+        row[0] == "ablation" for row in reader.rows
+    )
     claims = pd.read_csv(paths.claims("quick") / "claims.csv")
     shown = {row[0]: row for row in reader.rows if row[0].isdigit()}
     for row in claims.itertuples():
@@ -103,7 +111,10 @@ def test_no_network_and_no_scripts(made):
     _, reader = _read(made())
     assert all(address.startswith(("data:image/svg+xml;base64,", "#")) for address in reader.addresses)
     assert not {"script", "link", "iframe"} & set(reader.tags)
-    assert [image["alt"].split(",")[0] for image in reader.images] == ["Weight and schedule of the fakes", "Meta-test accuracy"]
+    assert [image["alt"].split(",")[0] for image in reader.images] == [
+        "Weight and schedule of the fakes",
+        "Meta-test accuracy",
+    ]
     assert "The paper's Fig. 5" in reader.images[0]["alt"]
 
 

@@ -24,13 +24,18 @@ def write(dataset="glyphs", seeds=(0, 1), lost=()):
         for seed in seeds:
             for label in range(3):
                 shift = 0.01 * (label - 1)
-                made = [np.nan] * 5 if (count, seed, label) in lost else [kid + shift, kid - 0.05, kid + 0.05, 0.75, 0.3]
+                made = (
+                    [np.nan] * 5 if (count, seed, label) in lost else [kid + shift, kid - 0.05, kid + 0.05, 0.75, 0.3]
+                )
                 rows.append([count, label, seed, 7 if np.isnan(made[0]) else 500, *made, 0.0625, 0.5, 0.4])
     columns = ["images", "class", "seed", "updates", *plain_gan.NUMBERS]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "quality.csv", index=False)
     rng = np.random.default_rng(0)
     names = ["training", *(f"K{count}" for count in KID)]
-    save_file({name: rng.integers(0, 256, (len(seeds), 3, 4, 28, 28), dtype=np.uint8) for name in names}, folder / "samples.safetensors")
+    save_file(
+        {name: rng.integers(0, 256, (len(seeds), 3, 4, 28, 28), dtype=np.uint8) for name in names},
+        folder / "samples.safetensors",
+    )
     record = {"study": "quick", "dataset": dataset, "classes": ["Alef", "Bet", "Gimel"], "seeds": list(seeds),
               "parameters": {"gan": {"updates": 500}}, "judge_accuracy": 0.97}  # fmt: skip
     (folder / "record.json").write_text(json.dumps(record))

@@ -46,7 +46,10 @@ def _made(study, others=(), **unlike):
     query = source.integers(0, 256, (TASKS, 15, WAYS, 28, 28), dtype=np.uint8)
     for position, name in enumerate(name for name in study.variants if name not in others):
         seeds = [seed for seed in params.tier(name).seeds if seed not in lost[name]]
-        rows += [(name, seed, 0.1 * (position + 1) + 0.01 * seed, 0.05, 0.9, 0.2 + 0.1 * position, 0.3, 0.8, 320) for seed in seeds]
+        rows += [
+            (name, seed, 0.1 * (position + 1) + 0.01 * seed, 0.05, 0.9, 0.2 + 0.1 * position, 0.3, 0.8, 320)
+            for seed in seeds
+        ]
         if 0 in seeds:
             images[f"fakes/{name}"] = source.integers(0, 256, (TASKS, DRAWS, WAYS, 28, 28), dtype=np.uint8)
             images[f"support/{name}"], images[f"query/{name}"] = unlike.get(name, support), query
@@ -57,7 +60,15 @@ def _made(study, others=(), **unlike):
     pd.DataFrame(rows, columns=columns).to_csv(SAMPLES / "realism.csv", index=False)
     images["examples"] = source.integers(0, 256, (2, 6, 28, 28), dtype=np.uint8)
     save_file(images, SAMPLES / "grids.safetensors")
-    (SAMPLES / "record.json").write_text(json.dumps({"seed": 0, "alphabets": ["Greek", "Old_Persian"], "judge_accuracy": {"validation_accuracy": 0.035, "classes": 285}}))
+    (SAMPLES / "record.json").write_text(
+        json.dumps(
+            {
+                "seed": 0,
+                "alphabets": ["Greek", "Old_Persian"],
+                "judge_accuracy": {"validation_accuracy": 0.035, "classes": 285},
+            }
+        )
+    )
     return params.styles, images
 
 
@@ -75,7 +86,9 @@ def test_grids_of_the_same_tasks(made_up, module):
     figure = module.build(TABLES, SAMPLES, variants)
     pictures, titles = _pictures(figure), _titles(figure)
     first = module.VARIANTS[0]
-    assert titles[0] == "Support images, meta-test tasks of seed 0" and np.array_equal(pictures[0], grids.mosaic(images[f"support/{first}"][:, None]))
+    assert titles[0] == "Support images, meta-test tasks of seed 0" and np.array_equal(
+        pictures[0], grids.mosaic(images[f"support/{first}"][:, None])
+    )
     assert titles[1].startswith("Real") and np.array_equal(pictures[1], grids.mosaic(images[f"query/{first}"][:, :2]))
     assert len(titles) == 2 + len(module.VARIANTS)
     for position, name in enumerate(module.VARIANTS):
@@ -83,7 +96,11 @@ def test_grids_of_the_same_tasks(made_up, module):
         told = f"KID {0.1 * (position + 1) + 0.01:.3g} +/- 0.025 over 3 seeds, distance {0.2 + 0.1 * position:.3f}, likeness 0.800"
         assert titles[2 + position].startswith(variants[name].label) and told in titles[2 + position]
         assert f"{variants[name].label}: {told}" in _caption(figure)
-    assert "The paper's Fig." in _caption(figure) and "Real drawings judged against others: KID 0.002" in _caption(figure) and "Absent" not in _caption(figure)
+    assert (
+        "The paper's Fig." in _caption(figure)
+        and "Real drawings judged against others: KID 0.002" in _caption(figure)
+        and "Absent" not in _caption(figure)
+    )
 
 
 def test_generators_say_accuracies(made_up):
@@ -104,7 +121,9 @@ def test_absent_variants_are_said(made_up, module):
     kept = module.VARIANTS[1:]
     variants, _ = _made(made_up(variants=kept))
     figure = module.build(TABLES, SAMPLES, variants)
-    assert f"{module.VARIANTS[0]}: not in this study" in _titles(figure) and f"Absent here: {module.VARIANTS[0]}." in _caption(figure)
+    assert f"{module.VARIANTS[0]}: not in this study" in _titles(
+        figure
+    ) and f"Absent here: {module.VARIANTS[0]}." in _caption(figure)
     assert all(axes.images or axes.texts for axes in figure.axes), "an empty panel without words"
 
 
@@ -128,7 +147,10 @@ def test_diverged_seeds_have_no_images(made_up):
 def test_other_tasks_are_not_shown_beside(made_up):
     names = conditioning_samples.VARIANTS
     variants, _ = _made(made_up(variants=names), **{names[1]: np.zeros((TASKS, WAYS, 28, 28), np.uint8)})
-    assert any("its tasks are not those of the other rows" in title for title in _titles(conditioning_samples.build(TABLES, SAMPLES, variants)))
+    assert any(
+        "its tasks are not those of the other rows" in title
+        for title in _titles(conditioning_samples.build(TABLES, SAMPLES, variants))
+    )
 
 
 def test_no_fakes_at_all(made_up):
@@ -144,7 +166,9 @@ def test_conditioning_accuracy(made_up):
     figure = conditioning_accuracy.build(TABLES, variants)
     assert list(_lines(figure)) == [f"validation/{name}" for name in conditioning_accuracy.VARIANTS]
     accuracy = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")["accuracy"]
-    assert all(f"{variants[name].label} {accuracy[name]:.1%}" in _caption(figure) for name in conditioning_accuracy.VARIANTS)
+    assert all(
+        f"{variants[name].label} {accuracy[name]:.1%}" in _caption(figure) for name in conditioning_accuracy.VARIANTS
+    )
 
 
 def test_examples(made_up):
@@ -152,7 +176,9 @@ def test_examples(made_up):
     figure = examples.build(TABLES, SAMPLES, variants)
     assert [axes.get_ylabel() for axes in figure.axes] == ["Greek", "Old Persian"]
     row, again = (np.asarray(image.get_array()) for image in figure.axes[1].images)
-    assert np.array_equal(row, grids.mosaic(images["examples"][1][None, None, :-1])) and np.array_equal(again, 255 - images["examples"][1, -1])
+    assert np.array_equal(row, grids.mosaic(images["examples"][1][None, None, :-1])) and np.array_equal(
+        again, 255 - images["examples"][1, -1]
+    )
 
 
 def test_realism_points(made_up):
@@ -165,17 +191,26 @@ def test_realism_points(made_up):
         mean = seeds.loc[seeds["variant"] == name, "accuracy"].mean()
         finished = {"b": [0, 2], "f": [0]}.get(name, [0, 1, 2])
         kid = 0.1 * (position + 1) + 0.01 * np.mean(finished)
-        assert (lines[f"mean/accuracy/{name}"].get_xdata()[0], lines[f"mean/accuracy/{name}"].get_ydata()[0]) == pytest.approx((kid, mean))
+        assert (
+            lines[f"mean/accuracy/{name}"].get_xdata()[0],
+            lines[f"mean/accuracy/{name}"].get_ydata()[0],
+        ) == pytest.approx((kid, mean))
         assert lines[f"mean/distance/{name}"].get_ydata()[0] == pytest.approx(0.2 + 0.1 * position)
     assert len(lines["seeds/accuracy/b"].get_xdata()) == 2 and "seeds/accuracy/f" not in lines
-    assert lines["real/kid"].get_xdata()[0] == pytest.approx(0.002) and not any("another" in gid or "maml" in gid for gid in lines)
+    assert lines["real/kid"].get_xdata()[0] == pytest.approx(0.002) and not any(
+        "another" in gid or "maml" in gid for gid in lines
+    )
     means = seeds[seeds["variant"].isin(names[:5])].groupby("variant")["accuracy"].mean()
     rho = stats.spearmanr(-np.arange(5), means).statistic
     assert f"headline: {rho:+.2f} over 5 variants; survey: too few variants for a correlation (1)" in _caption(figure)
     assert len(figure.axes) == 4 and figure.axes[2].get_title(loc="left").startswith("Survey")
 
 
-READING = [name for name, module in figures.MODULES.items() if module.rpartition(".")[2] in ("conditioning_samples", "generators", "examples", "realism")]
+READING = [
+    name
+    for name, module in figures.MODULES.items()
+    if module.rpartition(".")[2] in ("conditioning_samples", "generators", "examples", "realism")
+]
 
 
 @pytest.mark.parametrize("name", READING)

@@ -20,7 +20,9 @@ def test_within_seeds_by_hand():
 
 
 def test_within_seeds_ignores_what_differs_between_seeds():
-    assert task_interval_within_seeds([[0.1, 0.2], [0.8, 0.9]]) == pytest.approx(task_interval_within_seeds([[0.1, 0.2], [0.1, 0.2]]))
+    assert task_interval_within_seeds([[0.1, 0.2], [0.8, 0.9]]) == pytest.approx(
+        task_interval_within_seeds([[0.1, 0.2], [0.1, 0.2]])
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,9 @@ def test_pairing_removes_what_the_tasks_share():
 def test_nothing_in_common():
     paired = paired_difference(_table([(0, 0, 0.9)]), _table([(1, 0, 0.9)]))
     assert (paired.seeds, paired.tasks) == (0, 0)
-    assert math.isnan(paired.difference) and math.isnan(paired.ci95_seeds) and math.isnan(paired.ci95_tasks_within_seeds)
+    assert (
+        math.isnan(paired.difference) and math.isnan(paired.ci95_seeds) and math.isnan(paired.ci95_tasks_within_seeds)
+    )
 
 
 def test_a_task_given_twice_is_refused():

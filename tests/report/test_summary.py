@@ -25,11 +25,33 @@ def test_every_table_has_its_columns(made_up):
     assert {name: list(table.columns) for name, table in _tables().items()} == {
         "curves": ["variant", "label", "seed", "meta_step", "split", "accuracy", "loss", "fake_wins"],
         "curves_mean": ["variant", "meta_step", "split", "accuracy"],
-        "accuracy": ["study", "variant", "label", "tier", "seeds", "diverged", "tasks", "accuracy", "ci95_tasks", "ci95_seeds", "fake_wins", "meta_steps", "short"],
+        "accuracy": [
+            "study",
+            "variant",
+            "label",
+            "tier",
+            "seeds",
+            "diverged",
+            "tasks",
+            "accuracy",
+            "ci95_tasks",
+            "ci95_seeds",
+            "fake_wins",
+            "meta_steps",
+            "short",
+        ],
         "seeds": ["variant", "label", "seed", "tasks", "accuracy", "ci95_tasks", "fake_wins", "best_meta_step"],
         "comparisons": [
-            "variant", "label", "reference", "difference", "ci95_seeds", "ci95_tasks_within_seeds",
-            "seeds", "tasks", "meta_steps", "reference_meta_steps",
+            "variant",
+            "label",
+            "reference",
+            "difference",
+            "ci95_seeds",
+            "ci95_tasks_within_seeds",
+            "seeds",
+            "tasks",
+            "meta_steps",
+            "reference_meta_steps",
         ],
         "steps": ["variant", "seed", "inner_step", "accuracy", "fake_wins"],
         "diverged": ["variant", "label", "seed", "meta_step", "loss"],
@@ -80,7 +102,11 @@ def test_a_diverged_seed_is_named_and_never_averaged(made_up):
     curves = tables["curves"].query("variant == 'n_plus_1'")
     assert curves.query("seed == 1")["meta_step"].max() == 300
     finished = curves.query("seed != 1 and split == 'validation'").groupby("meta_step")["accuracy"].mean()
-    mean = tables["curves_mean"].query("variant == 'n_plus_1' and split == 'validation'").set_index("meta_step")["accuracy"]
+    mean = (
+        tables["curves_mean"]
+        .query("variant == 'n_plus_1' and split == 'validation'")
+        .set_index("meta_step")["accuracy"]
+    )
     assert np.allclose(mean, finished, atol=1e-6)
 
 
@@ -91,7 +117,13 @@ def test_every_seed_diverged(made_up):
     assert tables["accuracy"]["accuracy"].isna().all()
     assert tables["seeds"].empty and tables["steps"].empty and tables["curves_mean"].empty
     metrics = json.loads(paths.metrics("quick").read_text())
-    assert metrics["variants"]["maml"] == {"accuracy": None, "ci95_seeds": None, "ci95_tasks": None, "seeds": 0, "diverged": 1}
+    assert metrics["variants"]["maml"] == {
+        "accuracy": None,
+        "ci95_seeds": None,
+        "ci95_tasks": None,
+        "seeds": 0,
+        "diverged": 1,
+    }
 
 
 def test_metrics_repeat_the_table(made_up):

@@ -20,7 +20,16 @@ from megan.gan import images as gan_images
 from megan.stages import gan as stage
 
 DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
-TINY = {"dataset": "glyphs", "images": [3, 1], "classes": 2, "updates": 3, "batch_size": 4, "learning_rate": 0.001, "noise_size": 5, "seeds": [0, 4]}
+TINY = {
+    "dataset": "glyphs",
+    "images": [3, 1],
+    "classes": 2,
+    "updates": 3,
+    "batch_size": 4,
+    "learning_rate": 0.001,
+    "noise_size": 5,
+    "seeds": [0, 4],
+}
 OPTIONS = Gan(**TINY)
 
 
@@ -52,7 +61,9 @@ def study(tmp_path, monkeypatch):
 
 
 def reals(count=3, classes=2, seeds=2):
-    return torch.randint(0, 256, (seeds, classes, count, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, 256, (seeds, classes, count, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def nothing():
@@ -64,15 +75,23 @@ def test_what_it_leaves(study):
     folder = paths.gan("quick")
     table = pd.read_csv(folder / "quality.csv")
     assert list(table.columns) == list(quality.QUALITY)
-    assert [tuple(row) for row in table[["images", "seed", "class"]].to_numpy()] == [(k, s, c) for k in (3, 1) for s in (0, 4) for c in (0, 1)]
+    assert [tuple(row) for row in table[["images", "seed", "class"]].to_numpy()] == [
+        (k, s, c) for k in (3, 1) for s in (0, 4) for c in (0, 1)
+    ]
     assert (table["updates"] == 3).all() and table.notna().all(axis=None)
     assert (table["kid_low"] <= table["kid_high"]).all()
     samples = load_file(folder / "samples.safetensors")
-    assert {name: (*value.shape,) for name, value in samples.items()} == {name: (2, 2, 2, 28, 28) for name in ("K3", "K1")} | {"training": (2, 2, 2, 28, 28)}
+    assert {name: (*value.shape,) for name, value in samples.items()} == {
+        name: (2, 2, 2, 28, 28) for name in ("K3", "K1")
+    } | {"training": (2, 2, 2, 28, 28)}
     losses = pd.read_csv(folder / "losses.csv")
     assert len(losses) == 2 * 2 * 2 * 3 and losses.notna().all(axis=None)
     record = json.loads((folder / "record.json").read_text())
-    assert record["diverged"] == [] and record["dataset"] == "glyphs" and record["classes"] == [f"Latin U+{ord(one):04X}" for one in SCRIPTS["Latin"].characters[:2]]
+    assert (
+        record["diverged"] == []
+        and record["dataset"] == "glyphs"
+        and record["classes"] == [f"Latin U+{ord(one):04X}" for one in SCRIPTS["Latin"].characters[:2]]
+    )
     assert json.loads(paths.provenance("quick", "gan").read_text())["wall_seconds"] > 0
     assert not list(paths.RESUME.rglob("state.safetensors"))
 
@@ -135,9 +154,14 @@ def test_it_learns_the_one_image_that_it_is_given():
     """K = 1 of a plain picture is copied, so training works at all, and `nearest` tells the copy."""
     image = torch.zeros(1, 1, 1, 28, 28, dtype=torch.uint8)
     image[..., 8:20, 8:20] = 255
-    options = Gan(**{**TINY, "images": [1], "classes": 1, "updates": 150, "batch_size": 8, "learning_rate": 0.002, "seeds": [0]})
+    options = Gan(
+        **{**TINY, "images": [1], "classes": 1, "updates": 150, "batch_size": 8, "learning_rate": 0.002, "seeds": [0]}
+    )
     distance = [
-        image_classifier.nearest(training.train(image, options.model_copy(update={"updates": updates}), nothing).samples[0, 0], image[0, 0] / 255)
+        image_classifier.nearest(
+            training.train(image, options.model_copy(update={"updates": updates}), nothing).samples[0, 0],
+            image[0, 0] / 255,
+        )
         for updates in (1, 150)
     ]
     assert distance[1] < 0.5 * distance[0]
@@ -157,7 +181,9 @@ def test_held_out_glyphs_are_further_drawings_of_the_same_characters(study):
     everything = glyphs.draw(SCRIPTS["Latin"].characters[:2], 19)
     assert np.array_equal(torch.cat([images.apart[:2], images.train, images.held], dim=1), everything)
     assert len({drawing.tobytes() for drawing in everything.reshape(-1, 784)}) == 38
-    assert np.array_equal(everything[:, :5], glyphs.draw(SCRIPTS["Latin"].characters[:2], 5)), "a drawing depends on how many there are"
+    assert np.array_equal(everything[:, :5], glyphs.draw(SCRIPTS["Latin"].characters[:2], 5)), (
+        "a drawing depends on how many there are"
+    )
 
 
 def test_fashion_mnist_keeps_its_own_split(monkeypatch):

@@ -1,6 +1,5 @@
 """A result that was edited, copied in or made with other parameters goes no further, by whatever command it is read."""
 
-
 import jobs
 import pandas as pd
 import pytest
@@ -24,7 +23,9 @@ def study(made_up):
         folder.mkdir(parents=True)
     pd.DataFrame(columns=["variant", "seed", "kid", "distance"]).to_csv(samples / "realism.csv", index=False)
     pd.DataFrame(columns=["variant", "seed", "task", "kid", "wasserstein"]).to_csv(samples / "tasks.csv", index=False)
-    pd.DataFrame([(k, 0, 0, 500, 0.1) for k in (100, 10)], columns=["images", "class", "seed", "updates", "kid"]).to_csv(gan / "quality.csv", index=False)
+    pd.DataFrame(
+        [(k, 0, 0, 500, 0.1) for k in (100, 10)], columns=["images", "class", "seed", "updates", "kid"]
+    ).to_csv(gan / "quality.csv", index=False)
     jobs.leave_record(params, "samples")
     jobs.leave_record(params, "gan")
     jobs.run(params, "claims")
@@ -69,7 +70,9 @@ def test_an_edited_file_is_refused_by_all_that_read_it(study, tmp_path, path):
     assert all(path in line and "run: dvc repro" in line for line in told.values())
 
 
-@pytest.mark.parametrize("path", ["train/maml/curve.csv", "train/maml/record.json", "test/maml/record.json", "encoder/record.json"])
+@pytest.mark.parametrize(
+    "path", ["train/maml/curve.csv", "train/maml/record.json", "test/maml/record.json", "encoder/record.json"]
+)
 def test_a_missing_file_is_named(study, path):
     file = paths.results("quick") / path
     file.unlink()
@@ -89,11 +92,17 @@ def test_a_result_of_another_input_is_refused(study):
     folder = paths.tested("quick", "maml")
     identity = jobs.identity(study, "test", "maml") | {"inputs": {"results/quick/train/maml": "0" * 64}}
     result.write(folder, identity, {})
-    expected = "results/quick/test/maml was made from another results/quick/train/maml than is here; run: dvc repro test@maml"
+    expected = (
+        "results/quick/test/maml was made from another results/quick/train/maml than is here; run: dvc repro test@maml"
+    )
     assert refusing(study)["summary"] == expected
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"files": {}, "parameters": []}', '{"files": 3}', "[]"], ids=["deep", "list", "number", "no object"])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"files": {}, "parameters": []}', '{"files": 3}', "[]"],
+    ids=["deep", "list", "number", "no object"],
+)
 def test_a_record_that_is_none(study, text):
     (paths.trained("quick", "maml") / "record.json").write_text(text)
     assert "record.json cannot be read" in refusing(study)["summary"]
@@ -136,7 +145,14 @@ def test_an_identity_follows_from_what_dvc_lists():
     assert set(stage.inputs) == {"data/prepared/quick", "results/quick/encoder"}
 
 
-@pytest.mark.parametrize("name, item, words", [("trian", "maml", "unknown stage"), ("train", "mamll", "did you mean 'maml'"), ("figure", "x", "accuracy, adaptation")])
+@pytest.mark.parametrize(
+    "name, item, words",
+    [
+        ("trian", "maml", "unknown stage"),
+        ("train", "mamll", "did you mean 'maml'"),
+        ("figure", "x", "accuracy, adaptation"),
+    ],
+)
 def test_unknown_stages_and_items(name, item, words):
     with pytest.raises(MeganError, match=words):
         registry.find(parameters.load(jobs.ROOT / "params.yaml"), name, item)

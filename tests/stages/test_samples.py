@@ -48,14 +48,21 @@ FAKES = {
 
 def made(fakes, seeds=(4,), drawn=True):
     seeds = list(seeds)
-    critic = pd.DataFrame([(seed, task, seed + task / 10) for seed in seeds for task in range(TASKS)], columns=["seed", "task", "wasserstein"])
+    critic = pd.DataFrame(
+        [(seed, task, seed + task / 10) for seed in seeds for task in range(TASKS)],
+        columns=["seed", "task", "wasserstein"],
+    )
     tensors = [torch.from_numpy(np.stack([images] * len(seeds))) for images in (fakes, SUPPORT, QUERY)]
     return fake_quality.Made(*tensors, seeds, critic, drawn)
 
 
 @pytest.fixture(scope="module")
 def judged():
-    measured, tasks = fake_quality.judged({name: made(fakes) for name, fakes in FAKES.items() if name != "real"} | {"other": made(FAKES["real"])}, JUDGE, "cpu")
+    measured, tasks = fake_quality.judged(
+        {name: made(fakes) for name, fakes in FAKES.items() if name != "real"} | {"other": made(FAKES["real"])},
+        JUDGE,
+        "cpu",
+    )
     return measured.set_index("variant"), tasks
 
 
@@ -63,7 +70,11 @@ def test_realism_orders_what_is_known(judged):
     kid = judged[0]["kid"]
     assert abs(kid["other"]) < 0.05 * min(kid["noise"], kid["blank"])
     assert judged[0].loc[["noise", "blank"], "kid_low"].min() > 0
-    assert judged[0].loc["other", "kid_low"] < judged[0].loc["other", "kid_high"] < 0.05 * judged[0].loc["noise", "kid_low"]
+    assert (
+        judged[0].loc["other", "kid_low"]
+        < judged[0].loc["other", "kid_high"]
+        < 0.05 * judged[0].loc["noise", "kid_low"]
+    )
 
 
 def test_copies_are_near_and_their_draws_alike(judged):
@@ -86,11 +97,20 @@ def test_kid_is_that_of_all_pairs_of_tasks(judged):
 def test_tasks_of_a_seed(judged):
     """KID within one task is over pairs of its classes: each fake counts under the class that it was made from."""
     rows = judged[1][judged[1]["variant"] == "other"]
-    assert list(rows.columns) == fake_quality.TASKS and list(rows["task"]) == list(range(TASKS)) and list(rows["seed"]) == [4] * TASKS
+    assert (
+        list(rows.columns) == fake_quality.TASKS
+        and list(rows["task"]) == list(range(TASKS))
+        and list(rows["seed"]) == [4] * TASKS
+    )
     assert rows["wasserstein"].tolist() == pytest.approx([4 + task / 10 for task in range(TASKS)])
     size = measures.scale(feature(QUERY))
     by_class = drawings(CLASSES, DRAWS * COPIES * SHOTS, 3)
-    wanted = [measures.mean_of_groups(measures.group_pairs(feature(QUERY[task].swapaxes(0, 1)) / size, feature(by_class[task]) / size)) for task in range(TASKS)]
+    wanted = [
+        measures.mean_of_groups(
+            measures.group_pairs(feature(QUERY[task].swapaxes(0, 1)) / size, feature(by_class[task]) / size)
+        )
+        for task in range(TASKS)
+    ]
     assert rows["kid"].tolist() == pytest.approx(wanted, abs=1e-6) and np.ptp(wanted) > 1e-4
 
 
@@ -110,20 +130,41 @@ def test_the_floor_is_real_against_real(judged):
 
 def test_real_characters_as_fakes_have_no_draws():
     measured, _ = fake_quality.judged({"control": made(FAKES["copies"], drawn=False)}, JUDGE, "cpu")
-    assert measured.loc[0, "variant"] == "control" and np.isnan(measured.loc[0, "collapse"]) and measured.loc[0, "kid"] < 1
+    assert (
+        measured.loc[0, "variant"] == "control" and np.isnan(measured.loc[0, "collapse"]) and measured.loc[0, "kid"] < 1
+    )
 
 
 def test_every_seed_has_a_row_and_none_has_none():
-    measured, tasks = fake_quality.judged({"two": made(FAKES["real"], (2, 7)), "one": made(FAKES["noise"], (7,)), "lost": made(FAKES["noise"], (7,))}, JUDGE, "cpu")
-    assert list(zip(measured["variant"], measured["seed"])) == [("two", 2), ("two", 7), ("one", 7), ("lost", 7), ("real", 2), ("real", 7)]
+    measured, tasks = fake_quality.judged(
+        {"two": made(FAKES["real"], (2, 7)), "one": made(FAKES["noise"], (7,)), "lost": made(FAKES["noise"], (7,))},
+        JUDGE,
+        "cpu",
+    )
+    assert list(zip(measured["variant"], measured["seed"])) == [
+        ("two", 2),
+        ("two", 7),
+        ("one", 7),
+        ("lost", 7),
+        ("real", 2),
+        ("real", 7),
+    ]
     assert len(tasks) == 4 * TASKS
     measured, tasks = fake_quality.judged({}, JUDGE, "cpu")
-    assert list(measured.columns) == fake_quality.REALISM and list(tasks.columns) == fake_quality.TASKS and len(measured) == len(tasks) == 0
+    assert (
+        list(measured.columns) == fake_quality.REALISM
+        and list(tasks.columns) == fake_quality.TASKS
+        and len(measured) == len(tasks) == 0
+    )
 
 
 def test_one_query_a_class_has_no_floor():
     one = made(FAKES["real"])
-    measured, _ = fake_quality.judged({"other": fake_quality.Made(one.fakes, one.support, one.query[:, :, :1], one.seeds, one.critic, True)}, JUDGE, "cpu")
+    measured, _ = fake_quality.judged(
+        {"other": fake_quality.Made(one.fakes, one.support, one.query[:, :, :1], one.seeds, one.critic, True)},
+        JUDGE,
+        "cpu",
+    )
     rows = measured.set_index("variant")
     assert np.isfinite(rows.loc["other", "kid"]) and np.isnan(rows.loc["real", ["kid", "collapse"]].astype(float)).all()
 
@@ -149,8 +190,12 @@ def study(tmp_path, monkeypatch):
     loaded = params.load()
     torch.manual_seed(0)
     paths.judge("quick").mkdir(parents=True)
-    save_file(encoder.resnet(4, loaded.current.judge.stem_stride).state_dict(), paths.judge("quick") / "weights.safetensors")
-    (paths.judge("quick") / "metrics.json").write_text('{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}')
+    save_file(
+        encoder.resnet(4, loaded.current.judge.stem_stride).state_dict(), paths.judge("quick") / "weights.safetensors"
+    )
+    (paths.judge("quick") / "metrics.json").write_text(
+        '{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}'
+    )
     jobs.leave_record(loaded, "judge")
     for name, seeds in {"maml": None, "n_plus_1": [1], "n_plus_1_equal": [0, 1], "n_plus_1_weighted": []}.items():
         leave(loaded, name, seeds)
@@ -164,9 +209,14 @@ def leave(study, name, seeds):
     (folder / "record.json").unlink(missing_ok=True)
     if seeds is not None:
         shapes = {"fakes": (2, 3, 2, 4), "support": (2, 3, 4), "query": (2, 3, 2, 4)}
-        images = {key: torch.from_numpy(source.integers(0, 256, (*shape, 28, 28), dtype=np.uint8))[seeds] for key, shape in shapes.items()}
+        images = {
+            key: torch.from_numpy(source.integers(0, 256, (*shape, 28, 28), dtype=np.uint8))[seeds]
+            for key, shape in shapes.items()
+        }
         save_file({**images, "seeds": torch.tensor(seeds, dtype=torch.int64)}, folder / "samples.safetensors")
-        pd.DataFrame([(seed, task, 0.5) for seed in seeds for task in range(3)], columns=["seed", "task", "wasserstein"]).to_csv(folder / "critic.csv", index=False)
+        pd.DataFrame(
+            [(seed, task, 0.5) for seed in seeds for task in range(3)], columns=["seed", "task", "wasserstein"]
+        ).to_csv(folder / "critic.csv", index=False)
     jobs.leave_record(study, "test", name)
 
 
@@ -174,15 +224,33 @@ def test_the_stage(study):
     jobs.run(study, "samples")
     folder = paths.samples("quick")
     measured, tasks = pd.read_csv(folder / "realism.csv"), pd.read_csv(folder / "tasks.csv")
-    assert [*zip(measured["variant"], measured["seed"])] == [("n_plus_1", 1), ("n_plus_1_equal", 0), ("n_plus_1_equal", 1), ("real", 0), ("real", 1)]
+    assert [*zip(measured["variant"], measured["seed"])] == [
+        ("n_plus_1", 1),
+        ("n_plus_1_equal", 0),
+        ("n_plus_1_equal", 1),
+        ("real", 0),
+        ("real", 1),
+    ]
     assert np.isfinite(measured["kid"]).all() and len(tasks) == 9
     grids, record = load_file(folder / "grids.safetensors"), result.verified(folder, "samples")
     assert record["seed"] == 1, "the seed that most variants finished"
-    assert record["alphabets"] == ["A", "C"] and grids["examples"].shape == (2, 15, 28, 28), "B has too few characters for a row"
+    assert record["alphabets"] == ["A", "C"] and grids["examples"].shape == (2, 15, 28, 28), (
+        "B has too few characters for a row"
+    )
     train = packed.load(paths.split("quick", "train")).images
-    assert torch.equal(grids["examples"][1, 2], train[15 + 3 + 2, 0]) and torch.equal(grids["examples"][1, -1], train[15 + 3, -1])
-    assert sorted(grids) == sorted(["examples", *(f"{kind}/{name}" for kind in ("fakes", "support", "query") for name in ("n_plus_1", "n_plus_1_equal"))])
-    assert torch.equal(grids["fakes/n_plus_1_equal"], load_file(paths.tested("quick", "n_plus_1_equal") / "samples.safetensors")["fakes"][1])
+    assert torch.equal(grids["examples"][1, 2], train[15 + 3 + 2, 0]) and torch.equal(
+        grids["examples"][1, -1], train[15 + 3, -1]
+    )
+    assert sorted(grids) == sorted(
+        [
+            "examples",
+            *(f"{kind}/{name}" for kind in ("fakes", "support", "query") for name in ("n_plus_1", "n_plus_1_equal")),
+        ]
+    )
+    assert torch.equal(
+        grids["fakes/n_plus_1_equal"],
+        load_file(paths.tested("quick", "n_plus_1_equal") / "samples.safetensors")["fakes"][1],
+    )
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     jobs.run(study, "samples")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

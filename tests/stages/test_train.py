@@ -28,7 +28,13 @@ def settle(**train_options):
     study = document["studies"]["quick"]
     study["tasks"] |= {"ways": 3, "train_queries": 1, "test_queries": 2}
     study["inner"] |= {"steps": 3, "test_steps": 3}
-    study["train"] |= {"meta_batch": 3, "log_every": 2, "validate_every": 4, "validation_tasks": 4, "checkpoint_every": 1} | train_options
+    study["train"] |= {
+        "meta_batch": 3,
+        "log_every": 2,
+        "validate_every": 4,
+        "validation_tasks": 4,
+        "checkpoint_every": 1,
+    } | train_options
     tier = {"meta_steps": 1, "seeds": [0], "test_tasks": 5}
     study["tiers"] = {"headline": {**tier, "meta_steps": 6, "seeds": [0, 1]}, "ablation": tier, "survey": tier}
     study["test"] = {"sample_tasks": 2, "draws": 2, "other_queries": [1]}
@@ -68,7 +74,11 @@ def test_train_then_test(study, variant):
     assert sorted(curve.loc[curve["split"] == "train", "meta_step"].unique()) == [2, 4, 6]
     assert curve["fake_wins"].isna().all() == (variant == "maml")
     record = json.loads((paths.trained("quick", variant) / "record.json").read_text())
-    assert record["seeds"] == [0, 1] and record["diverged"] == {} and record["parameters"][f"variants.{variant}"]["fake_steps"] == 2
+    assert (
+        record["seeds"] == [0, 1]
+        and record["diverged"] == {}
+        and record["parameters"][f"variants.{variant}"]["fake_steps"] == 2
+    )
     assert not list(paths.RESUME.rglob("*.safetensors")), "resume state outlives its result"
 
     jobs.run(study, "test", variant)
@@ -80,8 +90,12 @@ def test_train_then_test(study, variant):
     queries = pandas.read_csv(folder / "queries.csv")
     assert list(zip(queries["seed"], queries["queries"])) == [(0, 2), (1, 2), (0, 1), (1, 1)]
     assert queries.loc[queries["queries"] == 2, "accuracy"].to_numpy() == pytest.approx(last.to_numpy())
-    assert queries.loc[queries["queries"] == 2, "standard_error"].to_numpy() == pytest.approx(tasks.groupby("seed")["accuracy"].sem().to_numpy())
-    assert ((queries["accuracy"] * 5 * 3 % 1).round(9) % 1 == 0)[queries["queries"] == 1].all(), "five tasks of three ways and one query"
+    assert queries.loc[queries["queries"] == 2, "standard_error"].to_numpy() == pytest.approx(
+        tasks.groupby("seed")["accuracy"].sem().to_numpy()
+    )
+    assert ((queries["accuracy"] * 5 * 3 % 1).round(9) % 1 == 0)[queries["queries"] == 1].all(), (
+        "five tasks of three ways and one query"
+    )
 
 
 def test_the_same_numbers_twice_and_with_any_number_of_threads(study, monkeypatch):

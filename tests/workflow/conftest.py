@@ -77,7 +77,11 @@ class Project:
     def results(self) -> dict[str, bytes]:
         """All that must repeat: everything made except provenance, which tells times and hosts."""
         made = self.content("data/raw", "data/prepared", "results")
-        return {name: content for name, content in made.items() if "/provenance/" not in name and not name.startswith("results/README")}
+        return {
+            name: content
+            for name, content in made.items()
+            if "/provenance/" not in name and not name.startswith("results/README")
+        }
 
     def copy(self, folder: Path) -> "Project":
         shutil.copytree(self.folder, folder, symlinks=True)
@@ -131,7 +135,11 @@ def shrink(document: dict[str, Any]) -> None:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """One thread, one compiled kernel for all, and nothing read from or left in the user's own settings."""
     base = tmp_path_factory.mktemp("environment")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEGAN_", "DVC_", "GIT_", "SNAKEMAKE_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MEGAN_", "DVC_", "GIT_", "SNAKEMAKE_"))
+    }
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "MEGAN_THREADS": "1",

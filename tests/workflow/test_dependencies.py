@@ -77,7 +77,10 @@ def files(listed: str) -> set[str]:
 def stages(original) -> dict[str, set[str]]:
     """The source files that DVC lists, by stage address."""
     with Repo(str(original.folder)) as repo:
-        listed = {stage.name: {dep.def_path for dep in stage.deps if dep.def_path.startswith("megan/")} for stage in repo.index.stages}
+        listed = {
+            stage.name: {dep.def_path for dep in stage.deps if dep.def_path.startswith("megan/")}
+            for stage in repo.index.stages
+        }
     return {address: set().union(*map(files, names)) for address, names in listed.items()}
 
 
@@ -91,7 +94,11 @@ def test_figures_agree(stages):
 
 def test_every_file_that_a_stage_uses_is_listed(stages):
     """A folder may hold more than one stage needs."""
-    problems = [f"{address}: missing {name}" for address, listed in stages.items() for name in sorted(closure(entry(address)) - listed)]
+    problems = [
+        f"{address}: missing {name}"
+        for address, listed in stages.items()
+        for name in sorted(closure(entry(address)) - listed)
+    ]
     assert not problems, "dvc.yaml, deps:\n" + "\n".join(problems)
 
 

@@ -50,7 +50,12 @@ def test_repro_makes_every_result_once(finished, spare):
     assert sorted(ran(output)) == sorted(addresses(project))
     assert project.run("dvc status").strip() == "Data and pipelines are up to date."
     for variant in VARIANTS:
-        for name in ("train/{}/weights.safetensors", "train/{}/curve.csv", "test/{}/tasks.csv", "provenance/train-{}.json"):
+        for name in (
+            "train/{}/weights.safetensors",
+            "train/{}/curve.csv",
+            "test/{}/tasks.csv",
+            "provenance/train-{}.json",
+        ):
             assert project.path(f"results/quick/{name.format(variant)}").stat().st_size > 0
     assert json.loads(project.path("results/quick/metrics.json").read_text())["variants"].keys() == set(VARIANTS)
     again = spare(project)
@@ -92,7 +97,9 @@ def test_snakemake_fails_where_a_stage_fails(prepared, spare):
     project = spare(prepared[0])
     source = project.path("megan/stages/train.py")
     text = source.read_text(encoding="utf-8")
-    broken = text.replace("    workers = Workers()", "    assert job.item != 'maml', 'broken on purpose'\n    workers = Workers()", 1)
+    broken = text.replace(
+        "    workers = Workers()", "    assert job.item != 'maml', 'broken on purpose'\n    workers = Workers()", 1
+    )
     assert broken != text
     source.write_text(broken, encoding="utf-8")
     output = project.run("snakemake --cores 2 -- results/quick/train/maml results/quick/train/n_plus_1", expect=1)
@@ -183,7 +190,12 @@ def test_experiment_runs_one_variant_and_what_follows(finished, spare):
     before = project.content("results")
     output = project.run("dvc exp run -S +variants.n_plus_1.real_weight=1.0 -n lighter")
     assert sorted(ran(output)) == sorted(["train@n_plus_1", "test@n_plus_1", *FOLLOWERS])
-    assert differing(project.content(TRAINED), {name: content for name, content in before.items() if name.startswith(TRAINED)}) == []
+    assert (
+        differing(
+            project.content(TRAINED), {name: content for name, content in before.items() if name.startswith(TRAINED)}
+        )
+        == []
+    )
     assert differing(project.content("results"), before)
     assert status(project) == set()
 
@@ -195,7 +207,12 @@ def test_experiment_runs_one_variant_and_what_follows(finished, spare):
     metrics = json.loads(project.run("dvc metrics show --json"))[""]["data"]
     assert set(metrics) == {"results/quick/metrics.json"}
     shown = json.loads(project.run("dvc exp show --json"))
-    assert any(experiment.get("name") == "lighter" for base in shown for group in base["experiments"] or [] for experiment in group["revs"])
+    assert any(
+        experiment.get("name") == "lighter"
+        for base in shown
+        for group in base["experiments"] or []
+        for experiment in group["revs"]
+    )
 
 
 # Kills. Training keeps a checkpoint of each step, and is met when it has some.

@@ -56,7 +56,11 @@ def test_old_result_copied_in(finished, project_rate, spare, engine):
     shutil.rmtree(project.path(TRAINED))
     project.path("old").rename(project.path(TRAINED))
     told = project.run("python -m megan test maml", expect=1)
-    assert "'learning_rate': 0.003" in told and f"'learning_rate': {project_rate}" in told and "run: dvc repro train@maml" in told
+    assert (
+        "'learning_rate': 0.003" in told
+        and f"'learning_rate': {project_rate}" in told
+        and "run: dvc repro train@maml" in told
+    )
     run(project, engine, "test@maml", TESTED)
     assert differing(project.content(TRAINED, TESTED), before) == []
 
@@ -90,19 +94,29 @@ def test_other_study_and_back(finished, spare, engine):
     before = project.results()
 
     def another(document: dict) -> None:
-        document["studies"]["other"] = {**document["studies"]["quick"], "train": document["studies"]["quick"]["train"] | {"learning_rate": 0.003}}
+        document["studies"]["other"] = {
+            **document["studies"]["quick"],
+            "train": document["studies"]["quick"]["train"] | {"learning_rate": 0.003},
+        }
         document["study"] = "other"
 
     project.edit_params(another)
     run(project, engine, "test@maml", "results/other/test/maml")
-    assert differing({name: content for name, content in project.results().items() if "/other" not in name}, before) == []
-    assert project.path("results/other/train/maml/weights.safetensors").read_bytes() != project.path(f"{TRAINED}/weights.safetensors").read_bytes()
+    assert (
+        differing({name: content for name, content in project.results().items() if "/other" not in name}, before) == []
+    )
+    assert (
+        project.path("results/other/train/maml/weights.safetensors").read_bytes()
+        != project.path(f"{TRAINED}/weights.safetensors").read_bytes()
+    )
     told = project.path("results/other/train/maml/record.json")
     assert json.loads(told.read_text())["study"] == "other"
     project.edit_params(lambda document: document.update(study="quick"))
     output = run(project, engine, "test@maml", TESTED)
     assert ran(output) == []
-    assert differing({name: content for name, content in project.results().items() if "/other" not in name}, before) == []
+    assert (
+        differing({name: content for name, content in project.results().items() if "/other" not in name}, before) == []
+    )
 
 
 # Several at once
@@ -112,7 +126,9 @@ def test_two_repros_at_once(prepared, spare, tmp_path):
     """One of them waits or says that DVC is busy; run again, all is there once, whole."""
     project, alone = spare(prepared[0]), spare(prepared[0])
     alone.run("dvc repro train@maml train@n_plus_1")
-    both = [project.start("dvc repro train@maml train@n_plus_1", log=project.path(f"log{number}")) for number in range(2)]
+    both = [
+        project.start("dvc repro train@maml train@n_plus_1", log=project.path(f"log{number}")) for number in range(2)
+    ]
     codes = [process.wait(240) for process in both]
     logs = [project.path(f"log{number}").read_text() for number in range(2)]
     assert 0 in codes, logs
@@ -120,7 +136,9 @@ def test_two_repros_at_once(prepared, spare, tmp_path):
         assert code == 0 or "lock" in log or "busy" in log, log
         assert "Traceback" not in log
     for variant in VARIANTS:
-        assert sum(f"train {variant}:" in log and f"train {variant}: 100%" in log.replace("\r", "\n") for log in logs) <= 1, "trained twice"
+        assert (
+            sum(f"train {variant}:" in log and f"train {variant}: 100%" in log.replace("\r", "\n") for log in logs) <= 1
+        ), "trained twice"
     project.run("dvc repro train@maml train@n_plus_1")
     assert differing(project.content("results/quick/train"), alone.content("results/quick/train")) == []
     assert not {f"train@{variant}" for variant in VARIANTS} & status(project)
@@ -134,7 +152,9 @@ def test_any_number_of_cores_makes_the_same(prepared, spare):
         project = spare(prepared[0])
         project.run(f"snakemake --cores {cores} -- {outputs}")
         made.append(project.content("results/quick/train", "results/quick/test"))
-        assert not {f"{stage}@{variant}" for variant in VARIANTS for stage in ("train", "test")} & status(project), "an update of dvc.lock was lost"
+        assert not {f"{stage}@{variant}" for variant in VARIANTS for stage in ("train", "test")} & status(project), (
+            "an update of dvc.lock was lost"
+        )
     assert differing(*made) == []
 
 
@@ -169,7 +189,12 @@ def test_queued_experiments_with_two_workers(finished, spare, faults):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("study: [", ("", "")), ("study: quick\nstudy: quick\n", ("study", "study")), ("study: quick\n", ("variants", "'studies' is missing")), ("", ("", ""))],
+    [
+        ("study: [", ("", "")),
+        ("study: quick\nstudy: quick\n", ("study", "study")),
+        ("study: quick\n", ("variants", "'studies' is missing")),
+        ("", ("", "")),
+    ],
     ids=["no YAML", "twice", "keys missing", "empty"],
 )
 def test_broken_parameters_are_one_line(tiny, spare, engine, text, told):

@@ -68,7 +68,9 @@ def test_every_input_is_an_output_or_a_source(dvc, project):
     outputs = {output for stage in dvc.values() for output in stage["outputs"]}
     for address, stage in dvc.items():
         for name in expanded(stage["inputs"], outputs):
-            assert name in outputs or project.path(name).is_file() or any(project.path(name).glob("*.py")), f"{address} reads {name}"
+            assert name in outputs or project.path(name).is_file() or any(project.path(name).glob("*.py")), (
+                f"{address} reads {name}"
+            )
 
 
 def test_jobs_share_the_cores(snakemake, project):

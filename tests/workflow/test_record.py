@@ -38,15 +38,26 @@ def inside(recorded, spare, monkeypatch) -> Project:
 
 def content_md5(folder: Path) -> str:
     """DVC's digest of a folder: that of the sorted list of its files' digests."""
-    files = [{"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.relative_to(folder).as_posix()} for path in folder.rglob("*") if path.is_file()]
-    return hashlib.md5(json.dumps(sorted(files, key=lambda file: file["relpath"]), sort_keys=True).encode()).hexdigest() + ".dir"
+    files = [
+        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.relative_to(folder).as_posix()}
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
+    return (
+        hashlib.md5(json.dumps(sorted(files, key=lambda file: file["relpath"]), sort_keys=True).encode()).hexdigest()
+        + ".dir"
+    )
 
 
 def compared_with_lock(folder: Path) -> set[str]:
     """Outputs of the record's `dvc.lock` that lie whole in it; asserts that each is the one that the lock names."""
     lock: dict[str, Any] = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     outs = {out["path"]: out["md5"] for entry in lock.values() for out in entry["outs"]}
-    whole = {path for path in outs if (folder / Path(*Path(path).parts[2:])).is_file() or Path(path).name in ("tables", "claims")}
+    whole = {
+        path
+        for path in outs
+        if (folder / Path(*Path(path).parts[2:])).is_file() or Path(path).name in ("tables", "claims")
+    }
     for path in whole:
         copy = folder / Path(*Path(path).parts[2:])
         assert outs[path] == (content_md5(copy) if copy.is_dir() else hashlib.md5(copy.read_bytes()).hexdigest()), path
@@ -69,12 +80,27 @@ def test_record_is_whole_and_agrees_with_the_lock(recorded):
     folder = recorded.path("results/record/quick")
     manifest = record.verify(folder)
     assert manifest["variants"] == ["maml", "n_plus_1"]
-    assert not [name for name in manifest["files"] if name.rpartition("/")[2].startswith(".")], "Snakemake's time stamps are not git's"
+    assert not [name for name in manifest["files"] if name.rpartition("/")[2].startswith(".")], (
+        "Snakemake's time stamps are not git's"
+    )
     assert manifest["commit"] == recorded.run("git rev-parse HEAD").strip()
-    for name in ("report.html", "metrics.json", "params.yaml", "tables/accuracy.csv", "claims/claims.json", "figures/accuracy.png", "weights/maml.safetensors"):
+    for name in (
+        "report.html",
+        "metrics.json",
+        "params.yaml",
+        "tables/accuracy.csv",
+        "claims/claims.json",
+        "figures/accuracy.png",
+        "weights/maml.safetensors",
+    ):
         assert name in manifest["files"]
     whole = compared_with_lock(folder)
-    assert {"results/quick/tables", "results/quick/claims", "results/quick/metrics.json", "results/quick/provenance/train-maml.json"} <= whole
+    assert {
+        "results/quick/tables",
+        "results/quick/claims",
+        "results/quick/metrics.json",
+        "results/quick/provenance/train-maml.json",
+    } <= whole
 
 
 @pytest.mark.slow
@@ -87,7 +113,9 @@ def test_git_keeps_it_and_dvc_goes_on(recorded):
 def test_lock_in_a_clone(recorded, tiny, spare):
     """With the record's lock a clone without data or results has nothing to run."""
     clone = spare(tiny)
-    assert ran(clone.run("dvc repro --allow-missing --dry", expect=None)) == ["download"]  # and no further: nothing is there
+    assert ran(clone.run("dvc repro --allow-missing --dry", expect=None)) == [
+        "download"
+    ]  # and no further: nothing is there
     clone.path("dvc.lock").write_bytes(recorded.path("results/record/quick/dvc.lock").read_bytes())
     assert ran(clone.run("dvc repro --allow-missing --dry")) == []
 

@@ -35,4 +35,7 @@ class NPlus1(WithFakes):
             self.variant.real_weight,
         )
         theta = theta + self.penalty(weights, episodes, made, step)
-        return [Descent(theta, {"cls": self.inner.learning_rate}), *self.generator_descent(losses.critic_value(on_fake))]
+        return [
+            Descent(theta, {"cls": self.inner.learning_rate}),
+            *self.generator_descent(losses.critic_value(on_fake)),
+        ]

@@ -47,7 +47,11 @@ class WithFakes(System):
     @property
     def makes_fakes(self) -> bool:
         variant = self.variant
-        outer = variant.outer_fake_weight or variant.outer_discrimination_weight or variant.generator_outer_loss == "fooling"
+        outer = (
+            variant.outer_fake_weight
+            or variant.outer_discrimination_weight
+            or variant.generator_outer_loss == "fooling"
+        )
         return bool(variant.fake_steps or outer)
 
     @property
@@ -97,7 +101,9 @@ class WithFakes(System):
             return []
         return [Descent(self.gan_loss.generator(on_fakes), {"gen": self.variant.generator_inner_lr})]
 
-    def together_or_apart(self, network: Callable[[Tensor], Tensor], reals: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    def together_or_apart(
+        self, network: Callable[[Tensor], Tensor], reals: Tensor, made: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Outputs for reals and for fakes, with batch statistics in common or not."""
         if not self.variant.shared_statistics:
             return network(reals), network(made)

@@ -45,7 +45,10 @@ def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[D
 
     The family counts every claim, tested or not.
     """
-    measured = [None if _absent(claim, evidence) or _unequal(claim, evidence) else claim.measure(evidence, rules) for claim in claims]
+    measured = [
+        None if _absent(claim, evidence) or _unequal(claim, evidence) else claim.measure(evidence, rules)
+        for claim in claims
+    ]
     obstacles = [_obstacles(claim, evidence, rules, one) for claim, one in zip(claims, measured)]
     nodes = [None if problems else one.node for one, problems in zip(measured, obstacles)]
     raw = [[math.nan if node is None else getattr(node, which) for node in nodes] for which in ("p", "p_against")]
@@ -61,10 +64,24 @@ def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[D
         if problems:
             reason = "; ".join(problems)
         else:
-            reason = _reason(claim, verdict, part, p_against_holm if verdict == NOT_SUPPORTED else p_holm, detectable, rules) + _lost(claim, evidence)
+            reason = _reason(
+                claim, verdict, part, p_against_holm if verdict == NOT_SUPPORTED else p_holm, detectable, rules
+            ) + _lost(claim, evidence)
         lengths = [evidence.meta_steps[name] for name in claim.variants if name in evidence.meta_steps]
         decisions.append(
-            Decision(claim, verdict, reason, one, part, p, p_holm, p_against, p_against_holm, detectable, min(lengths) if lengths else None)
+            Decision(
+                claim,
+                verdict,
+                reason,
+                one,
+                part,
+                p,
+                p_holm,
+                p_against,
+                p_against_holm,
+                detectable,
+                min(lengths) if lengths else None,
+            )
         )
     return decisions
 
@@ -108,7 +125,9 @@ def _variant_obstacles(claim: Claim, evidence: Evidence, rules: Claims) -> list[
     problems = []
     lengths = {name: evidence.meta_steps[name] for name in claim.variants}
     if min(lengths.values()) < rules.minimum_meta_steps:
-        problems.append(f"too short: {min(lengths.values()):,} meta-steps, expected at least {rules.minimum_meta_steps:,}")
+        problems.append(
+            f"too short: {min(lengths.values()):,} meta-steps, expected at least {rules.minimum_meta_steps:,}"
+        )
     if len(set(lengths.values())) > 1:
         problems.append(f"variants of unequal length: {_each(lengths)} meta-steps")
     planned = {name: tuple(sorted(evidence.planned[name])) for name in claim.variants}
@@ -160,7 +179,13 @@ def _reason(claim: Claim, verdict: str, part: Part, p: float, detectable: float,
     if verdict == SUPPORTED:
         words += f"; above {shown(part.threshold, part.unit)}, adjusted p {p:.2g}"
         if claim.slight:
-            size = "slight" if high < rules.slight else "more than slight" if low > rules.slight else "perhaps more than slight"
+            size = (
+                "slight"
+                if high < rules.slight
+                else "more than slight"
+                if low > rules.slight
+                else "perhaps more than slight"
+            )
             words += f"; {size} ({shown(rules.slight, part.unit)} at most)"
         return words
     if verdict == NOT_SUPPORTED:

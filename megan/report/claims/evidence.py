@@ -74,7 +74,10 @@ def read(params: Params) -> Evidence:
         accuracy=_wide(seeds, "accuracy", names),
         kid=_wide(realism, "kid", names),
         distance=_wide(realism, "distance", names),
-        curves={name: group.pivot(index="meta_step", columns="seed", values="accuracy") for name, group in curves.groupby("variant")},
+        curves={
+            name: group.pivot(index="meta_step", columns="seed", values="accuracy")
+            for name, group in curves.groupby("variant")
+        },
         critic=_kept(of(samples / "tasks.csv", ["seed", "task", "kid", "wasserstein"]), kept),
         gan=gan.sort_values(["images", "class", "seed"], ignore_index=True),
     )

@@ -46,7 +46,12 @@ def area(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Part:
     for seed in _common(both):
         heights = [np.trapezoid(curve[seed], curve.index) / np.ptp(curve.index) for curve in both if len(curve) > 1]
         values += [heights[0] - heights[1]] if len(heights) == 2 else []
-    return Part("mean validation accuracy over training (area under the curve)", "accuracy", _floats(values), rules.accuracy_margin)
+    return Part(
+        "mean validation accuracy over training (area under the curve)",
+        "accuracy",
+        _floats(values),
+        rules.accuracy_margin,
+    )
 
 
 def time_to_reach(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Part:
@@ -62,7 +67,9 @@ def time_to_reach(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Pa
         first = [_first_reach(curve[seed], target) for curve in curves]
         values.append(first[1] - first[0])
     margin = rules.speed_margin * evidence.meta_steps[slow]
-    return Part("meta-steps saved in reaching the reference's final validation accuracy", "meta-steps", _floats(values), margin)
+    return Part(
+        "meta-steps saved in reaching the reference's final validation accuracy", "meta-steps", _floats(values), margin
+    )
 
 
 def instability(values: pd.DataFrame, evidence: Evidence, variants: Sequence[str]) -> pd.DataFrame:
@@ -82,7 +89,9 @@ def instability(values: pd.DataFrame, evidence: Evidence, variants: Sequence[str
     return ((ranks - 0.5) / len(ranks)).unstack().reindex(index=table.index, columns=list(variants))
 
 
-def stability(evidence: Evidence, rules: Claims, values: pd.DataFrame, shaky: Sequence[str], steady: Sequence[str], what: str) -> Part:
+def stability(
+    evidence: Evidence, rules: Claims, values: pd.DataFrame, shaky: Sequence[str], steady: Sequence[str], what: str
+) -> Part:
     """Mean rank of instability of the `shaky` variants less that of the `steady` ones, seed by seed."""
     ranks = instability(values, evidence, [*shaky, *steady])
     difference = ranks[list(shaky)].mean(axis=1) - ranks[list(steady)].mean(axis=1)
@@ -101,7 +110,9 @@ def realism_and_accuracy(evidence: Evidence, rules: Claims, variants: Sequence[s
     kid, accuracies = evidence.kid[list(variants)], evidence.accuracy[list(variants)]
     kid = kid.reindex(accuracies.index)
     rhos = [_spearman(-kid.loc[seed], accuracies.loc[seed]) for seed in sorted(accuracies.index)]
-    by_seed = Part("correlation of realism and accuracy over variants", "Spearman's rho", _floats(rhos), rules.correlation_margin)
+    by_seed = Part(
+        "correlation of realism and accuracy over variants", "Spearman's rho", _floats(rhos), rules.correlation_margin
+    )
     both = kid.notna() & accuracies.notna()
     means = pd.DataFrame({"realism": -kid.where(both).mean(), "accuracy": accuracies.where(both).mean()}).dropna()
     rho, p = _permuted(means["realism"].to_numpy(), means["accuracy"].to_numpy())
@@ -119,11 +130,16 @@ def sensitivity(evidence: Evidence, rules: Claims, strong: Sequence[str], weak: 
     both = kid.notna() & accuracies.notna()
     matched = [both[a] & both[b] for a, b in zip(strong, weak)]
     values = []
-    scale = np.nanstd(kid[[*strong, *weak]].to_numpy(), ddof=1) if both[[*strong, *weak]].to_numpy().sum() > 1 else np.nan
+    scale = (
+        np.nanstd(kid[[*strong, *weak]].to_numpy(), ddof=1) if both[[*strong, *weak]].to_numpy().sum() > 1 else np.nan
+    )
     for seed in sorted(accuracies.index):
         use = [position for position, rows in enumerate(matched) if rows[seed]]
         if len(use) >= _FEWEST:
-            slopes = [_slope(kid.loc[seed, names].to_numpy(), accuracies.loc[seed, names].to_numpy()) for names in ([group[position] for position in use] for group in (strong, weak))]
+            slopes = [
+                _slope(kid.loc[seed, names].to_numpy(), accuracies.loc[seed, names].to_numpy())
+                for names in ([group[position] for position in use] for group in (strong, weak))
+            ]
             values.append((slopes[1] - slopes[0]) * scale)
     return Part(text, "accuracy for one standard deviation of KID", _floats(values), rules.accuracy_margin)
 
@@ -144,7 +160,12 @@ def plain_gan(evidence: Evidence, rules: Claims, boundary: int) -> Part:
     wide = evidence.gan.pivot(index=["seed", "class"], columns="images", values="kid").astype(float)
     few, many = (wide[[k for k in wide.columns if (k < boundary) == low]].mean(axis=1) for low in (True, False))
     margin = rules.realism_margin * max(0.0, many.mean()) if many.notna().any() else 0.0
-    return Part(f"KID at K < {boundary} less KID at K >= {boundary}, within class and seed", "KID", _floats((few - many).groupby("seed").mean()), margin)
+    return Part(
+        f"KID at K < {boundary} less KID at K >= {boundary}, within class and seed",
+        "KID",
+        _floats((few - many).groupby("seed").mean()),
+        margin,
+    )
 
 
 def _relative(frame: pd.DataFrame, rules: Claims, more: str, less: str, reference: str, text: str, unit: str) -> Part:
@@ -193,8 +214,13 @@ def _permuted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     # The sum of products of ranks orders permutations as rho does.
     ranks = stats.rankdata(y)
     test = stats.permutation_test(
-        (stats.rankdata(x),), lambda shuffled, axis: (shuffled * ranks).sum(axis=axis), permutation_type="pairings",
-        vectorized=True, n_resamples=_PAIRINGS, alternative="greater", rng=np.random.default_rng(0),
+        (stats.rankdata(x),),
+        lambda shuffled, axis: (shuffled * ranks).sum(axis=axis),
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=_PAIRINGS,
+        alternative="greater",
+        rng=np.random.default_rng(0),
     )
     return rho, float(test.pvalue)
 

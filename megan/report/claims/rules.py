@@ -21,11 +21,16 @@ SLOW, LABEL, UNCLASSIFIED = "multi_task_slow", "multi_task_label", "multi_task_u
 FCN_SKIP = "n_plus_1_fcn_skip"
 # Generators that differ in one thing each, without sharing and in N+1. Those of which the
 # classifier never sees a fake (multi_task_none, multi_task_unclassified) cannot help or hurt it.
-GENERATORS = tuple(f"multi_task_{what}" for what in ("0", "slow", "label", "prototype", "vanilla", "wasserstein", "gradient_penalty", "discrimination"))
+GENERATORS = tuple(
+    f"multi_task_{what}"
+    for what in ("0", "slow", "label", "prototype", "vanilla", "wasserstein", "gradient_penalty", "discrimination")
+)
 MATCHED = ("label", "prototype", "vanilla", "wasserstein", "gradient_penalty", "discrimination")
 MULTI_TASK_MATCHED = (APART, *(f"multi_task_{what}" for what in MATCHED))
 N1_MATCHED = (N1_SHORT, *(f"n_plus_1_{what}" for what in MATCHED))
-WASSERSTEIN = tuple(f"{approach}_{loss}" for approach in ("multi_task", "n_plus_1") for loss in ("wasserstein", "gradient_penalty"))
+WASSERSTEIN = tuple(
+    f"{approach}_{loss}" for approach in ("multi_task", "n_plus_1") for loss in ("wasserstein", "gradient_penalty")
+)
 OTHER_LOSSES = (APART, "multi_task_vanilla", N1_SHORT, "n_plus_1_vanilla")
 BOUNDARY = 25  # images below which a plain GAN is said to fail
 
@@ -52,18 +57,27 @@ def _beats(evidence: Evidence, rules: Claims) -> Measured:
 
 
 def _faster(evidence: Evidence, rules: Claims) -> Measured:
-    return Measured(AllOf((measures.area(evidence, rules, N1, MAML), measures.time_to_reach(evidence, rules, N1, MAML))))
+    return Measured(
+        AllOf((measures.area(evidence, rules, N1, MAML), measures.time_to_reach(evidence, rules, N1, MAML)))
+    )
 
 
 def _at_best_slightly_below(evidence: Evidence, rules: Claims) -> Measured:
     below = AllOf(tuple(measures.accuracy(evidence, rules, MAML_SHORT, name, f"MAML less {name}") for name in SHARING))
-    near = AnyOf(tuple(measures.slightly_below(evidence, rules, name, MAML_SHORT, f"{name} less MAML, within slight") for name in SHARING))
+    near = AnyOf(
+        tuple(
+            measures.slightly_below(evidence, rules, name, MAML_SHORT, f"{name} less MAML, within slight")
+            for name in SHARING
+        )
+    )
     return Measured(AllOf((below, near)))
 
 
 def _fakes_hurt(evidence: Evidence, rules: Claims) -> Measured:
     part = measures.accuracy(evidence, rules, UNCLASSIFIED, APART, "without classifying fakes less with")
-    return Measured(part, (measures.accuracy(evidence, rules, UNCLASSIFIED, MAML_SHORT, "without classifying fakes less MAML"),))
+    return Measured(
+        part, (measures.accuracy(evidence, rules, UNCLASSIFIED, MAML_SHORT, "without classifying fakes less MAML"),)
+    )
 
 
 def _weight(evidence: Evidence, rules: Claims) -> Measured:
@@ -73,12 +87,16 @@ def _weight(evidence: Evidence, rules: Claims) -> Measured:
 
 
 def _late_fakes(evidence: Evidence, rules: Claims) -> Measured:
-    return Measured(measures.accuracy(evidence, rules, N1, WEIGHTED, "fakes after 3 of 5 steps less fakes from the first"))
+    return Measured(
+        measures.accuracy(evidence, rules, N1, WEIGHTED, "fakes after 3 of 5 steps less fakes from the first")
+    )
 
 
 def _real_best(evidence: Evidence, rules: Claims) -> Measured:
     others = ((REAL_FAKE, "real+fake"), (HYBRID, "hybrid"))
-    return Measured(AllOf(tuple(measures.accuracy(evidence, rules, N1, name, f"real less {text}") for name, text in others)))
+    return Measured(
+        AllOf(tuple(measures.accuracy(evidence, rules, N1, name, f"real less {text}") for name, text in others))
+    )
 
 
 def _image_over_label(evidence: Evidence, rules: Claims) -> Measured:
@@ -98,8 +116,12 @@ def _discrimination(evidence: Evidence, rules: Claims) -> Measured:
     parts = []
     for approach, base in (("multi_task", APART), ("n_plus_1", N1_SHORT)):
         term = f"{approach}_discrimination"
-        parts.append(measures.realism(evidence, rules, base, term, f"KID without the term less KID with it, {approach}"))
-        parts.append(measures.accuracy(evidence, rules, base, term, f"accuracy without the term less with it, {approach}"))
+        parts.append(
+            measures.realism(evidence, rules, base, term, f"KID without the term less KID with it, {approach}")
+        )
+        parts.append(
+            measures.accuracy(evidence, rules, base, term, f"accuracy without the term less with it, {approach}")
+        )
     return Measured(AllOf(tuple(parts)))
 
 
@@ -108,22 +130,40 @@ def _few_images(evidence: Evidence, rules: Claims) -> Measured:
 
 
 def _wasserstein_stable(evidence: Evidence, rules: Claims) -> Measured:
-    part = measures.stability(evidence, rules, evidence.accuracy, OTHER_LOSSES, WASSERSTEIN, "accuracy, the other losses less Wasserstein")
-    return Measured(part, (measures.stability(evidence, rules, evidence.kid, OTHER_LOSSES, WASSERSTEIN, "KID, the other losses less Wasserstein"),))
+    part = measures.stability(
+        evidence, rules, evidence.accuracy, OTHER_LOSSES, WASSERSTEIN, "accuracy, the other losses less Wasserstein"
+    )
+    return Measured(
+        part,
+        (
+            measures.stability(
+                evidence, rules, evidence.kid, OTHER_LOSSES, WASSERSTEIN, "KID, the other losses less Wasserstein"
+            ),
+        ),
+    )
 
 
 def _less_sensitive(evidence: Evidence, rules: Claims) -> Measured:
-    return Measured(measures.sensitivity(evidence, rules, MULTI_TASK_MATCHED, N1_MATCHED, "loss of multi-task less loss of N+1"))
+    return Measured(
+        measures.sensitivity(evidence, rules, MULTI_TASK_MATCHED, N1_MATCHED, "loss of multi-task less loss of N+1")
+    )
 
 
 def _over_multi_task(evidence: Evidence, rules: Claims) -> Measured:
-    return Measured(AllOf(tuple(measures.accuracy(evidence, rules, N1_SHORT, name, f"N+1 less {name}") for name in SHARING)))
+    return Measured(
+        AllOf(tuple(measures.accuracy(evidence, rules, N1_SHORT, name, f"N+1 less {name}") for name in SHARING))
+    )
 
 
 def _without_skip(evidence: Evidence, rules: Claims) -> Measured:
-    legible = measures.distance(evidence, rules, N1_SHORT, FCN_SKIP, "distance to the support image, standard less FCN with skip")
+    legible = measures.distance(
+        evidence, rules, N1_SHORT, FCN_SKIP, "distance to the support image, standard less FCN with skip"
+    )
     better = measures.accuracy(evidence, rules, N1_SHORT, FCN_SKIP, "accuracy, standard less FCN with skip")
-    return Measured(AllOf((legible, better)), (measures.realism(evidence, rules, N1_SHORT, FCN_SKIP, "KID, standard less FCN with skip"),))
+    return Measured(
+        AllOf((legible, better)),
+        (measures.realism(evidence, rules, N1_SHORT, FCN_SKIP, "KID, standard less FCN with skip"),),
+    )
 
 
 def _value_follows(evidence: Evidence, rules: Claims) -> Measured:
@@ -135,19 +175,77 @@ def _value_follows(evidence: Evidence, rules: Claims) -> Measured:
 CLAIMS = (
     Claim(1, "N+1 with the real outer loss beats MAML, slightly", "4.2, Fig. 6", (MAML, N1), _beats, slight=True),
     Claim(2, "N+1 converges faster than MAML", "4.2, Fig. 6", (MAML, N1), _faster),
-    Claim(3, "Multi-task is at best slightly below MAML, whatever is shared", "4.1", (MAML_SHORT, *SHARING), _at_best_slightly_below),
-    Claim(4, "Without sharing, fakes hurt when the classifier also learns to classify them", "4.1, Fig. 10", (UNCLASSIFIED, APART, MAML_SHORT), _fakes_hurt),
+    Claim(
+        3,
+        "Multi-task is at best slightly below MAML, whatever is shared",
+        "4.1",
+        (MAML_SHORT, *SHARING),
+        _at_best_slightly_below,
+    ),
+    Claim(
+        4,
+        "Without sharing, fakes hurt when the classifier also learns to classify them",
+        "4.1, Fig. 10",
+        (UNCLASSIFIED, APART, MAML_SHORT),
+        _fakes_hurt,
+    ),
     Claim(5, "Equal weight of reals and fakes hurts; 3:1 helps", "4.2, Fig. 5", (MAML, EQUAL, WEIGHTED), _weight),
     Claim(6, "Letting fakes in after 3 of 5 inner steps helps", "4.2, Fig. 5", (N1, WEIGHTED), _late_fakes),
     Claim(7, "Of the three outer losses, real is the best", "4.2, Fig. 6", (N1, REAL_FAKE, HYBRID), _real_best),
-    Claim(8, "Conditioning on the image gives more realistic and more stable samples than on the label", "5.1.2, Fig. 8", (APART, LABEL), _image_over_label, paired=False),
-    Claim(9, "A generator inner step of 0.4 gives more realistic samples than 0.001", "5.1.2, Fig. 8", (APART, SLOW), _generator_rate),
-    Claim(10, "Without sharing, the more realistic the generator the better the classifier", "5.1.2, Fig. 8", GENERATORS, _realism_helps, paired=False),
-    Claim(11, "A discrimination term in the outer loss gives more realistic images and lower accuracy", "3.4", (APART, "multi_task_discrimination", N1_SHORT, "n_plus_1_discrimination"), _discrimination),
+    Claim(
+        8,
+        "Conditioning on the image gives more realistic and more stable samples than on the label",
+        "5.1.2, Fig. 8",
+        (APART, LABEL),
+        _image_over_label,
+        paired=False,
+    ),
+    Claim(
+        9,
+        "A generator inner step of 0.4 gives more realistic samples than 0.001",
+        "5.1.2, Fig. 8",
+        (APART, SLOW),
+        _generator_rate,
+    ),
+    Claim(
+        10,
+        "Without sharing, the more realistic the generator the better the classifier",
+        "5.1.2, Fig. 8",
+        GENERATORS,
+        _realism_helps,
+        paired=False,
+    ),
+    Claim(
+        11,
+        "A discrimination term in the outer loss gives more realistic images and lower accuracy",
+        "3.4",
+        (APART, "multi_task_discrimination", N1_SHORT, "n_plus_1_discrimination"),
+        _discrimination,
+    ),
     Claim(12, "A plain GAN degrades as the number of images falls below 25", "5.1.1, Fig. 7", (), _few_images),
-    Claim(13, "Wasserstein losses train more stably than vanilla and non-saturating", "3.4, 4.1", (*WASSERSTEIN, *OTHER_LOSSES), _wasserstein_stable, paired=False),
-    Claim(14, "N+1 is less sensitive to noisy fakes than multi-task", "5.1.2", (*MULTI_TASK_MATCHED, *N1_MATCHED), _less_sensitive, paired=False),
+    Claim(
+        13,
+        "Wasserstein losses train more stably than vanilla and non-saturating",
+        "3.4, 4.1",
+        (*WASSERSTEIN, *OTHER_LOSSES),
+        _wasserstein_stable,
+        paired=False,
+    ),
+    Claim(
+        14,
+        "N+1 is less sensitive to noisy fakes than multi-task",
+        "5.1.2",
+        (*MULTI_TASK_MATCHED, *N1_MATCHED),
+        _less_sensitive,
+        paired=False,
+    ),
     Claim(15, "N+1 beats multi-task", "3, 4.2", (N1_SHORT, *SHARING), _over_multi_task),
-    Claim(16, "Without skip, samples are harder to make out, yet the standard generator is the more accurate", "4.2, Fig. 9", (N1_SHORT, FCN_SKIP), _without_skip),
+    Claim(
+        16,
+        "Without skip, samples are harder to make out, yet the standard generator is the more accurate",
+        "4.2, Fig. 9",
+        (N1_SHORT, FCN_SKIP),
+        _without_skip,
+    ),
     Claim(17, "The Wasserstein value follows image quality", "3.4", WASSERSTEIN, _value_follows, paired=False),
 )

@@ -45,14 +45,20 @@ def build(tables: Path, variants: dict[str, Style]) -> Figure:
     with style.theme():
         total = sum(sum(group.heights) for group in groups)
         figure = Figure(figsize=(9, 1.6 + 0.4 * len(groups) + 0.135 * total), layout="constrained")
-        stacked = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=[sum(group.heights) for group in groups])[:, 0]
+        stacked = figure.subplots(
+            len(groups), 1, sharex=True, squeeze=False, height_ratios=[sum(group.heights) for group in groups]
+        )[:, 0]
         for axes, group in zip(stacked, groups):
             _panel(axes, group, seeds, variants)
         stacked[-1].set_xlabel("Meta-test accuracy")
         style.percent(stacked[-1], "x", stacked[-1].get_xlim() if facts.table["seeds"].any() else (0, 1))
         _legend(stacked[0], facts)
         stacked[0].set_title(stacked[0].get_title(loc="left"), fontsize=9, loc="left", pad=22)
-        title = captions.title(facts, "Meta-test accuracy") if len(groups) == 1 else f"Meta-test accuracy, study {facts.study}"
+        title = (
+            captions.title(facts, "Meta-test accuracy")
+            if len(groups) == 1
+            else f"Meta-test accuracy, study {facts.study}"
+        )
         tasks = f"{facts.tasks_a_seed} tasks a seed"
         style.headings(figure, f"{title}, {tasks}", _caption(facts, len(groups) > 1))
     return figure
@@ -63,7 +69,10 @@ def _groups(tables: Path, variants: dict[str, Style], facts: captions.Facts) -> 
     for tier in facts.table["tier"].unique():  # in the order in which params.yaml first names them
         names = [name for name in variants if facts.table.loc[name, "tier"] == tier]
         own = captions.read(tables, {name: variants[name] for name in names})
-        labels = ["\n".join(filter(None, [style.wrapped(variants[name].label, 42), style.wrapped(own.notes[name], 42)])) for name in names]
+        labels = [
+            "\n".join(filter(None, [style.wrapped(variants[name].label, 42), style.wrapped(own.notes[name], 42)]))
+            for name in names
+        ]
         groups.append(_Group(tier, names, own, labels))
     return groups
 
@@ -74,18 +83,74 @@ def _panel(axes: Axes, group: _Group, seeds: pd.DataFrame, variants: dict[str, S
     rows = [sum(heights[:position]) + height / 2 for position, height in enumerate(heights)]
     for name in REFERENCES:
         if name in group.names and table.loc[name, "seeds"]:
-            axes.axvline(table.loc[name, "accuracy"], color=style.MUTED, linestyle="--", linewidth=1, zorder=1, gid=f"reference/{name}")
+            axes.axvline(
+                table.loc[name, "accuracy"],
+                color=style.MUTED,
+                linestyle="--",
+                linewidth=1,
+                zorder=1,
+                gid=f"reference/{name}",
+            )
     for row, name in zip(rows, group.names):
         colour, numbers = variants[name].colour, table.loc[name]
         if not numbers["seeds"]:
-            axes.text(0.5, row, "every seed diverged", transform=axes.get_yaxis_transform(), ha="center", va="center", fontsize=8, color=style.MUTED, bbox={"facecolor": "white", "edgecolor": "none"})
+            axes.text(
+                0.5,
+                row,
+                "every seed diverged",
+                transform=axes.get_yaxis_transform(),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=style.MUTED,
+                bbox={"facecolor": "white", "edgecolor": "none"},
+            )
             continue
         if numbers["seeds"] > 1:
-            axes.errorbar(numbers["accuracy"], row, xerr=numbers["ci95_seeds"], elinewidth=1, capsize=3, fmt="none", ecolor=colour, zorder=2)
-        axes.errorbar(numbers["accuracy"], row, xerr=numbers["ci95_tasks"], elinewidth=4, alpha=0.45, fmt="none", ecolor=colour, zorder=3)
-        axes.plot(numbers["accuracy"], row, marker="o", markersize=6, markeredgecolor="white", linestyle="", color=colour, zorder=4, gid=f"mean/{name}")
+            axes.errorbar(
+                numbers["accuracy"],
+                row,
+                xerr=numbers["ci95_seeds"],
+                elinewidth=1,
+                capsize=3,
+                fmt="none",
+                ecolor=colour,
+                zorder=2,
+            )
+        axes.errorbar(
+            numbers["accuracy"],
+            row,
+            xerr=numbers["ci95_tasks"],
+            elinewidth=4,
+            alpha=0.45,
+            fmt="none",
+            ecolor=colour,
+            zorder=3,
+        )
+        axes.plot(
+            numbers["accuracy"],
+            row,
+            marker="o",
+            markersize=6,
+            markeredgecolor="white",
+            linestyle="",
+            color=colour,
+            zorder=4,
+            gid=f"mean/{name}",
+        )
         own = seeds.loc[seeds["variant"] == name, "accuracy"]
-        seaborn.scatterplot(x=own, y=[row + _BELOW] * len(own), ax=axes, s=16, facecolor="white", edgecolor=colour, linewidth=0.9, legend=False, gid=f"seeds/{name}", zorder=4)
+        seaborn.scatterplot(
+            x=own,
+            y=[row + _BELOW] * len(own),
+            ax=axes,
+            s=16,
+            facecolor="white",
+            edgecolor=colour,
+            linewidth=0.9,
+            legend=False,
+            gid=f"seeds/{name}",
+            zorder=4,
+        )
     axes.set_yticks(rows, group.labels, fontsize=8)
     axes.set(ylim=(sum(heights), 0), ylabel="", xlabel="")
     axes.grid(axis="y", visible=False)
@@ -104,7 +169,15 @@ def _legend(axes: Axes, facts: captions.Facts) -> None:
     if any(name in facts.table.index and facts.table.loc[name, "seeds"] for name in REFERENCES):
         handles.append(Line2D([], [], color=style.MUTED, linestyle="--", linewidth=1, label="mean of MAML in its tier"))
     # Between the figure's title and the first panel's, which makes way for it.
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(handles), fontsize=8, frameon=False, columnspacing=1.5)
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=len(handles),
+        fontsize=8,
+        frameon=False,
+        columnspacing=1.5,
+    )
 
 
 def _caption(facts: captions.Facts, several: bool) -> str:

@@ -25,14 +25,34 @@ def build(tables: Path, variants: dict[str, Style]) -> Figure:
         for panel in panels:
             if panel.reference:
                 rows = steps[steps["variant"] == panel.reference]
-                layout.mean_line(panel.axes, rows, "inner_step", f"reference/{panel.reference}", style.MUTED, band=False, linewidth=1.2, linestyle="--")
+                layout.mean_line(
+                    panel.axes,
+                    rows,
+                    "inner_step",
+                    f"reference/{panel.reference}",
+                    style.MUTED,
+                    band=False,
+                    linewidth=1.2,
+                    linestyle="--",
+                )
             for name in panel.variants:
                 layout.mean_line(
-                    panel.axes, steps[steps["variant"] == name], "inner_step", f"steps/{name}", variants[name].colour,
-                    linewidth=2, marker=chosen.get(name) or "o", markersize=4, markeredgewidth=0,
+                    panel.axes,
+                    steps[steps["variant"] == name],
+                    "inner_step",
+                    f"steps/{name}",
+                    variants[name].colour,
+                    linewidth=2,
+                    marker=chosen.get(name) or "o",
+                    markersize=4,
+                    markeredgewidth=0,
                 )
         layout.finish(panels, variants, facts, [], "Inner steps")
-        style.headings(figure, captions.title(facts, "Meta-test accuracy during adaptation"), _caption(facts) + layout.behind(panels, variants) + facts.short)
+        style.headings(
+            figure,
+            captions.title(facts, "Meta-test accuracy during adaptation"),
+            _caption(facts) + layout.behind(panels, variants) + facts.short,
+        )
     return figure
 
 

@@ -22,4 +22,6 @@ def draw(tables: Path, samples: Path, out: Path, variants: dict[str, Style]) -> 
 
 def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
     """Grids of real characters and of each generator's fakes on the same tasks."""
-    return grids.compared(tables, samples, variants, VARIANTS, "What the generator is conditioned on, and its inner step", PAPER)
+    return grids.compared(
+        tables, samples, variants, VARIANTS, "What the generator is conditioned on, and its inner step", PAPER
+    )

@@ -27,11 +27,22 @@ def build(tables: Path, variants: dict[str, Style]) -> Figure:
         for panel in panels:
             if panel.reference:
                 rows = lines.finished(curves, facts, panel.reference, "validation")
-                layout.mean_line(panel.axes, rows, "meta_step", f"reference/{panel.reference}", style.MUTED, band=False, linewidth=1.2, linestyle="--")
+                layout.mean_line(
+                    panel.axes,
+                    rows,
+                    "meta_step",
+                    f"reference/{panel.reference}",
+                    style.MUTED,
+                    band=False,
+                    linewidth=1.2,
+                    linestyle="--",
+                )
             for name in panel.variants:
                 colour = variants[name].colour
                 training = lines.finished(curves, facts, name, "train")
-                layout.mean_line(panel.axes, training, "meta_step", f"train/{name}", colour, band=False, linewidth=0.7, alpha=0.5)
+                layout.mean_line(
+                    panel.axes, training, "meta_step", f"train/{name}", colour, band=False, linewidth=0.7, alpha=0.5
+                )
                 lines.validation(panel.axes, curves, facts, name, colour, chosen.get(name, ""))
             # A panel ends with its own variant: beside a longer reference a short run would vanish.
             panel.axes.set_xlim(0, max(facts.table.loc[panel.variants, "meta_steps"]) * 1.02)
@@ -42,7 +53,11 @@ def build(tables: Path, variants: dict[str, Style]) -> Figure:
         if len(facts.diverged):
             extra.append(lines.diverged_key())
         layout.finish(panels, variants, facts, extra, "Meta-steps")
-        style.headings(figure, captions.title(facts, "Accuracy during meta-training"), _caption(facts, len(panels) > 1) + layout.behind(panels, variants) + facts.short)
+        style.headings(
+            figure,
+            captions.title(facts, "Accuracy during meta-training"),
+            _caption(facts, len(panels) > 1) + layout.behind(panels, variants) + facts.short,
+        )
     return figure
 
 

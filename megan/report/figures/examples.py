@@ -27,10 +27,26 @@ def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
     examples = images["examples"]
     with style.theme():
         height, width = examples.shape[2:]
-        figure = Figure(figsize=(9, 1.2 + 7.2 * len(names) * height / (examples.shape[1] * width)), layout="constrained")
+        figure = Figure(
+            figsize=(9, 1.2 + 7.2 * len(names) * height / (examples.shape[1] * width)), layout="constrained"
+        )
         for axes, name, row in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, examples):
-            axes.imshow(grids.mosaic(np.stack([row[None, :-1]])), cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=(0, len(row) - 1, 0, 1))
-            axes.imshow(grids.mosaic(row[None, None, -1:]), cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=(len(row) - 0.6, len(row) + 0.4, 0, 1))
+            axes.imshow(
+                grids.mosaic(np.stack([row[None, :-1]])),
+                cmap="gray",
+                vmin=0,
+                vmax=255,
+                interpolation="nearest",
+                extent=(0, len(row) - 1, 0, 1),
+            )
+            axes.imshow(
+                grids.mosaic(row[None, None, -1:]),
+                cmap="gray",
+                vmin=0,
+                vmax=255,
+                interpolation="nearest",
+                extent=(len(row) - 0.6, len(row) + 0.4, 0, 1),
+            )
             axes.set(xlim=(0, len(row) + 0.4), ylim=(0, 1), xticks=[], yticks=[])
             axes.set_ylabel(style.wrapped(name.replace("_", " "), 24), rotation=0, ha="right", va="center", fontsize=8)
             axes.grid(visible=False)

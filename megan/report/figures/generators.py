@@ -24,4 +24,6 @@ def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
     """Grids of each generator's fakes on the same tasks, their distance to what they may copy, and the accuracies."""
     shown = curves.present(VARIANTS, variants)
     accuracy = curves.outcomes(tables, captions.read(tables, shown), shown) if shown else ""
-    return grids.compared(tables, samples, variants, VARIANTS, "Generators of N+1, with and without skip", PAPER, accuracy)
+    return grids.compared(
+        tables, samples, variants, VARIANTS, "Generators of N+1, with and without skip", PAPER, accuracy
+    )

@@ -49,7 +49,9 @@ def build(gan: Path) -> Figure:
     """
     result = _read(gan)
     counts = sorted(set(result.quality["images"]), reverse=True)
-    pictures = [("Real, trained on", result.images["training"])] + [(_label(result.quality, count), result.images[f"K{count}"]) for count in counts]
+    pictures = [("Real, trained on", result.images["training"])] + [
+        (_label(result.quality, count), result.images[f"K{count}"]) for count in counts
+    ]
     with style.theme():
         columns = len(result.record["classes"])
         figure = Figure(figsize=(9, 2.2 + len(pictures) * ROWS * 7.0 / max(columns, 6)), layout="constrained")
@@ -57,7 +59,15 @@ def build(gan: Path) -> Figure:
         for axes, (label, images) in zip(stacked, pictures):
             _row(axes, label, images[0, :, :ROWS].swapaxes(0, 1))
         for column, name in enumerate(result.record["classes"]):
-            stacked[0].text((column + 0.5) / columns, 1.04, name, transform=stacked[0].transAxes, ha="center", va="bottom", fontsize=8)
+            stacked[0].text(
+                (column + 0.5) / columns,
+                1.04,
+                name,
+                transform=stacked[0].transAxes,
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
         style.headings(figure, _title(result), _caption(result, counts))
     return figure
 
@@ -74,7 +84,9 @@ def _read(gan: Path) -> _Result:
         raise broken(path, f"cannot be read ({error})") from None
     for name in ("training", *(f"K{count}" for count in sorted(set(quality["images"])))):
         if name not in images or images[name].shape[:2] != (len(record["seeds"]), len(record["classes"])):
-            raise broken(path, f"holds no {name!r} of {len(record['seeds'])} seeds and {len(record['classes'])} classes")
+            raise broken(
+                path, f"holds no {name!r} of {len(record['seeds'])} seeds and {len(record['classes'])} classes"
+            )
     return _Result(quality, images, record)
 
 
@@ -103,7 +115,11 @@ def _title(result: _Result) -> str:
 
 def _caption(result: _Result, counts: list[int]) -> str:
     quality, record = result.quality, result.record
-    other = "" if record["dataset"] == "fashion_mnist" else f" Ours is not on Fashion-MNIST but on the {record['dataset']}, which need no download."
+    other = (
+        ""
+        if record["dataset"] == "fashion_mnist"
+        else f" Ours is not on Fashion-MNIST but on the {record['dataset']}, which need no download."
+    )
     floor = (
         f"real images against held-out ones: KID {quality['kid_real'].mean():.2g}, likeness {quality['collapse_real'].mean():.2f}; "
         f"the classifier knows {record['judge_accuracy']:.1%} of held-out images"

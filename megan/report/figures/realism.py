@@ -17,9 +17,7 @@ from megan.report.inputs import read_table
 NAME = "realism"
 READS = ("tables", "samples")
 FEWEST = 5  # variants that a rank correlation needs
-PAPER = (
-    "The paper, sections 5.1.2 and 5.1.3 (no figure of this): without sharing, generators of more realistic fakes helped the classifier more; in N+1 noisy ones did less harm."
-)
+PAPER = "The paper, sections 5.1.2 and 5.1.3 (no figure of this): without sharing, generators of more realistic fakes helped the classifier more; in N+1 noisy ones did less harm."
 
 
 def draw(tables: Path, samples: Path, out: Path, variants: dict[str, Style]) -> None:
@@ -31,10 +29,17 @@ def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
     facts = captions.read(tables, variants)
     rows = grids.realism(samples, variants, facts)
     accuracy = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])[["variant", "seed", "accuracy"]]
-    runs = rows[rows["variant"] != grids.REAL].merge(accuracy, on=["variant", "seed"]).dropna(subset=["kid", "accuracy"])
+    runs = (
+        rows[rows["variant"] != grids.REAL].merge(accuracy, on=["variant", "seed"]).dropna(subset=["kid", "accuracy"])
+    )
     if runs.empty:
-        return curves.nothing(f"Realism and accuracy, study {facts.study}", f"{PAPER} Ours: no variant here has finished a seed with fakes.")
-    numbers = {name: position + 1 for position, name in enumerate(name for name in variants if name in set(runs["variant"]))}
+        return curves.nothing(
+            f"Realism and accuracy, study {facts.study}",
+            f"{PAPER} Ours: no variant here has finished a seed with fakes.",
+        )
+    numbers = {
+        name: position + 1 for position, name in enumerate(name for name in variants if name in set(runs["variant"]))
+    }
     tiers = [tier for tier in facts.table["tier"].unique() if (facts.table.loc[list(numbers), "tier"] == tier).any()]
     with style.theme():
         figure = Figure(figsize=(10, max(1.8 + 3.2 * len(tiers), 1.6 + 0.17 * len(numbers))), layout="constrained")
@@ -59,13 +64,35 @@ def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, runs: pd.DataFrame, names: list[str], column: str, numbers: dict[str, int], variants: dict[str, Style]) -> None:
+def _panel(
+    axes: Axes, runs: pd.DataFrame, names: list[str], column: str, numbers: dict[str, int], variants: dict[str, Style]
+) -> None:
     for name in names:
         own, colour = runs[runs["variant"] == name], variants[name].colour
         if len(own) > 1:
-            axes.plot(own["kid"], own[column], marker="o", markersize=3.5, markerfacecolor="white", markeredgecolor=colour, linestyle="", gid=f"seeds/{column}/{name}", zorder=2)
+            axes.plot(
+                own["kid"],
+                own[column],
+                marker="o",
+                markersize=3.5,
+                markerfacecolor="white",
+                markeredgecolor=colour,
+                linestyle="",
+                gid=f"seeds/{column}/{name}",
+                zorder=2,
+            )
         mean = own[["kid", column]].mean()
-        axes.plot(*mean, marker="o", markersize=10, markeredgecolor="white", color=colour, linestyle="", clip_on=False, gid=f"mean/{column}/{name}", zorder=3)
+        axes.plot(
+            *mean,
+            marker="o",
+            markersize=10,
+            markeredgecolor="white",
+            color=colour,
+            linestyle="",
+            clip_on=False,
+            gid=f"mean/{column}/{name}",
+            zorder=3,
+        )
         axes.annotate(str(numbers[name]), mean, fontsize=6, ha="center", va="center", color=_ink(colour), zorder=4)
 
 
@@ -81,7 +108,9 @@ def _reals(pair: np.ndarray, rows: pd.DataFrame) -> None:
         for axes in pair:
             axes.axvline(own["kid"].mean(), color=style.MUTED, linestyle="--", linewidth=1, zorder=1, gid="real/kid")
     if own["distance"].notna().any():
-        pair[1].axhline(own["distance"].mean(), color=style.MUTED, linestyle=":", linewidth=1, zorder=1, gid="real/distance")
+        pair[1].axhline(
+            own["distance"].mean(), color=style.MUTED, linestyle=":", linewidth=1, zorder=1, gid="real/distance"
+        )
 
 
 def _scale(axes: Axes, kids: pd.Series) -> None:
@@ -92,11 +121,24 @@ def _scale(axes: Axes, kids: pd.Series) -> None:
         axes.margins(x=0.08)
 
 
-def _legend(figure: Figure, numbers: dict[str, int], variants: dict[str, Style], facts: captions.Facts, rows: pd.DataFrame) -> None:
+def _legend(
+    figure: Figure, numbers: dict[str, int], variants: dict[str, Style], facts: captions.Facts, rows: pd.DataFrame
+) -> None:
     handles = []
     for name, number in numbers.items():
-        note = f" ({facts.notes[name].partition(', ')[2] or facts.notes[name]})" if "diverged" in facts.notes[name] else ""
-        handles.append(Line2D([], [], color=variants[name].colour, marker="o", linestyle="", label=f"{number}  {variants[name].label}{note}"))
+        note = (
+            f" ({facts.notes[name].partition(', ')[2] or facts.notes[name]})" if "diverged" in facts.notes[name] else ""
+        )
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=variants[name].colour,
+                marker="o",
+                linestyle="",
+                label=f"{number}  {variants[name].label}{note}",
+            )
+        )
     if (rows["variant"] == grids.REAL).any():
         handles.append(Line2D([], [], color=style.MUTED, linestyle="--", linewidth=1, label="KID of real drawings"))
         handles.append(Line2D([], [], color=style.MUTED, linestyle=":", linewidth=1, label="distance of real drawings"))
@@ -111,7 +153,9 @@ def _correlations(runs: pd.DataFrame, facts: captions.Facts, tiers: list[str]) -
         if len(own) < FEWEST or own["kid"].nunique() == 1 or own["accuracy"].nunique() == 1:
             words.append(f"{tier}: too few variants for a correlation ({len(own)})")
         else:
-            words.append(f"{tier}: {stats.spearmanr(-own['kid'], own['accuracy']).statistic:+.2f} over {len(own)} variants")
+            words.append(
+                f"{tier}: {stats.spearmanr(-own['kid'], own['accuracy']).statistic:+.2f} over {len(own)} variants"
+            )
     return f"rank correlation of realism (low KID) with accuracy, all approaches together: {'; '.join(words)}."
 
 

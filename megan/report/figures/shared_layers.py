@@ -38,8 +38,23 @@ def build(tables: Path, variants: dict[str, Style]) -> Figure:
             if name in shown:
                 _point(axes, facts, shared, name, shown[name].colour)
                 own = seeds.loc[seeds["variant"] == name, "accuracy"]
-                seaborn.scatterplot(x=[shared + 0.12] * len(own), y=own, ax=axes, s=18, facecolor="white", edgecolor=shown[name].colour, linewidth=0.9, legend=False, gid=f"seeds/{name}", zorder=4)
-        axes.set(xlim=(-0.5, 4.5), xlabel="Shared layers (0: two networks; 4: all but the heads)", ylabel="Meta-test accuracy")
+                seaborn.scatterplot(
+                    x=[shared + 0.12] * len(own),
+                    y=own,
+                    ax=axes,
+                    s=18,
+                    facecolor="white",
+                    edgecolor=shown[name].colour,
+                    linewidth=0.9,
+                    legend=False,
+                    gid=f"seeds/{name}",
+                    zorder=4,
+                )
+        axes.set(
+            xlim=(-0.5, 4.5),
+            xlabel="Shared layers (0: two networks; 4: all but the heads)",
+            ylabel="Meta-test accuracy",
+        )
         axes.set_xticks(range(5), [_tick(shared, facts) for shared in range(5)])
         style.percent(axes, "y", axes.get_ylim() if facts.table["seeds"].any() else (0, 1))
         if axes.get_legend_handles_labels()[0]:
@@ -53,17 +68,53 @@ def _reference(axes: Axes, facts: captions.Facts, own: Style) -> None:
     row = facts.table.loc[REFERENCE]
     axes.axhline(row["accuracy"], color=own.colour, linewidth=1.5, gid=f"mean/{REFERENCE}", label=own.label)
     if row["seeds"] > 1:
-        axes.axhspan(row["accuracy"] - row["ci95_seeds"], row["accuracy"] + row["ci95_seeds"], color=own.colour, alpha=0.15, linewidth=0, gid=f"band/{REFERENCE}", label="its 95 % over seeds")
+        axes.axhspan(
+            row["accuracy"] - row["ci95_seeds"],
+            row["accuracy"] + row["ci95_seeds"],
+            color=own.colour,
+            alpha=0.15,
+            linewidth=0,
+            gid=f"band/{REFERENCE}",
+            label="its 95 % over seeds",
+        )
 
 
 def _point(axes: Axes, facts: captions.Facts, shared: int, name: str, colour: str) -> None:
     row = facts.table.loc[name]
     if not row["seeds"]:
-        axes.text(shared, 0.5, "every seed\ndiverged", transform=axes.get_xaxis_transform(), ha="center", va="center", fontsize=8, color=style.MUTED)
+        axes.text(
+            shared,
+            0.5,
+            "every seed\ndiverged",
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=style.MUTED,
+        )
         return
     if row["seeds"] > 1:
-        axes.errorbar(shared, row["accuracy"], yerr=row["ci95_seeds"], elinewidth=1, capsize=3, fmt="none", ecolor=colour, zorder=2)
-    axes.plot(shared, row["accuracy"], marker="o", markersize=7, markeredgecolor="white", linestyle="", color=colour, gid=f"mean/{name}", zorder=4)
+        axes.errorbar(
+            shared,
+            row["accuracy"],
+            yerr=row["ci95_seeds"],
+            elinewidth=1,
+            capsize=3,
+            fmt="none",
+            ecolor=colour,
+            zorder=2,
+        )
+    axes.plot(
+        shared,
+        row["accuracy"],
+        marker="o",
+        markersize=7,
+        markeredgecolor="white",
+        linestyle="",
+        color=colour,
+        gid=f"mean/{name}",
+        zorder=4,
+    )
 
 
 def _tick(shared: int, facts: captions.Facts) -> str:
