@@ -1,17 +1,19 @@
 # The stages of dvc.yaml, several at a time or on a cluster: `snakemake --cores N`.
 #
-# Every rule runs its DVC stage. Snakemake decides what can run beside what; DVC alone decides
-# what must run, and brings back from its cache what need not. So there is one record of what
-# was made from what, dvc.lock, whichever engine was used. See workflow/README.md.
+# DVC is asked once what is stale. For each stale stage there is a rule here that runs it, so Snakemake
+# decides what can run side by side, and DVC keeps the record, dvc.lock. See workflow/README.md.
 
 import sys
+import time
+from pathlib import Path
 
-sys.path.insert(0, str(workflow.basedir))  # the modules that the stages run, installed or not
+sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
+
+import scheduling
 
 from megan.config import params as parameters
-from megan.config import paths
 from megan.errors import MeganError
-from megan.report.figures import MODULES as FIGURES
+from megan.stages import registry
 
 if config:
     sys.exit(
@@ -23,24 +25,46 @@ try:
 except MeganError as error:
     sys.exit(f"Snakefile: {error}")
 
-STUDY = PARAMS.study
-VARIANTS = list(PARAMS.variants)
+STAGES = registry.stages(PARAMS)
+# A job of a cluster reads this file again, on its node: there its own rule must be, whatever DVC says by then.
+TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(STAGES)
+CORES = workflow.resource_settings.cores or 1  # none are given to a cluster: its profile sets threads
 
 
-wildcard_constraints:
-    variant="|".join(VARIANTS),
-    figure="|".join(FIGURES),
+def outputs(stage):
+    return [path if Path(path).suffix else directory(path) for path in stage.outputs]
 
 
 rule all:
     default_target: True
     input:
-        [paths.figures(STUDY) / f"{figure}.{kind}" for figure in FIGURES for kind in ("png", "svg")],
-        paths.metrics(STUDY),
-        paths.report(STUDY),
+        [path for stage in TODO for path in stage.outputs],
 
 
-include: "workflow/rules/stage.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/report.smk"
+for STAGE in TODO:
+
+    rule:
+        name:
+            STAGE.address.replace("@", "_")
+        input:
+            scheduling.waits_for(STAGE, TODO),
+        output:
+            outputs(STAGE),
+        message:
+            STAGE.address
+        log:
+            f".snakemake/logs/{PARAMS.study}/{STAGE.address.replace('@', '-')}.log",
+        threads: scheduling.threads(STAGE, TODO, CORES)
+        resources:
+            **scheduling.resources(STAGE),
+        shell:
+            scheduling.command(STAGE)
+
+
+onstart:
+    # A killed snakemake leaves its jobs running. Snakemake removes outputs before each job,
+    # and so would take the data from under them; their results are worth the wait.
+    if pids := scheduling.at_work():
+        print(f"dvc is at work here (process {', '.join(map(str, pids))}); waiting for it to end", file=sys.stderr)
+        while scheduling.at_work():
+            time.sleep(0.2)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from megan.config import params as parameters
 from megan.config import paths
-from megan.config.params import Params, Style, Tier, Tiers
+from megan.config.params import Params, Tier, Tiers
 
 ROOT = Path(__file__).parents[1]
 COLOURS = ("#d62728", "#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#17becf")
@@ -41,20 +41,17 @@ class MadeUp:
         )
         study = study.model_copy(update={"tiers": tiers})
         variants = {
-            name: base.variants["maml"].model_copy(update={"tier": "survey" if name in self.smoke else "headline"})
-            for name in self.variants
-        }
-        styles = {
-            name: Style(label=self.labels.get(name, name.upper()), colour=COLOURS[position % len(COLOURS)])
+            name: base.variants["maml"].model_copy(
+                update={
+                    "tier": "survey" if name in self.smoke else "headline",
+                    "label": self.labels.get(name, name.upper()),
+                    "colour": COLOURS[position % len(COLOURS)],
+                }
+            )
             for position, name in enumerate(self.variants)
         }
-        return Params.model_construct(
-            study="quick",
-            studies={"quick": study},
-            variants=variants,
-            styles=styles,
-            claims=base.claims.model_copy(update={"minimum_meta_steps": 500}),
-        )
+        claims = base.claims.model_copy(update={"minimum_meta_steps": 500})
+        return Params.model_construct(study="quick", studies={"quick": study}, variants=variants, claims=claims)
 
     def write(self) -> Params:
         params = self.params

@@ -31,6 +31,11 @@ def results(study: str) -> Path:
     return Path("results") / study
 
 
+def config(study: str) -> Path:
+    """Folder of the parameters that each stage takes, a YAML file a stage."""
+    return results(study) / "config"
+
+
 def provenance(study: str, stage: str) -> Path:
     """What made a stage's result and how long it took: nothing that repeats, so no stage reads it."""
     return results(study) / "provenance" / f"{stage}.json"

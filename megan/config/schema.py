@@ -3,9 +3,10 @@
 Nothing here has a default value, so that every number stands in the file.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -13,6 +14,8 @@ Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
+LABEL_KEY = re.compile(r"\{(\w+)\}")
+UNSHAPING = ("tier", "label", "colour")  # keys of a variant that change none of its numbers
 DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs alike
 
 
@@ -139,6 +142,23 @@ class Claims(Block):
     correlation_margin: Annotated[float, Field(gt=0, lt=1)]
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable() or text.isspace():
+        raise ValueError("expected printable characters, not spaces alone")
+    return text
+
+
+Label = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class Style(Block):
+    """A variant's name and colour in figures and tables."""
+
+    label: Label
+    colour: Colour
+
+
 class Variant(Block):
     """One system of the paper, every option resolved; `params.yaml` says what each means."""
 
@@ -166,6 +186,31 @@ class Variant(Block):
     outer_discrimination_weight: Weight
     generator_outer_loss: Literal["classification", "fooling"]
     fooling_through: Literal["generator", "both"]
+    label: Label  # its name in figures and tables; {KEY} stands for the value of an option
+    colour: Colour
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All that shapes its numbers: not its name, colour and tier."""
+        return self.model_dump(mode="json", exclude=set(UNSHAPING))
+
+    @property
+    def style(self) -> Style:
+        """Its name and colour. In the label, the value of an option takes the place of `{KEY}`."""
+        options = self.options
+
+        def value(match: re.Match[str]) -> str:
+            found = options[match[1]]
+            return f"{found:g}" if isinstance(found, float) else str(found)
+
+        return Style.model_construct(label=LABEL_KEY.sub(value, self.label), colour=self.colour)
+
+    @model_validator(mode="after")
+    def _label_names_options(self) -> Self:
+        for key in LABEL_KEY.findall(self.label):
+            if key not in self.options:
+                raise ValueError(f"label names {{{key}}}, which is no option of a variant")
+        return self
 
     @property
     def takes_others(self) -> bool:
@@ -176,16 +221,3 @@ class Variant(Block):
     def needs_encoder(self) -> bool:
         """Whether the pre-trained encoder's prototypes condition the generator."""
         return self.approach != "maml" and self.conditioning == "prototype" and self.fake_source.endswith("generator")
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable() or text.isspace():
-        raise ValueError("expected printable characters, not spaces alone")
-    return text
-
-
-class Style(Block):
-    """A variant's name and colour in figures and tables."""
-
-    label: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]

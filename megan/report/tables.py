@@ -20,6 +20,7 @@ def build(study: str, results: list[VariantResults]) -> dict[str, pd.DataFrame]:
     return {
         "curves": _stacked(results, "curve", ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]),
         "curves_mean": curves_mean(results),
+        "validation": validation(results),
         "accuracy": accuracy(study, results),
         "seeds": seeds(results),
         "comparisons": comparisons(results),
@@ -53,6 +54,13 @@ def curves_mean(results: list[VariantResults]) -> pd.DataFrame:
             mean = finished.groupby(["split", "meta_step"], as_index=False)["accuracy"].mean()
             frames.append(mean.assign(variant=result.variant)[columns])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def validation(results: list[VariantResults]) -> pd.DataFrame:
+    """The validation accuracy of `curves_mean`, a row a meta-step and a column a variant, as `dvc plots` wants it."""
+    means = curves_mean(results)
+    wide = means[means["split"] == "validation"].pivot(index="meta_step", columns="variant", values="accuracy")
+    return wide.reindex(columns=[result.variant for result in results]).rename_axis(columns=None).reset_index()
 
 
 def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:

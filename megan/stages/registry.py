@@ -6,16 +6,16 @@ in the module of this folder that has the stage's name.
 """
 
 import functools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 import megan
+from megan.config import paths
 from megan.config.params import Params
 from megan.errors import MeganError
 from megan.runs import result, storage
@@ -23,7 +23,7 @@ from megan.runs.job import Job
 
 ROOT = Path(megan.__file__).parents[1]  # of the repository whose code runs
 SOURCES = ("py", "cpp", "html")
-FILLED_IN = "variant_defaults"  # stands in each variant's own parameters already
+CONFIG = "config"  # the stage that writes the parameters of all others
 
 
 class RegistryError(MeganError):
@@ -43,10 +43,11 @@ class Command:
 class Stage:
     """A stage with its item, in one study, as DVC has it."""
 
+    study: str
     name: str
     item: str
-    parameters: tuple[str, ...]  # keys of params.yaml, dotted
-    inputs: tuple[str, ...]  # data and results, files or folders
+    parameters: tuple[str, ...]  # dotted keys of `document`
+    inputs: tuple[str, ...]  # data and results, files or folders; not the file of parameters
     code: tuple[str, ...]  # source files and folders of this package
     outputs: tuple[str, ...]
 
@@ -60,14 +61,19 @@ class Stage:
 
     @property
     def keeps_record(self) -> bool:
-        """Whether the output is a folder of results. Data is checked against the data set itself; a figure or page is the end of it."""
-        return self.folder.parts[0] == "results" and not self.folder.suffix
+        """Whether its folder holds a `record.json`. Data is checked against the data set itself."""
+        return self.name != CONFIG and self.folder.parts[0] == "results"
+
+    @property
+    def config(self) -> Path:
+        """The file with its parameters."""
+        return paths.config(self.study) / f"{self.address.replace('@', '-')}.yaml"
 
 
 @functools.cache
 def _blocks() -> dict[str, dict[str, Any]]:
     try:
-        return yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        return YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     except FileNotFoundError:
         raise RegistryError(
             f"{ROOT / 'dvc.yaml'} is not here; run from a clone of the repository, installed with `pip install -e .`"
@@ -91,22 +97,22 @@ def stages(params: Params) -> dict[str, Stage]:
 
 def _expanded(name: str, block: dict[str, Any], params: Params) -> Iterator[Stage]:
     if "foreach" not in block:
-        yield _stage(name, "", block, {"study": params.study})
+        yield _stage(name, "", block, params.study)
         return
-    items = params.variants if isinstance(block["foreach"], str) else {item: item for item in block["foreach"]}
-    for key, item in items.items():
-        tier = {} if isinstance(item, str) else {"item.tier": item.tier}
-        yield _stage(name, key, block["do"], {"study": params.study, "key": key, "item": key, **tier})
+    for item in params.variants:
+        yield _stage(name, item, block["do"], params.study)
 
 
-def _stage(name: str, item: str, block: dict[str, Any], values: dict[str, str]) -> Stage:
+def _stage(name: str, item: str, block: dict[str, Any], study: str) -> Stage:
     def filled(texts: list[str]) -> tuple[str, ...]:
-        return tuple(re.sub(r"\$\{([\w.]+)\}", lambda match: values[match[1]], text) for text in texts)
+        return tuple(text.replace("${study}", study).replace("${key}", item) for text in texts)
 
-    listed = filled(block["deps"])
+    listed = [path for path in filled(block["deps"]) if not path.startswith(f"{paths.config(study)}/")]
     code = tuple(path for path in listed if path.startswith("megan/"))
     inputs = tuple(path for path in listed if path not in code)
-    return Stage(name, item, filled(block.get("params", [])), inputs, code, filled(block["outs"]))
+    return Stage(
+        study, name, item, tuple(block.get("meta", {}).get("parameters", ())), inputs, code, filled(block["outs"])
+    )
 
 
 def find(params: Params, name: str, item: str = "") -> Stage:
@@ -118,11 +124,9 @@ def find(params: Params, name: str, item: str = "") -> Stage:
     if isinstance(_blocks().get(name, {}).get("foreach"), str):
         params.variant(item)
     items = [stage.item for stage in known.values() if stage.name == name]
-    raise RegistryError(
-        f"unknown {name} {item!r}; expected one of: {', '.join(items)}"
-        if items
-        else f"unknown stage {address!r}; expected one of: {', '.join(known)}"
-    )
+    if items:
+        raise RegistryError(f"unknown {name} {item!r}; expected one of: {', '.join(items)}")
+    raise RegistryError(f"unknown stage {address!r}; expected one of: {', '.join(known)}")
 
 
 def prepare(params: Params, name: str, item: str = "") -> Job:
@@ -132,15 +136,11 @@ def prepare(params: Params, name: str, item: str = "") -> Job:
     parameters or from other inputs, with what to run.
     """
     stage = find(params, name, item)
-    digests = Digests(params)
+    digests, taken = Digests(params), parameters(params, stage)
+    if stage.config.is_file() and YAML(typ="safe").load(stage.config.read_text(encoding="utf-8")) != taken:
+        raise result.StaleError(f"{stage.config} is not what params.yaml says; run: dvc repro -f {CONFIG}")
     inputs = {path: digests.verified(path) for path in stage.inputs}
-    return Job(
-        params,
-        name,
-        item,
-        stage.folder,
-        {"parameters": parameters(params, stage), "inputs": inputs, "code": code(stage)},
-    )
+    return Job(params, name, item, stage.folder, {"parameters": taken, "inputs": inputs, "code": code(stage)})
 
 
 def run(job: Job) -> None:
@@ -148,16 +148,27 @@ def run(job: Job) -> None:
 
 
 def parameters(params: Params, stage: Stage) -> dict[str, Any]:
-    """Everything in `params.yaml` that shapes the stage's result, by dotted key, each variant's defaults filled in."""
-    document = params.model_dump(mode="json")
-    return {key: _at(document, key) for key in stage.parameters if key != FILLED_IN}
+    """What shapes the stage's result, by dotted key: what `dvc.yaml` lists under `meta: parameters`."""
+    content = document(params, stage.item)
+    return {"study": params.study} | {key: _at(content, key) for key in stage.parameters}
 
 
-def _at(document: dict[str, Any], key: str) -> Any:
-    value: Any = document
+def document(params: Params, variant: str = "") -> dict[str, Any]:
+    """The current study as plain data: its blocks, `variants`, `styles` and `claims`; of one variant its `variant` and `tier`."""
+    content = params.current.model_dump(mode="json")
+    content["variants"] = {name: {"tier": one.tier, **one.options} for name, one in params.variants.items()}
+    content["styles"] = {name: style.model_dump(mode="json") for name, style in params.styles.items()}
+    content["claims"] = params.claims.model_dump(mode="json")
+    if variant:
+        content["variant"] = params.variants[variant].options
+        content["tier"] = params.tier(variant).model_dump(mode="json")
+    return content
+
+
+def _at(content: dict[str, Any], key: str) -> Any:
     for part in key.split("."):
-        value = value[part]
-    return value
+        content = content[part]
+    return content
 
 
 def code(stage: Stage) -> dict[str, str]:

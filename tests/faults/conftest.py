@@ -16,12 +16,12 @@ import numpy
 import pytest
 import yaml
 
-from megan.config import paths
+from megan.config import params, paths
 from megan.data import packed
 from megan.report.figures import MODULES
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+DOCUMENT = params.resolved(params.read(ROOT / "params.yaml"))
 VARIANTS = ("maml", "n_plus_1")
 ENCODERS = ("encoder", "judge")  # which save their state at every step here
 
@@ -111,8 +111,7 @@ def tiny_document() -> dict[str, Any]:
     """`params.yaml` with two variants and a handful of steps, resumable at each."""
     document = copy.deepcopy(DOCUMENT)
     document["study"] = "quick"
-    for block in ("variants", "styles"):
-        document[block] = {name: document[block][name] for name in VARIANTS}
+    document["variants"] = {name: document["variants"][name] for name in VARIANTS}
     document["studies"] = {"quick": document["studies"]["quick"]}
     study = document["studies"]["quick"]
     study["tasks"].update(ways=2, train_queries=1, test_queries=2)

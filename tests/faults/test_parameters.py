@@ -30,7 +30,7 @@ from megan.data import catalogue
 from tests.faults.conftest import DOCUMENT, VARIANTS, made, tiny_document, write_params
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-BLOCKS = ("study", "studies", "variant_defaults", "variants", "styles", "claims")
+BLOCKS = params.KEYS
 
 
 def examples(count: int):
@@ -124,7 +124,7 @@ SMALL = {key: value for key, value in DOCUMENT.items() if key != "studies"} | {
 def test_mutated_parameters(tmp_path, faults, record_property):
     """Each loads, or is refused by one line that names a key; a document read twice gives the same."""
     kept = {name: SMALL[block][name] for block in ("variants",) for name in (*VARIANTS, "multi_task_0")}
-    document = {**SMALL, "variants": kept, "styles": {name: SMALL["styles"][name] for name in kept}}
+    document = {**SMALL, "variants": kept}
     everywhere, seen = places(document), {"valid": 0, "refused": 0}
 
     @examples(faults(150, 1500))

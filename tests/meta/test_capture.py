@@ -65,7 +65,7 @@ def test_an_iteration_never_waits_for_the_device(pretend, options, scope):
     study = params.load().current
     study = study.model_copy(update={"tasks": study.tasks.model_copy(update={"scope": scope})})
     defaults = params.read()["variant_defaults"]
-    system = systems.build(params.Variant(**{**defaults, "tier": "headline", **options}), study.inner, study.tasks.ways)
+    system = systems.build(params.Variant(**{**defaults, "tier": "headline", "label": "a", "colour": "#000000", **options}), study.inner, study.tasks.ways)
     seeds = torch.zeros(3, dtype=torch.int64, device="meta")
     state = State.fresh(system, seeds, torch.float32)
     shapes = {name: value.shape for name, value in state.items()}

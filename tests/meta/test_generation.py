@@ -154,7 +154,7 @@ def test_no_finished_seed(make_system, split):
 
 def settle(variants):
     """A tiny study in the working directory, with weights as before any training; `variants`: its diverged seeds by name."""
-    document = yaml.safe_load(yaml.safe_dump(params.read()))
+    document = params.resolved(params.read())
     document["study"] = "quick"
     study = document["studies"]["quick"]
     study["tasks"] |= {"ways": 3, "test_queries": 2}
@@ -162,8 +162,7 @@ def settle(variants):
     study["test"] = {"sample_tasks": SAMPLED, "draws": DRAWS, "other_queries": []}
     for tier in study["tiers"].values():
         tier |= {"meta_steps": 1, "seeds": [0, 1], "test_tasks": 4}
-    for block in ("variants", "styles"):
-        document[block] = {name: document[block][name] for name in variants}
+    document["variants"] = {name: document["variants"][name] for name in variants}
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     source = numpy.random.default_rng(0)
     for part in ("train", "test"):

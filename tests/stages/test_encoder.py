@@ -13,7 +13,7 @@ from megan.config import params, paths
 from megan.data import packed
 from megan.models import encoder, pretraining
 
-DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+DOCUMENT = params.resolved(params.read())
 
 
 @pytest.fixture(params=[8])

@@ -19,7 +19,7 @@ from megan.gan import image_classifier, networks, quality, training
 from megan.gan import images as gan_images
 from megan.stages import gan as stage
 
-DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+DOCUMENT = params.resolved(params.read())
 TINY = {
     "dataset": "glyphs",
     "images": [3, 1],

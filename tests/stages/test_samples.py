@@ -172,15 +172,14 @@ def test_one_query_a_class_has_no_floor():
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A working directory with the results that the stage reads: three variants with fakes, of which two lost a seed, and MAML."""
-    document = params.read()
+    document = params.resolved(params.read())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
     monkeypatch.setenv("MEGAN_THREADS", "1")
     document["study"], names = "quick", ("maml", "n_plus_1", "n_plus_1_equal", "n_plus_1_weighted")
     for tier in document["studies"]["quick"]["tiers"].values():
         tier["seeds"] = [0, 1]
-    for block in ("variants", "styles"):
-        document[block] = {name: document[block][name] for name in names}
+    document["variants"] = {name: document["variants"][name] for name in names}
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     source = np.random.default_rng(0)
     packed.write(

@@ -18,7 +18,7 @@ from megan.data import packed
 from megan.meta.iteration import iteration
 from megan.stages import train
 
-DOCUMENT = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+DOCUMENT = params.resolved(params.read())
 
 
 def settle(**train_options):

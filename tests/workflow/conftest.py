@@ -15,6 +15,8 @@ import psutil
 import pytest
 import yaml
 
+from megan.config import params as parameters
+
 ROOT = Path(__file__).parents[2]
 VARIANTS = ("maml", "n_plus_1")  # those that a shrunk project keeps: without and with a generator
 
@@ -116,8 +118,8 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 90) -> An
 
 def shrink(document: dict[str, Any]) -> None:
     """Two variants and a few steps of everything, in every study."""
-    for block in ("variants", "styles"):
-        document[block] = {name: document[block][name] for name in VARIANTS}
+    document.update(parameters.resolved(document))
+    document["variants"] = {name: document["variants"][name] for name in VARIANTS}
     for study in document["studies"].values():
         study["tasks"].update(train_queries=1, test_queries=2)
         study["inner"].update(steps=2, test_steps=2)

@@ -25,6 +25,7 @@ def test_every_table_has_its_columns(made_up):
     assert {name: list(table.columns) for name, table in _tables().items()} == {
         "curves": ["variant", "label", "seed", "meta_step", "split", "accuracy", "loss", "fake_wins"],
         "curves_mean": ["variant", "meta_step", "split", "accuracy"],
+        "validation": ["meta_step", "maml", "n_plus_1"],
         "accuracy": [
             "study",
             "variant",
@@ -117,27 +118,26 @@ def test_every_seed_diverged(made_up):
     assert tables["accuracy"]["accuracy"].isna().all()
     assert tables["seeds"].empty and tables["steps"].empty and tables["curves_mean"].empty
     metrics = json.loads(paths.metrics("quick").read_text())
-    assert metrics["variants"]["maml"] == {
-        "accuracy": None,
-        "ci95_seeds": None,
-        "ci95_tasks": None,
+    assert metrics == dict.fromkeys(("maml", "n_plus_1", "difference", "difference_ci95")) | {
         "seeds": 0,
-        "diverged": 1,
+        "diverged_seeds": 2,
     }
 
 
-def test_metrics_repeat_the_table(made_up):
-    params = made_up(seeds=(0,)).write()
-    jobs.run(params, "summary")
-    metrics = json.loads(paths.metrics("quick").read_text())
-    assert metrics["study"] == "quick"
-    assert metrics["encoder"] == {"validation_accuracy": 0.912346}
-    assert list(metrics["variants"]) == ["maml", "n_plus_1"]
-    table = _tables()["accuracy"].set_index("variant")
-    for variant, values in metrics["variants"].items():
-        assert values["accuracy"] == pytest.approx(table.loc[variant, "accuracy"])
-        assert values["ci95_seeds"] is None and math.isnan(table.loc[variant, "ci95_seeds"])
-        assert (values["seeds"], values["diverged"]) == (1, 0)
+def test_metrics_repeat_the_tables(made_up):
+    jobs.run(made_up().write(), "summary")
+    metrics, tables = json.loads(paths.metrics("quick").read_text()), _tables()
+    table = tables["accuracy"].set_index("variant")["accuracy"]
+    assert (metrics["maml"], metrics["n_plus_1"]) == pytest.approx((table["maml"], table["n_plus_1"]), abs=1e-5)
+    (row,) = tables["comparisons"].itertuples()
+    assert metrics["difference"] == pytest.approx(row.difference, abs=1e-5)
+    assert metrics["difference_ci95"] == pytest.approx(row.ci95_seeds, abs=1e-5)
+    assert (metrics["seeds"], metrics["diverged_seeds"]) == (3, 0)
+
+
+def test_one_seed_has_no_interval(made_up):
+    jobs.run(made_up(seeds=(0,)).write(), "summary")
+    assert json.loads(paths.metrics("quick").read_text())["difference_ci95"] is None
 
 
 def test_removed_variants_stay_out(made_up):

@@ -1,0 +1,106 @@
+"""Combinations of parameters that can never run, each refused with the key to change and the reason."""
+
+from megan.config.schema import DRAWERS, Study, Variant
+from megan.errors import MeganError
+
+
+class ParamsError(MeganError):
+    """`params.yaml` is unreadable or impossible; the message names the key and what to do."""
+
+
+def check_variant(name: str, variant: Variant) -> None:
+    """Options that contradict one another, each with the reason."""
+
+    def refuse(key: str, reason: str) -> None:
+        raise ParamsError(f"params.yaml: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
+
+    if variant.skip and variant.conditioning != "image":
+        refuse(
+            "skip",
+            f"a residual needs an image, and conditioning is {variant.conditioning!r}; set conditioning: image or skip: false",
+        )
+    if variant.approach != "multi_task":
+        for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
+            if getattr(variant, key) != neutral:
+                refuse(
+                    key,
+                    f"only approach 'multi_task' has a discriminator apart, this is {variant.approach!r}; expected {neutral!r}",
+                )
+    if (
+        variant.approach == "multi_task"
+        and variant.conditioning == "none"
+        and variant.fake_source.endswith("generator")
+    ):
+        for key in ("classify_fakes", "condition_discriminator"):
+            if getattr(variant, key):
+                refuse(key, "fakes made without conditioning have no class; expected False")
+        if variant.outer_fake_weight:
+            refuse("outer_fake_weight", "fakes made without conditioning have no class; expected 0")
+    if variant.generator_outer_loss == "fooling" and variant.fake_source != "generator":
+        refuse(
+            "generator_outer_loss",
+            f"there is no generator to train with fake_source {variant.fake_source!r}; expected 'classification'",
+        )
+
+
+def check_study(name: str, study: Study) -> None:
+    """Combinations that can never run, each with the key to change."""
+    data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
+    asked = [(key, getattr(tasks, key)) for key in ("train_queries", "test_queries")] + [
+        ("test.other_queries", count) for count in study.test.other_queries
+    ]
+    for key, count in asked:
+        if tasks.shots + count > DRAWERS:
+            raise ParamsError(
+                f"{where}.tasks: shots {tasks.shots} + {key} {count} exceeds the {DRAWERS} drawings of a character; lower {key}"
+            )
+    if len({tasks.test_queries, *study.test.other_queries}) <= len(study.test.other_queries):
+        raise ParamsError(
+            f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than tasks.test_queries {tasks.test_queries}, each once"
+        )
+    if study.judge.seed == study.encoder.seed:
+        raise ParamsError(
+            f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the judge begins as the network that conditions generators"
+        )
+    if study.test.draws > tasks.test_queries:
+        raise ParamsError(
+            f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries {tasks.test_queries}, as many real drawings stand beside them"
+        )
+    if data.protocol == "alphabet":
+        if data.rotations:
+            raise ParamsError(
+                f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated character is no character of its alphabet)"
+            )
+        if data.validation_alphabets < 1:
+            raise ParamsError(f"{where}.data.validation_alphabets = 0: expected at least 1 under protocol 'alphabet'")
+        if data.train_characters or data.validation_characters:
+            raise ParamsError(
+                f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0"
+            )
+    else:
+        if data.validation_alphabets:
+            raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
+        if not 0 < data.validation_characters < data.train_characters:
+            raise ParamsError(
+                f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0 and fewer than train_characters {data.train_characters}"
+            )
+        if tasks.scope == "alphabet":
+            raise ParamsError(
+                f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split leaves no alphabet whole"
+            )
+        if data.rotations and data.dataset == "glyphs":
+            raise ParamsError(
+                f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts are rotations of one another"
+            )
+        if tasks.ways > data.validation_characters:
+            raise ParamsError(
+                f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters} validation_characters"
+            )
+    for tier_name in type(study.tiers).model_fields:
+        seeds = getattr(study.tiers, tier_name).seeds
+        if len(set(seeds)) != len(seeds):
+            raise ParamsError(f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ")
+        if study.test.sample_tasks > (count := getattr(study.tiers, tier_name).test_tasks):
+            raise ParamsError(
+                f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most tiers.{tier_name}.test_tasks {count}"
+            )

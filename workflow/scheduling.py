@@ -1,0 +1,89 @@
+"""What Snakemake needs to know: which stages of DVC are stale, what they wait for, and what each takes of the machine."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import psutil
+from dvc.repo import Repo
+
+from megan.stages.registry import CONFIG, Stage
+
+GPU = {"gpu": 1}
+# What Snakemake alone knows of a stage: whether its number of threads changes its numbers, so that it gets all
+# cores as under `dvc repro`; its resources; on a cluster minutes and MB of memory.
+NEEDS: dict[str, dict[str, Any]] = {
+    "encoder": {"alone": True, "resources": GPU | {"runtime": 120}},
+    "judge": {"alone": True, "resources": GPU | {"runtime": 120}},
+    "gan": {"alone": True, "resources": GPU | {"runtime": 120}},
+    "train": {"shares": True, "resources": GPU | {"runtime": 1440, "mem_mb": 32000}},
+    "test": {"shares": True, "resources": GPU | {"runtime": 240}},
+    "samples": {"alone": True, "resources": GPU},
+    "report": {"alone": True},
+}
+
+
+def threads(stage: Stage, todo: Iterable[Stage], cores: int) -> int:
+    """All cores, one, or a fair share where several of a stage can work side by side."""
+    needs = NEEDS.get(stage.name, {})
+    if needs.get("alone"):
+        return cores
+    beside = sum(other.name == stage.name for other in todo)
+    return max(1, cores // beside) if needs.get("shares") else 1
+
+
+def resources(stage: Stage) -> dict[str, int]:
+    return NEEDS.get(stage.name, {}).get("resources", {})
+
+
+def command(stage: Stage) -> str:
+    """The shell command of a stage. The user's MEGAN_THREADS goes before Snakemake's number of threads."""
+    repro = f"dvc --wait-for-lock repro --quiet --single-item {stage.address} > {{log}} 2>&1"
+    if NEEDS.get(stage.name, {}).get("alone"):
+        return repro
+    return "MEGAN_THREADS=${{MEGAN_THREADS:-{threads}}} " + repro
+
+
+def stale(stages: Mapping[str, Stage]) -> list[Stage]:
+    """The stages that DVC would run, and all that follow from them. Runs stage `config` first, which the answer rests on."""
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    with Repo() as repo:
+        repo.reproduce(CONFIG)
+        found = set(repo.status()) & set(stages)
+    todo: list[Stage] = []
+    for address, stage in stages.items():  # in the direction of the data
+        if address in found or waits_for(stage, todo):
+            todo.append(stage)
+    return [stage for stage in todo if stage.name != CONFIG]
+
+
+def waits_for(stage: Stage, others: Iterable[Stage]) -> list[str]:
+    """The outputs of other stages that a stage reads."""
+    return [out for other in others if other is not stage for out in other.outputs if _is_read(out, stage.inputs)]
+
+
+def _is_read(output: str, inputs: Iterable[str]) -> bool:
+    """Whether an output is one of the inputs, or lies in one of them."""
+    return any(PurePosixPath(output).is_relative_to(path) for path in inputs)
+
+
+def at_work() -> list[int]:
+    """Pids of the DVC processes that hold a file of this repository."""
+    try:
+        held = json.loads(Path(".dvc/tmp/rwlock").read_text(encoding="utf-8"))
+        holders = [*held["write"].values(), *(reader for readers in held["read"].values() for reader in readers)]
+        pids = sorted({int(holder["pid"]) for holder in holders})
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [pid for pid in pids if _is_dvc(pid)]
+
+
+def _is_dvc(pid: int) -> bool:
+    # A killed process stays in DVC's file, and its number may have gone to another.
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and "dvc" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
