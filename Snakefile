@@ -50,13 +50,13 @@ for STAGE in TODO:
             scheduling.waits_for(STAGE, TODO),
         output:
             outputs(STAGE),
-        message:
-            STAGE.address
         log:
             f".snakemake/logs/{PARAMS.study}/{STAGE.address.replace('@', '-')}.log",
         threads: scheduling.threads(STAGE, TODO, CORES)
         resources:
             **scheduling.resources(STAGE),
+        message:
+            STAGE.address
         shell:
             scheduling.command(STAGE)
 

@@ -14,7 +14,7 @@ import torch
 from megan.config import paths
 from megan.data import packed
 from megan.data.episodes import Sampler
-from megan.data.errors import DataError
+from megan.errors import DataError
 
 CHUNK = 100  # tasks at a time
 

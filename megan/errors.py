@@ -16,3 +16,7 @@ class MeganError(Exception):
         if len(line) <= LONGEST:
             return line
         return f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 + 5 :]}"  # the end says what to do
+
+
+class DataError(MeganError):
+    """Data is missing, damaged or not what it should be; one line that says what to do."""

@@ -125,8 +125,7 @@ def _kept(params: Params, stage: Stage) -> Iterator[Path]:
     if stage.item in params.variants:
         yield stage.folder / result.RECORD
         return
-    outputs = [*stage.outputs, *([str(paths.metrics(params.study))] if stage.name == "summary" else [])]
-    for output in map(Path, outputs):
+    for output in map(Path, stage.outputs):
         if output.parts[0] == "results":
             files = sorted(output.rglob("*")) if output.is_dir() else [output]
             yield from (

@@ -82,12 +82,6 @@ def test_unknown_variant(project, capsys, stage):
     assert line(capsys) == f"megan {stage}: params.yaml: unknown variant 'mamal'; did you mean 'maml'?"
 
 
-def test_unknown_figure(project, capsys):
-    assert command_line.main(["figure", "acuracy"]) == 1
-    told = line(capsys)
-    assert told.startswith("megan figure: ") and "'acuracy'" in told and "accuracy" in told
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -101,7 +95,6 @@ def test_unknown_figure(project, capsys):
         (["samples"], "data/prepared/quick"),
         (["claims"], "results/quick/"),
         (["report"], "results/quick/"),
-        (["figure", "accuracy"], "results/quick/"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -192,7 +185,7 @@ def test_bad_setting_stops_a_stage_with_one_line(project, capsys, monkeypatch, n
 
 def test_every_error_of_the_package_is_one_the_command_line_prints():
     from megan.config.params import ParamsError
-    from megan.data.errors import DataError
+    from megan.errors import DataError
     from megan.report.inputs import ReportError
     from megan.runs.result import StaleError
 

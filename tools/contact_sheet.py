@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from megan.config import paths
 from megan.data import catalogue, glyphs, packed
-from megan.data.errors import DataError
 from megan.data.scripts import SCRIPTS
+from megan.errors import DataError
 from megan.runs import storage
 
 DRAWN = 7  # drawers shown of each character

@@ -229,7 +229,7 @@ def _first_problem(model: type[Block], error: ValidationError, where: str) -> st
     dotted = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
     if problem["type"] == "extra_forbidden":
         for part in parents:
-            model = model.model_fields[part].annotation
+            model = model.model_fields[str(part)].annotation  # type: ignore[assignment]  # each block is a model
         return _unknown("key", dotted, [".".join((where, *map(str, parents), field)) for field in model.model_fields])
     if problem["type"] == "missing":
         return f"params.yaml: key {dotted!r} is missing"

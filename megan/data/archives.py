@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from megan.data.errors import DataError
+from megan.errors import DataError
 
 
 @dataclass(frozen=True)

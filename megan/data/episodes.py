@@ -4,7 +4,7 @@ No Python loop runs over tasks, and nothing waits for the device.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,18 @@ class Episodes:
     ways: int
     others: Tensor | None = None  # [seeds * tasks, ways * shots * others, height, width, channels]: other classes
     prototypes: Tensor | None = None  # [seeds * tasks, ways, features]: mean embedding of a class's support
+
+    def part(self, tasks: slice) -> "Episodes":
+        """Some of the tasks."""
+        return replace(
+            self,
+            support=self.support[tasks],
+            query=self.query[tasks],
+            classes=self.classes[tasks],
+            key=self.key[tasks],
+            others=None if self.others is None else self.others[tasks],
+            prototypes=None if self.prototypes is None else self.prototypes[tasks],
+        )
 
 
 @dataclass(frozen=True)

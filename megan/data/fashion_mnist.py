@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from megan.data.errors import DataError
 from megan.data.fetch import Source
+from megan.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from megan.config import paths
-from megan.data.errors import DataError
+from megan.errors import DataError
 from megan.runs import storage
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two reads

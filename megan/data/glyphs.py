@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from megan.config.params import DRAWERS
-from megan.data.errors import DataError
 from megan.data.scripts import SCRIPTS, expand
+from megan.errors import DataError
 from megan.runs import storage
 
 FONT = "DejaVuSans.ttf"  # by name: matplotlib also ships a last-resort font that has every code point

@@ -13,8 +13,8 @@ from PIL import Image
 
 from megan.config.params import DRAWERS
 from megan.data import archives, catalogue
-from megan.data.errors import DataError
 from megan.data.fetch import Source
+from megan.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 ARCHIVES = {"background": "images_background.zip", "evaluation": "images_evaluation.zip"}

@@ -11,7 +11,7 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
-from megan.data.errors import DataError
+from megan.errors import DataError
 from megan.runs import storage
 
 

@@ -33,13 +33,16 @@ def make(variant: Variant, architecture: Generator | None, weights: Weights, epi
     if variant.fake_source == "noise":
         return streams.uniform(key, images[0].numel()).to(images.dtype).view_as(images)
     if variant.fake_source == "alphabet":
+        assert episodes.others is not None, "the sampler draws them for a variant that asks for them"
         return episodes.others
     if variant.fake_source == "augmentation":
         return augmented(images, key)
+    assert architecture is not None, "the other sources make fakes"
     noise = streams.normal(key, images.shape[1] * variant.noise_size)
     noise = noise.to(images.dtype).view(*images.shape[:2], variant.noise_size)
     prototypes = None
     if architecture.prototype_size:
+        assert episodes.prototypes is not None, "the split has embeddings for a variant that asks for them"
         prototypes = episodes.prototypes[:, labels(variant, episodes)]
     painted = generator.generate(weights, architecture, noise, images, labels(variant, episodes), prototypes)
     return painted.detach() if variant.fake_source == "frozen_generator" else painted

@@ -5,7 +5,8 @@ other seed, and chunks are summed in the order of their tasks, whatever order th
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -71,7 +72,7 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
         del parts_of_one
         # A scalar to start from: with the weights as roots autograd keeps the whole graph until its next call.
         found = torch.autograd.grad(
-            sum((adapted[name] * slope).sum() for name, slope in slopes.items()),
+            cast(Tensor, sum((adapted[name] * slope).sum() for name, slope in slopes.items())),
             [leaves[name] for name in share],
             retain_graph=bool(descents),
             allow_unused=True,  # a critic that no fake has met yet, say: its gradient is zero
@@ -111,10 +112,7 @@ def _outer(
 ) -> tuple[Tensor, list[_Slopes]]:
     """Some tasks' query logits, and their outer losses' gradients at the adapted weights."""
     own = {name: weight[tasks].detach().requires_grad_() for name, weight in adapted.items()}
-    of_tasks = {
-        name: getattr(episodes, name) for name in ("support", "query", "classes", "key", "others", "prototypes")
-    }
-    episodes = replace(episodes, **{name: value if value is None else value[tasks] for name, value in of_tasks.items()})
+    episodes = episodes.part(tasks)
     logits = system.classify(own, episodes.query)
     losses = system.outer_losses(own, logits, episodes)
     found = []

@@ -116,7 +116,7 @@ def generate(
     if generator.label_size:
         one_hot = F.one_hot(labels, generator.label_size).to(noise.dtype)
         code.append(one_hot.expand(len(noise), -1, -1))
-    if generator.prototype_size:
+    if prototypes is not None and generator.prototype_size:
         code.append(prototypes @ weights["gen.prototype"])
     spread = torch.cat(code, dim=-1) @ weights["gen.code"]
     x = spread.view(*noise.shape[:2], generator.side, generator.side, generator.code_channels)

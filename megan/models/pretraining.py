@@ -6,6 +6,7 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from megan.config.params import Encoder
 from megan.ops import streams
@@ -52,7 +53,7 @@ def fit(network: nn.Module, images: Tensor, options: Encoder, resume: checkpoint
 def _save(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    schedule: object,
+    schedule: LRScheduler,
     resume: checkpoint.Resume,
     step: int,
     seconds: float,
@@ -72,7 +73,7 @@ def _save(
 
 
 def _restore(
-    network: nn.Module, optimiser: torch.optim.Optimizer, schedule: object, resume: checkpoint.Resume
+    network: nn.Module, optimiser: torch.optim.Optimizer, schedule: LRScheduler, resume: checkpoint.Resume
 ) -> tuple[int, float]:
     """Fill in the last checkpoint. Returns the step to begin with and the seconds already spent."""
     saved = resume.load()

@@ -12,9 +12,12 @@ independent. A task's result does not depend on the tasks beside it.
 
 import ctypes
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from megan.config import machine
 from megan.ops import compiled
@@ -186,7 +189,7 @@ def norm_relu_grad_grad(
     return grad_z, grad_gamma, grad_da
 
 
-def _norm_sizes(name, z, *rows, like=()) -> tuple[int, int, int]:
+def _norm_sizes(name: str, z: Tensor, *rows: Tensor, like: Sequence[Tensor] = ()) -> tuple[int, int, int]:
     shape = z.shape
     if len(shape) >= 2:
         tasks, channels = shape[0], shape[-1]
@@ -200,14 +203,14 @@ def _norm_sizes(name, z, *rows, like=()) -> tuple[int, int, int]:
     raise _wrong(name, z, *rows, *like)
 
 
-def _wrong(name, *tensors, **numbers) -> ValueError:
+def _wrong(name: str, *tensors: Tensor, **numbers: object) -> ValueError:
     shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
     return ValueError(
         f"{name}: shapes {shapes} do not fit" + "".join(f", {key} = {value}" for key, value in numbers.items())
     )
 
 
-def _prepare(name, first, *others):
+def _prepare(name: str, first: Tensor, *others: Tensor | None) -> tuple[Any, list[Any]]:
     """The C function for the tensors' type, and the tensors contiguous (None stays None)."""
     dtype = first.dtype
     function = _functions.get((name, dtype))
@@ -218,7 +221,7 @@ def _prepare(name, first, *others):
         if dtype not in _TYPES:
             raise ValueError(f"{name}: {dtype}, expected float32 or float64")
         function = _functions[name, dtype]
-    tensors = [first.contiguous()]
+    tensors: list[Tensor | None] = [first.contiguous()]
     for tensor in (first, *others):
         if tensor is not None and (tensor.dtype is not dtype or not tensor.is_cpu):
             raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, expected {dtype} on cpu")

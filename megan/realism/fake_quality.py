@@ -85,7 +85,7 @@ def judged(made: dict[str, Made], judge: nn.Module, device: str) -> tuple[pd.Dat
 def _digest(*images: Tensor) -> str:
     state = hashlib.sha256()
     for some in images:
-        state.update(some.contiguous().numpy())
+        state.update(some.contiguous().numpy().data)
     return state.hexdigest()
 
 

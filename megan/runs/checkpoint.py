@@ -51,15 +51,18 @@ class Resume:
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:
-            return self._passed_over(f"cannot be read ({error})")
+            self._pass_over(f"cannot be read ({error})")
+            return None
         digest, content = text.pop("digest", None), text.pop("content", None)
         if digest != self.digest:
-            return self._passed_over("belongs to other parameters, data or code")
+            self._pass_over("belongs to other parameters, data or code")
+            return None
         if content != _checksum(tensors, text):
-            return self._passed_over("was changed since it was saved")
+            self._pass_over("was changed since it was saved")
+            return None
         return tensors, text
 
-    def _passed_over(self, reason: str) -> None:
+    def _pass_over(self, reason: str) -> None:
         progress.say(f"{self._file} {reason}; beginning anew")
 
     def discard(self) -> None:
@@ -72,7 +75,7 @@ def _checksum(tensors: dict[str, torch.Tensor], text: dict[str, str]) -> str:
     for name in sorted(tensors):
         value = tensors[name].contiguous()
         state.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        state.update(value.view(-1).view(torch.uint8).numpy() if value.numel() else b"")
+        state.update(value.view(-1).view(torch.uint8).numpy().data if value.numel() else b"")
     return state.hexdigest()
 
 

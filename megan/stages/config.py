@@ -5,6 +5,7 @@ when another does. Reading `params.yaml` has checked all of it.
 """
 
 import io
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -23,7 +24,8 @@ def run(job: Job) -> None:
 
 
 def _text(parameters: dict) -> str:
-    writer, stream = YAML(typ="safe"), io.StringIO()
+    writer: Any = YAML(typ="safe")
+    stream = io.StringIO()
     writer.default_flow_style = None  # short blocks on one line
     writer.sort_base_mapping_type_on_output = False
     writer.dump(parameters, stream)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from megan.config import machine
 from megan.data import fashion_mnist, fetch, glyphs, omniglot
-from megan.data.errors import DataError
+from megan.errors import DataError
 from megan.runs import storage
 from megan.runs.job import Job
 

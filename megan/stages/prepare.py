@@ -3,7 +3,7 @@
 from megan.config import paths
 from megan.config.params import DRAWERS
 from megan.data import catalogue, glyphs, omniglot, packed
-from megan.data.errors import DataError
+from megan.errors import DataError
 from megan.runs import storage
 from megan.runs.job import Job
 

@@ -110,9 +110,8 @@ def _stage(name: str, item: str, block: dict[str, Any], study: str) -> Stage:
     listed = [path for path in filled(block["deps"]) if not path.startswith(f"{paths.config(study)}/")]
     code = tuple(path for path in listed if path.startswith("megan/"))
     inputs = tuple(path for path in listed if path not in code)
-    return Stage(
-        study, name, item, tuple(block.get("meta", {}).get("parameters", ())), inputs, code, filled(block["outs"])
-    )
+    taken = tuple(block.get("meta", {}).get("parameters", ()))
+    return Stage(study, name, item, taken, inputs, code, filled([*block["outs"], *block.get("metrics", [])]))
 
 
 def find(params: Params, name: str, item: str = "") -> Stage:
@@ -188,7 +187,8 @@ class Digests:
     """Digests of inputs as they lie there, each file read once."""
 
     def __init__(self, params: Params) -> None:
-        self._params, self._stages, self._known = params, stages(params), {}
+        self._params, self._stages = params, stages(params)
+        self._known: dict[str, str] = {}
 
     def of(self, path: str) -> str:
         """SHA-256 of a file, or of the names and digests of the files of a folder; of a result's record alone, which holds the others.

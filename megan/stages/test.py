@@ -8,6 +8,7 @@ row a seed and sampled task). The tasks are the same for every variant.
 
 import time
 
+import numpy
 import pandas
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,6 +18,7 @@ from megan.data.episodes import TaskSet
 from megan.meta import generation, setup
 from megan.meta.evaluate import Scores, evaluate
 from megan.meta.parallel import Workers
+from megan.meta.systems.with_fakes import WithFakes
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 
@@ -50,7 +52,7 @@ def run(job: Job) -> None:
         by_queries({queries: scores, **others}, seeds.tolist()).to_csv(folder / "queries.csv", index=False)
         tasks.to_csv(folder / "tasks.csv", index=False)
         steps.to_csv(folder / "steps.csv", index=False)
-        if system.makes_fakes:
+        if isinstance(system, WithFakes) and system.makes_fakes:
             samples = generation.draw(
                 system, weights, TaskSet(sampler, seeds, "test", options.sample_tasks, queries), options.draws, workers
             )
@@ -73,7 +75,7 @@ def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pan
         index = pandas.MultiIndex.from_product([seeds, range(count)], names=["seed", second])
         columns = {key: values.flatten().numpy() for key, values in pick.items()}
         if not has_fake_output:
-            columns["fake_wins"] = float("nan")
+            columns["fake_wins"] = numpy.full(len(index), numpy.nan)
         return pandas.DataFrame(columns, index=index).reset_index()
 
     both = {"accuracy": scores.accuracy, "fake_wins": scores.fake_wins}

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from megan.data import archives
-from megan.data.errors import DataError
+from megan.errors import DataError
 
 LIMITS = archives.Limits(archive_bytes=100_000, members=5, member_bytes=10_000, total_bytes=15_000, ratio=50)
 

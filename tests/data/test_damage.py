@@ -13,7 +13,7 @@ import pytest
 
 from megan.config import paths
 from megan.data import fetch, omniglot
-from megan.data.errors import DataError
+from megan.errors import DataError
 from tests.data.conftest import images, png
 
 NAMES = list(omniglot.ARCHIVES.values())

@@ -12,7 +12,7 @@ import pytest
 
 from megan.config import params, paths, schema
 from megan.data import catalogue, fetch, glyphs, omniglot
-from megan.data.errors import DataError
+from megan.errors import DataError
 from megan.runs import storage
 from megan.stages import download
 

@@ -14,7 +14,7 @@ import pytest
 
 from megan.config import paths
 from megan.data import fashion_mnist
-from megan.data.errors import DataError
+from megan.errors import DataError
 from megan.stages import download
 
 COUNTS = {"train": 30, "test": 20}  # of the tiny set: ten classes, all alike

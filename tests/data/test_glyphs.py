@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from megan.data import glyphs
-from megan.data.errors import DataError
 from megan.data.scripts import SCRIPTS, expand
+from megan.errors import DataError
 from megan.runs import storage
 
 ALL = [(name, character) for name, script in SCRIPTS.items() for character in expand(script.candidates)]

@@ -8,7 +8,7 @@ import pytest
 
 from megan.config import params
 from megan.data import catalogue, omniglot
-from megan.data.errors import DataError
+from megan.errors import DataError
 
 from .conftest import TINY, images, pack, png
 

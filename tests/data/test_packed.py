@@ -9,7 +9,7 @@ import safetensors.numpy
 import torch
 
 from megan.data import packed
-from megan.data.errors import DataError
+from megan.errors import DataError
 
 NAMES = {"Alpha": ["a", "b"], "Beta": ["a", "c", "d"]}
 

@@ -9,8 +9,8 @@ import pytest
 from megan.config import params, paths
 from megan.config.params import ParamsError
 from megan.data import catalogue, glyphs, omniglot, packed
-from megan.data.errors import DataError
 from megan.data.scripts import SCRIPTS
+from megan.errors import DataError
 from megan.runs import storage
 from megan.stages import prepare
 

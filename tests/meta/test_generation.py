@@ -201,7 +201,7 @@ def test_the_stage_keeps_what_finished(tmp_path, monkeypatch, split, lost):
     assert critic["wasserstein"].notna().all() and len(pandas.read_csv(folder / "tasks.csv")) == 4 * len(kept)
     record = result.verified(folder, "test@n_plus_1")
     assert {"samples.safetensors", "critic.csv"} <= record["files"].keys() and record["parameters"][
-        "studies.quick.tiers.headline.test_tasks"
+        "tier.test_tasks"
     ] == 4
     jobs.run(study, "test", "maml")
     assert {file.name for file in paths.tested("quick", "maml").iterdir()} == {

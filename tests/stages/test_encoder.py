@@ -82,7 +82,7 @@ def test_the_judge_is_another_network_in_its_own_place(study):
     jobs.run(study, "judge")
     assert not paths.encoder("quick").exists()
     record = json.loads((paths.judge("quick") / "record.json").read_text())
-    assert record["parameters"] == {"studies.quick.judge": study.current.judge.model_dump()}
+    assert record["parameters"] == {"study": "quick", "judge": study.current.judge.model_dump()}
     assert json.loads(paths.provenance("quick", "judge").read_text())["wall_seconds"] > 0
     assert not encoder.load(study, "cpu", "judge").training
     jobs.run(study, "encoder")

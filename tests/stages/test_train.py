@@ -77,7 +77,7 @@ def test_train_then_test(study, variant):
     assert (
         record["seeds"] == [0, 1]
         and record["diverged"] == {}
-        and record["parameters"][f"variants.{variant}"]["fake_steps"] == 2
+        and record["parameters"]["variant"]["fake_steps"] == 2
     )
     assert not list(paths.RESUME.rglob("*.safetensors")), "resume state outlives its result"
 

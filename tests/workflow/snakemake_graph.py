@@ -11,7 +11,7 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as api:
     workflow = api.workflow(resource_settings=ResourceSettings(cores=int(sys.argv[1])))
     workflow.dag(DAGSettings(forceall=True)).execute_workflow(executor="dryrun")
     jobs = {
-        job.params.stage: {
+        job.message: {
             "inputs": sorted(map(str, job.input)),
             "outputs": sorted(map(str, job.output)),
             "threads": job.threads,

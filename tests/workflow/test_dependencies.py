@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from megan.report.figures import MODULES
 from megan.stages.registry import source_files
 
 ROOT = Path(__file__).parents[2]
@@ -63,9 +62,8 @@ def closure(entry: str) -> set[str]:
 
 
 def entry(address: str) -> str:
-    """The module that does a stage's work: its own, or the figure's."""
-    stage, _, item = address.partition("@")
-    return source(MODULES[item]) if stage == "figure" else f"megan/stages/{stage}.py"
+    """The module that does a stage's work."""
+    return f"megan/stages/{address.partition('@')[0]}.py"
 
 
 def files(listed: str) -> set[str]:
@@ -86,10 +84,6 @@ def stages(original) -> dict[str, set[str]]:
 
 def test_every_stage_has_a_module(stages):
     assert all((ROOT / "megan" / "stages" / f"{address.partition('@')[0]}.py").is_file() for address in stages)
-
-
-def test_figures_agree(stages):
-    assert {address.partition("@")[2] for address in stages if address.startswith("figure@")} == set(MODULES)
 
 
 def test_every_file_that_a_stage_uses_is_listed(stages):
@@ -115,7 +109,7 @@ def test_closure_finds_what_is_indirect():
 
 def test_report_never_imports_torch():
     """Directly, or through a module of this package: drawing a figure must not take seconds to start."""
-    for name in [*MODULES.values(), "megan.stages.summary", "megan.stages.claims", "megan.stages.report"]:
+    for name in ("megan.stages.summary", "megan.stages.claims", "megan.stages.report"):
         for path in filter(lambda path: path.endswith(".py"), closure(source(name))):
             tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
             outside = [node.names[0].name for node in ast.walk(tree) if isinstance(node, ast.Import)]
