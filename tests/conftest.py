@@ -4,10 +4,8 @@ import pytest
 
 from megan.config import params
 
-DEFAULTS = params.read()["variant_defaults"] | {
-    "tier": "headline",
-    "noise_size": 4,
-}  # before a test changes the working directory
+# Read before a test changes the working directory.
+DEFAULTS = params.read()["variant_defaults"] | {"tier": "headline", "label": "a", "colour": "#000000", "noise_size": 4}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

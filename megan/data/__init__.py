@@ -1,1 +1,4 @@
-"""From the public files to tasks: `download`, `prepare` (the splits), `episodes` (the task sampler); a file a source."""
+"""From the public files to tasks: stage `download` fetches, stage `prepare` splits, `episodes` samples tasks.
+
+Each source of data has a module of its own.
+"""

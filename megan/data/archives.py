@@ -1,7 +1,7 @@
 """Reading zip archives of unknown origin: into memory, never onto the disk.
 
 Nothing here writes a member under its own name, so a path inside an archive can do no
-harm; such names are refused all the same, because no archive of ours has them.
+harm. Unsafe names are refused all the same: no archive of ours has them.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from megan.errors import DataError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a caller is ready to take in. Declared sizes are checked before anything is unpacked."""
+    """What a caller accepts. Declared sizes are checked before anything is unpacked."""
 
     archive_bytes: int
     members: int
@@ -34,7 +34,7 @@ def read(path: Path, limits: Limits, wanted: Callable[[str], bool] = lambda name
     control character, none twice), kinds (plain files and folders), encryption, counts and
     sizes. The checksum of each member that is read is compared by `zipfile`.
 
-    **Raises** `DataError`, one line, for anything else than a sound archive within `limits`.
+    **Raises** `DataError`, one line, for anything but a sound archive within `limits`.
     """
     try:
         size = path.stat().st_size
@@ -85,7 +85,7 @@ def _checked(path: Path, members: list[zipfile.ZipInfo], limits: Limits) -> list
     total = 0
     for member in members:
         name, where = member.filename, f"{path}: member {member.filename[:80]!r}"
-        # zipfile cuts a name at NUL; the name as stored tells.
+        # zipfile cuts a name at NUL, so the name as stored is checked as well.
         parts = name.removesuffix("/").split("/")
         if (
             "\\" in name
@@ -123,7 +123,7 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def _beginning(path: Path) -> str:
-    """What the file is, where its first bytes tell more than zipfile's own message."""
+    """What the file is, if its first bytes tell more than zipfile's own message; else an empty string."""
     try:
         with open(path, "rb") as file:
             start = file.read(256).lstrip()

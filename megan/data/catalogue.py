@@ -1,7 +1,7 @@
 """Which alphabets and characters each data set has, and how a study splits them.
 
-Light on purpose: the command line checks a study against it before anything runs, and
-the same function makes the split that stage `prepare` writes.
+It imports little on purpose: the command line checks a study against it before anything
+runs. The same function makes the split that stage `prepare` writes.
 """
 
 import hashlib
@@ -51,11 +51,11 @@ def alphabets(dataset: str) -> dict[str, Alphabets]:
 def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, Alphabets]:
     """The characters of meta-training, validation and meta-test, by alphabet, all sorted.
 
-    Under protocol `alphabet` the data set's own parts are used, and validation is carved
-    from the alphabets of meta-training; under `standard` all characters are pooled, as in
-    Vinyals et al. (2016) and Finn et al. (2017).
+    Protocol `alphabet` uses the data set's own parts, and takes validation from the
+    alphabets of meta-training. Protocol `standard` pools all characters, as in Vinyals et
+    al. (2016) and Finn et al. (2017).
 
-    **Raises** `ParamsError` naming the key for a study that these characters cannot make.
+    **Raises** `ParamsError` that names the key, if the study needs more than these characters.
     """
     where = f"params.yaml: studies.{study_name}"
     make = _by_alphabet if data.protocol == "alphabet" else _pooled
@@ -64,8 +64,8 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
         sizes = [len(characters) for characters in chosen.values()]
         if tasks.scope == "alphabet" and tasks.ways > max(sizes):
             raise ParamsError(
-                f"{where}.tasks.ways = {tasks.ways}: expected at most {max(sizes)}, the characters of the largest alphabet"
-                f" of the {name} split; lower it or set scope to 'any'"
+                f"{where}.tasks.ways = {tasks.ways}: expected at most {max(sizes)},"
+                f" the characters of the largest alphabet of the {name} split; lower it or set scope to 'any'"
             )
         if tasks.scope == "any" and tasks.ways > sum(sizes):
             raise ParamsError(
@@ -82,8 +82,9 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
         for name, variant in variants.items():
             if variant.takes_others and 2 * study.tasks.ways > most:
                 raise ParamsError(
-                    f"params.yaml: variants.{name}.fake_source = 'alphabet': its tasks need twice studies.{study_name}.tasks.ways"
-                    f" = {study.tasks.ways} characters, and the {part} split has {most} at most; lower tasks.ways or leave the variant out"
+                    f"params.yaml: variants.{name}.fake_source = 'alphabet': its tasks need twice"
+                    f" studies.{study_name}.tasks.ways = {study.tasks.ways} characters, and the {part} split has"
+                    f" {most} at most; lower tasks.ways or leave the variant out"
                 )
 
 
@@ -124,7 +125,8 @@ def _pooled(where: str, data: params.Data, tasks: params.Tasks, parts: dict[str,
     ]
     if data.train_characters >= len(pool):
         raise ParamsError(
-            f"{where}.data.train_characters = {data.train_characters}: expected fewer than the {len(pool)} characters of {data.dataset}"
+            f"{where}.data.train_characters = {data.train_characters}:"
+            f" expected fewer than the {len(pool)} characters of {data.dataset}"
         )
     order = _shuffled(pool, data.split_seed)
     bounds = (0, data.train_characters - data.validation_characters, data.train_characters, len(pool))

@@ -15,10 +15,10 @@ from megan.ops import streams
 
 @dataclass(frozen=True)
 class Episodes:
-    """A batch of tasks, the seeds' tasks one after the other along the leading axis.
+    """A batch of tasks; along the leading axis all tasks of the first seed, then of the next.
 
     Images are channels-last with ink = 1. The classes of a task come in random order, so
-    the label of an image is its class's place: images 0..K-1 are class 0, and so on.
+    the label of a class is its place: images 0..K-1 are class 0, and so on.
     """
 
     support: Tensor  # [seeds * tasks, ways * shots, height, width, channels]
@@ -49,8 +49,8 @@ class Sampler:
     """Cuts tasks from one split.
 
     `scope` is `alphabet` (an alphabet uniformly among those with enough characters, then `ways`
-    of its classes) or `any` (`ways` classes of the split). With `others`, as many more classes
-    from the same alphabet, `others` drawings of each for every support drawing.
+    of its classes) or `any` (`ways` classes of the split). With `others` a task also gets as many
+    other classes, drawn with the first ones, and `others` drawings of each for every support drawing.
     """
 
     split: Split
@@ -65,7 +65,7 @@ class Sampler:
 
         **Arguments** `seeds` int64 [seeds]; `purpose`, `step` and `tasks` int64 [tasks] key the
         streams. Neither more queries nor `others` change the support.
-        **Raises** `ValueError` when no alphabet of the split has classes enough.
+        **Raises** `ValueError` when no alphabet of the split has enough classes.
         """
         split, ways, shots, others = self.split, self.ways, self.shots, self.others
 
@@ -74,7 +74,7 @@ class Sampler:
 
         count = 2 * ways if others else ways
         classes = self._classes(stream, count)
-        # The drawings of each class: a stream a class, by its place in the task.
+        # The drawings of each class: each place in the task has its own stream.
         places = streams.bits(stream("drawing"), count)
         drawings = streams.choose(places, split.images.shape[1], max(shots + queries, shots * others))
 

@@ -19,7 +19,7 @@ from megan.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-PACKED_BYTES = 64 << 20  # that no packed file exceeds
+PACKED_BYTES = 64 << 20  # no packed file is larger
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Idx:
 
     name: str
     shape: tuple[int, ...]
-    digest: str  # SHA-256 unpacked: another gzip of the same content is as good
+    digest: str  # SHA-256 of the unpacked content: any gzip of it is as good
 
 
 FILES = {
@@ -56,9 +56,9 @@ FILES = {
 def unpack(path: Path, expected: Idx) -> np.ndarray:
     """The values of one packed IDX file, uint8 of the expected shape.
 
-    Never unpacks more than the expected length and a byte.
+    Never unpacks more than one byte beyond the expected length.
 
-    **Raises** `DataError`, one line, for a damaged or another file.
+    **Raises** `DataError`, one line, for a damaged or a different file.
     """
     again = f"delete it and fetch {expected.name} again"
     header = struct.pack(f">HBB{len(expected.shape)}I", 0, 8, len(expected.shape), *expected.shape)  # 8: unsigned bytes
@@ -75,7 +75,8 @@ def unpack(path: Path, expected: Idx) -> np.ndarray:
         raise DataError(f"{path} is no sound gzip file: {error}; {again}") from None
     if content[: len(header)] != header:
         raise DataError(
-            f"{path} begins with {content[: len(header)].hex()!r}: expected {header.hex()!r}, IDX bytes of shape {expected.shape}; {again}"
+            f"{path} begins with {content[: len(header)].hex()!r}:"
+            f" expected {header.hex()!r}, IDX bytes of shape {expected.shape}; {again}"
         )
     if len(content) != length:
         found = f"{len(content):,}" if len(content) < length else f"more than {length:,}"
@@ -102,8 +103,8 @@ SOURCES = tuple(
 def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read the raw folder of stage `download`.
 
-    **Returns** `train` uint8 [10, 6000, 28, 28] and `test` uint8 [10, 1000, 28, 28], a class
-    a row in the order of `CLASSES`, ink = 255; and the digest of each file.
+    **Returns** `train` uint8 [10, 6000, 28, 28] and `test` uint8 [10, 1000, 28, 28], one row
+    for each class in the order of `CLASSES`, ink = 255; and the digest of each file.
     **Raises** `DataError` for anything that is not Fashion-MNIST as published.
     """
     result = {}
@@ -112,7 +113,8 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         rows = [pictures[classes == label] for label in range(len(CLASSES))]
         if len({len(row) for row in rows}) > 1:
             raise DataError(
-                f"{folder / labels.name} has {[len(row) for row in rows]} images of the classes: expected as many of each; fetch it again"
+                f"{folder / labels.name} has {[len(row) for row in rows]} images of the classes:"
+                " expected as many of each; fetch it again"
             )
         result[part] = np.stack(rows)
     return result, {file.name: file.digest for files in FILES.values() for file in files}

@@ -1,8 +1,8 @@
-"""Bringing one public file to `data/downloads`: verified, resumable, never half there.
+"""Fetch one public file to `data/downloads`: verified, resumable, never left half done.
 
-The HTTP itself is `requests`. `pooch` does not serve here: it starts a broken download
-anew and compares the digest of the archive's bytes, while a repacked archive of the same
-images is as good as the official one.
+`requests` does the HTTP. `pooch` does not fit: it starts a broken download from zero, and it
+compares the digest of the archive's bytes, although a repacked archive of the same images is
+as good as the official one.
 """
 
 import os
@@ -25,7 +25,7 @@ from megan.runs import storage
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two reads
 PAUSES = (1.0, 2.0, 4.0)  # seconds before each further attempt
-SLOWEST = 512  # bytes a second, over a whole attempt that has lasted GRACE
+SLOWEST = 512  # bytes a second, the least average of an attempt that has lasted GRACE
 GRACE = 60.0  # seconds
 WAIT = 3600.0  # seconds to wait for another process that fetches the same file
 BLOCK = 1 << 16
@@ -37,7 +37,7 @@ class Source:
 
     name: str  # path below `data/downloads`, and below a mirror
     address: str  # the public one
-    largest: int  # bytes that no right file exceeds
+    largest: int  # bytes; the right file has no more
     verify: Callable[[Path], None]  # raises `DataError` for a wrong file
 
 
@@ -50,11 +50,11 @@ def target(source: Source) -> Path:
 
 
 def fetch(source: Source, mirror: str | None) -> Path:
-    """Return the verified file, fetching it only where it is not yet.
+    """Return the verified file; fetch it only if it is not there yet.
 
     **Arguments** `mirror`: a folder or a base address that replaces the public source.
-    **Raises** `DataError` with the reason; a wrong or half file is never left under the
-    returned name, and a wrong `.part` not at all.
+    **Raises** `DataError` with the reason. A wrong or incomplete fetched file never gets the
+    final name, and a wrong `.part` is deleted.
     """
     path = target(source)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def fetch(source: Source, mirror: str | None) -> Path:
                 _download(source, _address(source, mirror), path)
         except DataError as error:
             raise DataError(f"{error}{problem}") from None
-        _part(path).unlink(missing_ok=True)  # of another mirror's attempt, where the file came from elsewhere
+        _part(path).unlink(missing_ok=True)  # left by an attempt at another mirror, if any
     return path
 
 
@@ -122,7 +122,8 @@ def _copy(source: Source, mirror: Path, path: Path) -> None:
         raise DataError(f"MEGAN_MIRROR = {str(mirror)!r}: {source.name} is not in it")
     if origin.stat().st_size > source.largest:
         raise DataError(
-            f"{origin} has {origin.stat().st_size:,} bytes: expected at most {source.largest:,}; this is some other file"
+            f"{origin} has {origin.stat().st_size:,} bytes: expected at most {source.largest:,};"
+            " this is some other file"
         )
     source.verify(origin)  # here too, so that the message names the mirror's own file
     with storage.replacing(path) as temporary:
@@ -142,7 +143,7 @@ def _download(source: Source, address: str, path: Path) -> None:
             raise DataError(
                 f"{_shown(address)} does not deliver the right file: {str(error).replace(str(part), 'it')}"
             ) from None
-        # The beginning was left by an earlier run and may be of another file.
+        # An earlier run left the beginning, and it may belong to another file.
         return _download(source, address, path)
     with open(part, "rb") as file:
         os.fsync(file.fileno())
@@ -150,7 +151,7 @@ def _download(source: Source, address: str, path: Path) -> None:
 
 
 def _complete(source: Source, address: str, part: Path) -> None:
-    """Bring `part` to the length that the server declares, over as many attempts as are allowed."""
+    """Bring `part` to the length that the server declares, in as many attempts as `PAUSES` allows."""
     for attempt in range(len(PAUSES) + 1):
         try:
             return _attempt(source, address, part)
@@ -186,7 +187,8 @@ def _attempt(source: Source, address: str, part: Path) -> None:
             )
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise DataError(
-                f"{_shown(address)} does not deliver the right file: it is a web page, so a proxy, a login page or an error page answered"
+                f"{_shown(address)} does not deliver the right file:"
+                " it is a web page, so a proxy, a login page or an error page answered"
             )
         if response.status_code == 206:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
@@ -206,7 +208,7 @@ def _receive(source: Source, address: str, response: requests.Response, part: Pa
         open(part, "ab" if offset else "wb") as file,
         tqdm(desc=source.name, total=whole, initial=offset, unit="B", unit_scale=True, disable=None) as bar,
     ):
-        # read1 returns what has arrived, so that a trickle meets the test of speed below.
+        # read1 returns what has arrived, so that even a trickle reaches the check of speed below.
         while block := response.raw.read1(BLOCK):
             file.write(block)
             bar.update(len(block))
@@ -219,7 +221,8 @@ def _receive(source: Source, address: str, response: requests.Response, part: Pa
     if received > source.largest:
         part.unlink()
         raise DataError(
-            f"{_shown(address)} does not deliver the right file: it has more than the {source.largest:,} bytes expected at most"
+            f"{_shown(address)} does not deliver the right file:"
+            f" it has more than the {source.largest:,} bytes expected at most"
         )
     if whole is not None and received < whole:
         raise _Broken(f"the connection ended after {received:,} of {whole:,} bytes")

@@ -1,10 +1,10 @@
 """Glyphs: an embedded data set in Omniglot's structure, for a machine without network.
 
-The characters of seventeen scripts, as the font DejaVu Sans that matplotlib ships has
-them. Each is thinned to its strokes; then each of twenty "drawers" bends the strokes and
-goes over them with a round pen, as in Omniglot. The spread of sizes, places, slants and
-proportions and the pen's width were set after Omniglot's, and the strength of the bending
-so that a nearest-neighbour classifier errs as often: see docs/data.md.
+The characters of seventeen scripts come from DejaVu Sans, the font that matplotlib ships.
+Each is thinned to its strokes. Then each of twenty "drawers" bends the strokes and draws
+them with a round pen, as in Omniglot. The spread of sizes, places, slants and proportions
+and the pen's width follow Omniglot's. The strength of the bending is set so that a
+nearest-neighbour classifier errs as often as on Omniglot: see docs/data.md.
 """
 
 import json
@@ -25,10 +25,10 @@ FONT = "DejaVuSans.ttf"  # by name: matplotlib also ships a last-resort font tha
 SEED = 20  # of the drawers; part of the data set, so no parameter
 SIZE = 28  # pixels of a drawing
 FINE = 3  # the pen is drawn this much finer, for antialiasing
-EXTENT = 80  # pixels of the longer side of a character whose strokes are sought
+EXTENT = 80  # pixels of a character's longer side when it is thinned
 MARGIN = 2
-UNIT = 20 / EXTENT  # size in pixels of a drawing at which near-duplicates are compared
-NEAR = 2.0  # pixels, of SIZE
+UNIT = 20 / EXTENT  # pixels of a drawing per pixel of a thinned character, to compare near-duplicates
+NEAR = 2.0  # pixels of a drawing
 
 # One standard deviation each; lengths in pixels of a drawing.
 LENGTH = 15.7  # the longer side before the drawer's variation
@@ -90,7 +90,7 @@ def verified(folder: Path) -> dict[str, str]:
 def draw(characters: list[str], drawers: int = DRAWERS) -> np.ndarray:
     """The drawings of the first `drawers` drawers, uint8 `[characters, drawers, 28, 28]`, ink = 255.
 
-    The data set has twenty drawers; further ones follow the same law.
+    The data set has twenty drawers; further ones are drawn in the same way.
     """
     strokes = thin(outlines(characters))
     return np.stack(
@@ -103,7 +103,7 @@ def draw(characters: list[str], drawers: int = DRAWERS) -> np.ndarray:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # The basic layout: joining and ligatures, where the platform has them, must not matter.
+    # The basic layout, since not every platform has joining and ligatures.
     return ImageFont.truetype(str(font_path()), size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -113,7 +113,7 @@ def outlines(characters: list[str]) -> np.ndarray:
     result = np.zeros((len(characters), side, side), bool)
     for row, character in zip(result, characters, strict=True):
         left, top, right, bottom = _font(200).getbbox(character)
-        font = _font(min(200, 200 * EXTENT // max(right - left, bottom - top)))  # no dot becomes a disc
+        font = _font(min(200, 200 * EXTENT // max(right - left, bottom - top)))  # so that no dot becomes a disc
         left, top, right, bottom = font.getbbox(character)
         image = Image.new("L", (side, side))
         ImageDraw.Draw(image).text(
@@ -124,11 +124,11 @@ def outlines(characters: list[str]) -> np.ndarray:
 
 
 def thin(shapes: np.ndarray) -> np.ndarray:
-    """Strokes one pixel wide of bool images `[images, height, width]` with an empty border.
+    """Thin bool images `[images, height, width]` with an empty border to strokes one pixel wide.
 
     Zhang and Suen (1984), "A fast parallel algorithm for thinning digital patterns". It
-    erases squares of two by two, such as what is left of a dot; each connected part
-    that vanishes leaves one pixel in its middle here.
+    erases squares of two by two, such as what is left of a dot. Here each connected part
+    that vanishes leaves one pixel in its middle.
     """
     strokes = shapes.copy()
     inner = strokes[:, 1:-1, 1:-1]
@@ -203,7 +203,7 @@ def _drawings(points: np.ndarray, code_point: int, drawers: int) -> np.ndarray:
     rows, columns = (np.clip(place * FINE, 0, grid - 1).astype(int) for place in places)
     empty = np.ones((drawers, grid, grid), bool)
     empty[np.arange(drawers)[:, None], rows, columns] = False
-    # One call for all drawers: a step between them counts as further than any within.
+    # One call for all drawers: the step from one to the next counts as farther than any within.
     distance = ndimage.distance_transform_edt(empty, sampling=(4 * grid, 1, 1))
     ink = np.clip(radius[..., None] * FINE - distance + 0.5, 0, 1)
     ink = ink.reshape(drawers, SIZE, FINE, SIZE, FINE).mean((2, 4))
@@ -211,7 +211,7 @@ def _drawings(points: np.ndarray, code_point: int, drawers: int) -> np.ndarray:
 
 
 def _placed(line: np.ndarray, centre: float, shift: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Coordinates along one axis moved to their place, `[drawers, points]`; nothing leaves the picture that fits in."""
+    """Move coordinates along one axis to their place, `[drawers, points]`; what fits in the picture stays inside."""
     line = line - (line.max(1, keepdims=True) + line.min(1, keepdims=True)) / 2 + centre + SHIFT * shift
     line = line - np.minimum(line.min(1, keepdims=True) - radius, 0)
     return line - np.maximum(line.max(1, keepdims=True) + radius - SIZE, 0)
@@ -220,8 +220,8 @@ def _placed(line: np.ndarray, centre: float, shift: np.ndarray, radius: np.ndarr
 def separation(strokes: np.ndarray) -> np.ndarray:
     """Hausdorff distance of each pair of thinned characters `[n, height, width]`: float32 `[n, n]`.
 
-    In pixels of a drawing, at 20 pixels for the longer side: the farthest that any point
-    of one lies from the other's strokes, so that one dot more is enough to tell apart.
+    In pixels of a drawing whose longer side has 20 pixels. It is the farthest that any point
+    of one lies from the other's strokes, so one more dot is enough to tell them apart.
     """
     distance = (
         np.stack([ndimage.distance_transform_edt(~stroke) for stroke in strokes])
@@ -233,7 +233,7 @@ def separation(strokes: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates() -> dict[str, list[str]]:
-    """The characters of each script's candidates that are closer than `NEAR` to an earlier one kept."""
+    """Each script's candidates that are closer than `NEAR` to a character that was kept before."""
     named = [(name, character) for name, script in SCRIPTS.items() for character in expand(script.candidates)]
     apart = separation(thin(outlines([character for _, character in named])))
     kept: list[int] = []

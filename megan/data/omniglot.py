@@ -18,7 +18,7 @@ from megan.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 ARCHIVES = {"background": "images_background.zip", "evaluation": "images_evaluation.zip"}
-# `archives.digest` of the images: the archive's own bytes differ between repackings.
+# `archives.digest` of the images: a repacked archive has other bytes, but the same images.
 DIGESTS = {
     "background": "415200b12482e47c542cb6a4e19c279a65c5c284cd237820c10eb37cf973e256",
     "evaluation": "0fb000cc4c446bfa82460f023c85f57a40cc71185a1630d7ce8781d61604f3bd",
@@ -31,19 +31,21 @@ LIMITS = archives.Limits(archive_bytes=64 << 20, members=60_000, member_bytes=64
 def members(path: Path, part: str) -> dict[str, bytes]:
     """PNG files `images_PART/ALPHABET/CHARACTER/DRAWING.png` of an archive, verified.
 
-    Folders and what macOS leaves in archives are passed over, since nothing reads them.
+    Folders, and the files that macOS adds to archives, are skipped: nothing reads them.
     **Raises** `DataError` for a damaged archive, a wrong count or a changed image.
     """
     images = archives.read(path, LIMITS, lambda name: name.endswith(".png") and not name.startswith("__MACOSX/"))
     expected = sum(len(names) for names in catalogue.alphabets("omniglot")[part].values()) * DRAWERS
     if len(images) != expected:
         raise DataError(
-            f"{path} holds {len(images):,} images: expected {expected:,} of Omniglot's {part} set; fetch {ARCHIVES[part]} again"
+            f"{path} holds {len(images):,} images: expected {expected:,} of Omniglot's {part} set;"
+            f" fetch {ARCHIVES[part]} again"
         )
     found = archives.digest(images)
     if found != DIGESTS[part]:
         raise DataError(
-            f"{path} holds changed images: content digest {found[:12]}..., expected {DIGESTS[part][:12]}...; fetch {ARCHIVES[part]} again"
+            f"{path} holds changed images: content digest {found[:12]}..., expected {DIGESTS[part][:12]}...;"
+            f" fetch {ARCHIVES[part]} again"
         )
     return images
 
@@ -82,7 +84,8 @@ def _part(path: Path, part: str) -> dict[str, np.ndarray]:
         for character, row in zip(characters, rows, strict=True):
             if len(row) != DRAWERS:
                 raise DataError(
-                    f"{path}: {alphabet}/{character} has {len(row)} drawings: expected {DRAWERS}; fetch {path.name} again"
+                    f"{path}: {alphabet}/{character} has {len(row)} drawings: expected {DRAWERS};"
+                    f" fetch {path.name} again"
                 )
         result[alphabet] = np.asarray(rows, np.uint8)
     return result
@@ -91,8 +94,8 @@ def _part(path: Path, part: str) -> dict[str, np.ndarray]:
 def shrink(content: bytes, where: str) -> np.ndarray:
     """A 105x105 PNG, black on white, as uint8 `[28, 28]`, ink = 255, antialiased.
 
-    Lanczos, the filter of Finn et al. (2017). On the file's own two colours Pillow would
-    fall back to the nearest pixel, which breaks thin strokes; hence grey levels first.
+    Lanczos, the filter of Finn et al. (2017). The picture is made grey first: with the file's
+    two colours Pillow would take the nearest pixel, which breaks thin strokes.
     """
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:

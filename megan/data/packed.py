@@ -17,7 +17,7 @@ from megan.runs import storage
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one split on a device, with the classes of an alphabet next to one another."""
+    """Images of one split on a device. The classes of an alphabet are next to one another."""
 
     images: Tensor  # uint8 [classes, drawers, height, width], ink = 255
     alphabet: Tensor  # int64 [classes]: row of `alphabet_names`
@@ -32,7 +32,7 @@ class Split:
     def usable_alphabets(self, ways: int) -> Tensor:
         """Alphabets with at least `ways` classes, int64 `[alphabets]`; `ValueError` when there is none.
 
-        Kept after the first call, since finding them waits for the device.
+        The answer is kept after the first call, since finding it waits for the device.
         """
         if ways not in self._usable:
             found = (self.size >= ways).nonzero()[:, 0]
@@ -75,8 +75,8 @@ def _ordered(file: bytes) -> bytes:
 def load(path: Path, rotations: bool = False, device: str | torch.device = "cpu") -> Split:
     """Read one split.
 
-    **Arguments** `rotations`: each character also turned by 90, 180 and 270 degrees
-    counter-clockwise, as classes of their own behind the upright ones of its alphabet.
+    **Arguments** `rotations`: add each character turned by 90, 180 and 270 degrees
+    counter-clockwise, as a class of its own after the upright ones of its alphabet.
     **Raises** `DataError` for a file that is missing or that `write` did not write.
     """
     images, alphabet, alphabet_names, class_names = _read(path)

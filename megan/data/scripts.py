@@ -1,7 +1,7 @@
 """Which characters of which scripts the glyphs have: the characters that DejaVu Sans draws well.
 
-Code points, not letters, stand here: half of these scripts run from right to left, which
-makes source text unreadable. Accented letters, digits and ligatures are left out.
+The table has code points, not letters: letters of scripts that run from right to left make
+source text unreadable. Accented letters, digits and ligatures are left out.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Script:
     part: str  # "background" (meta-training and validation) or "evaluation" (meta-test), as in Omniglot
     candidates: str  # code points in hexadecimal, and ranges of them
-    near_duplicates: str  # those that `megan.data.glyphs.near_duplicates` finds; not used
+    near_duplicates: str  # candidates that `megan.data.glyphs.near_duplicates` finds; left out
 
     @property
     def characters(self) -> list[str]:
@@ -29,8 +29,8 @@ def expand(points: str) -> list[str]:
 
 
 # The order matters: of two characters that look alike, the later one is removed. Scripts
-# with letters of their own come first and so keep them. The three Georgian scripts stand on
-# one side of the split, and so do Latin, Lisu and the phonetic letters.
+# with letters of their own come first and so keep them. The three Georgian scripts are on
+# the same side of the split, and so are Latin, Lisu and the phonetic letters.
 SCRIPTS = {
     "Ogham": Script(
         part="evaluation",
