@@ -73,7 +73,8 @@ def limit(dtype: torch.dtype) -> Callable[[], object]:
 def convolutions(dtype: torch.dtype, seconds: float) -> None:
     top = limit(dtype)
     print(
-        f"{'T':>3}{'B':>4}{'H':>4}{'W':>4}{'C':>4}{'O':>4}{'s':>3}  kernel       native  im2col grouped   limit  native/limit"
+        f"{'T':>3}{'B':>4}{'H':>4}{'W':>4}{'C':>4}{'O':>4}{'s':>3}"
+        "  kernel       native  im2col grouped   limit  native/limit"
     )
     for tasks, images, height, width, channels, outputs, stride in CONVOLUTIONS:
         x = torch.randn(tasks, images, height, width, channels, dtype=dtype)
@@ -87,7 +88,7 @@ def convolutions(dtype: torch.dtype, seconds: float) -> None:
         ):
             function = kernel if kernel == "conv" else f"conv_{kernel}"
             names = {"native": native, "im2col": gathered, "grouped": grouped}
-            runs = {name: lambda m=module: getattr(m, function)(*arguments) for name, module in names.items()}
+            runs = {name: lambda m=module, f=function, a=arguments: getattr(m, f)(*a) for name, module in names.items()}
             best = interleaved({**runs, "limit": top}, seconds)
             rate = {name: flops / best[name] / 1e9 for name in names} | {"limit": 2 * 384**3 / best["limit"] / 1e9}
             shape = f"{tasks:3}{images:4}{height:4}{width:4}{channels:4}{outputs:4}{stride:3}"

@@ -68,7 +68,7 @@ class Measurement:
         self._folder = tempfile.TemporaryDirectory(prefix="megan-benchmark-")
         self.folder = Path(self._folder.name)
         self.checked = max(CHECKED_TASKS, *(entry.mode.processes for entry in found))
-        # All at once: an interpreter takes seconds to import torch, and they need not queue for it.
+        # All at once: each interpreter takes seconds to import torch, and they can do so together.
         self.teams = {
             key: Team(*key, device, verbose) for key in dict.fromkeys((entry.name, entry.mode) for entry in found)
         }
@@ -106,7 +106,7 @@ class Measurement:
             self.say(f"{entry.kind.name} {entry.name} {entry.mode}: {entry.problem}")
 
     def check(self) -> None:
-        """Refuse whoever's gradient is not the reference's."""
+        """Refuse every contender whose gradient is not the reference's."""
         for kind in self.kinds:
             self.say(f"checking the gradients of {kind.name}")
             entries = self._standing(kind)
@@ -157,7 +157,7 @@ class Measurement:
         for number in range(rounds):
             self.say(f"speed of {kind.name}: round {number + 1} of {rounds}")
             standing = self._standing(kind)
-            # Each round begins elsewhere and every other goes backwards, so that nobody always follows the same one.
+            # Each round begins elsewhere, and every second one runs backwards, so that the order changes.
             begin = number * len(standing) // rounds
             order = (standing[begin:] + standing[:begin])[:: 1 if number % 2 == 0 else -1]
             for entry in order:
@@ -166,7 +166,7 @@ class Measurement:
             self._try(entry, lambda entry=entry: self._team(entry).drop(kind.name))
 
     def memory(self) -> None:
-        """Two teams at a time: how much they hold does not depend on how fast they go."""
+        """Two teams at a time: how much memory they hold does not depend on their speed."""
         self.say("measuring memory")
         self._close()
         bare = {}

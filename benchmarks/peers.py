@@ -114,7 +114,7 @@ def _row(entry: Entry) -> tables.Row:
 
 
 def _shown(found: list[Entry]) -> list[tables.Row]:
-    """One problem as people read it: a line a contender, its modes side by side."""
+    """One problem for people to read: a line for each contender, its modes side by side."""
     rows = []
     for name in dict.fromkeys(entry.name for entry in found):
         own = [entry for entry in found if entry.name == name]
@@ -133,7 +133,7 @@ def _shown(found: list[Entry]) -> list[tables.Row]:
 
 
 def verdicts(found: list[Entry]) -> list[str]:
-    """Ours over the best peer: each in its best mode, and memory at the same number of processes, forks counted."""
+    """Ours over the best peer: each in its best mode; memory at the same number of processes, including forks."""
     lines = []
     for kind in dict.fromkeys(entry.kind for entry in found):
         measured = [entry for entry in found if entry.kind == kind and entry.rates and not entry.problem]
@@ -143,7 +143,10 @@ def verdicts(found: list[Entry]) -> list[str]:
             if not peers:
                 continue
             mine, best = max(ours, key=lambda e: e.rate), max(peers, key=lambda e: e.rate)
-            line = f"{kind.title}: {CONTENDERS[name].label} {mine.rate / best.rate:.2f} times the best peer ({CONTENDERS[best.name].label}, {best.mode})"
+            line = (
+                f"{kind.title}: {CONTENDERS[name].label} {mine.rate / best.rate:.2f} times the best peer"
+                f" ({CONTENDERS[best.name].label}, {best.mode})"
+            )
             for mode in dict.fromkeys(entry.mode for entry in ours):
                 own = next(entry for entry in ours if entry.mode == mode)
                 leanest = min((entry.memory for entry in peers if entry.processes == own.processes), default=math.nan)
@@ -156,7 +159,8 @@ def verdicts(found: list[Entry]) -> list[str]:
 
 def _report(found: list[Entry], about: dict[str, str]) -> str:
     parts = [
-        "`P x T`: P processes of T threads each. Median of the rounds, and their range; MiB above as many bare interpreters (`in N`: N processes, since forks count).\n"
+        "`P x T`: P processes of T threads each. Median of the rounds, and their range;"
+        " MiB above as many bare interpreters (`in N`: N processes, since forks count).\n"
     ]
     for kind in dict.fromkeys(entry.kind for entry in found):
         parts.append(

@@ -1,4 +1,4 @@
-"""The comparison as bars: a panel a problem, a bar a contender and mode."""
+"""The comparison as bars: a panel for each problem, a bar for each contender and mode."""
 
 from pathlib import Path
 

@@ -24,7 +24,10 @@ class Kind:
 
     @property
     def title(self) -> str:
-        return f"{'MAML' if self.approach == 'maml' else 'N+1 with a generator'}, {self.queries} quer{'y' if self.queries == 1 else 'ies'} a class"
+        return (
+            f"{'MAML' if self.approach == 'maml' else 'N+1 with a generator'},"
+            f" {self.queries} quer{'y' if self.queries == 1 else 'ies'} a class"
+        )
 
 
 KINDS = {kind.name: kind for kind in (Kind("maml", 1), Kind("maml", 15), Kind("n_plus_1", 1), Kind("n_plus_1", 15))}

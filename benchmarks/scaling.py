@@ -114,7 +114,7 @@ def random_split(device: str) -> Split:
 
 def on_cpu(points: list[Point], split: Split, workers: Workers, minutes: float) -> None:
     """Rounds of one meta-iteration of each point, until the time is up; at least two."""
-    # Each has processes of its own: they would be forked anew at every change of work.
+    # Each point has its own processes: shared ones would be forked anew at every change of work.
     advance = {id(point): point.build(split, Workers(workers.device, workers.threads)) for point in points}
     for point in points:
         for _ in range(WARM_UPS if point.tasks <= 32 else 1):

@@ -61,7 +61,7 @@ class Team:
         self._ask([{"do": "load", "problem": problem, "path": str(path), "tasks": part} for part in parts])
 
     def run(self, problem: str, count: int = 1) -> float:
-        """Seconds for `count` meta-gradients, from the asking to the last worker's reply."""
+        """Seconds for `count` meta-gradients, from the request to the last worker's reply."""
         start = time.perf_counter()
         self._ask_all({"do": "run", "problem": problem, "count": count})
         return time.perf_counter() - start
@@ -78,7 +78,7 @@ class Team:
         self._ask_all({"do": "drop", "problem": problem})
 
     def peak(self) -> list[int]:
-        """Peak memory of each process, those that workers have forked included, bytes."""
+        """Peak memory in bytes of each process, including those that workers have forked."""
         return [peak for peaks in self._ask_all({"do": "peak"}) for peak in peaks]
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class Team:
                 worker.stdin.flush()
             except OSError:
                 raise Failed(self._ended(worker)) from None
-        replies = [worker.stdout.readline() for worker in self.workers]  # all of them, or the next would be late
+        replies = [worker.stdout.readline() for worker in self.workers]  # all of them, or the next would lag
         for worker, reply in zip(self.workers, replies, strict=True):
             answer = json.loads(reply) if reply else {"error": self._ended(worker)}
             if "error" in answer:

@@ -1,15 +1,15 @@
-"""A process that runs one contender and does nothing until it is told to: `python -m benchmarks.worker NAME THREADS DEVICE`.
+"""A process that runs one contender, and waits until it is told to: `python -m benchmarks.worker NAME THREADS DEVICE`.
 
-One JSON object a line on standard input, one in reply on standard output:
+It reads one JSON object a line from standard input, and answers each with one on standard output:
 
     {"do": "load", "problem": NAME, "path": FILE, "tasks": [FIRST, LAST]}
     {"do": "run", "problem": NAME, "count": N}        N meta-gradients; replies their seconds
     {"do": "result", "problem": NAME, "path": FILE}   the last meta-gradient into a file
     {"do": "drop", "problem": NAME}                   forgets a problem and its memory
-    {"do": "peak"}                                    replies the peak memory in bytes, of itself and of each process it has forked
+    {"do": "peak"}                                    replies the peak memory in bytes, of itself and of each fork
 
 A reply is `{"ok": ...}` or `{"error": "ImportError: ..."}`. NAME `bare` is the interpreter
-with torch and nothing else, against which memory is measured.
+with torch and nothing else; memory is measured against it.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Worker:
         )
 
     def drop(self, problem: str) -> None:
-        """Twenty workers wait at a time, and should not hold what they are done with."""
+        """Twenty workers wait at a time, and should not keep memory that they no longer need."""
         self.loaded.pop(problem, None)
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
@@ -76,7 +76,7 @@ class Worker:
 def _peak_resident(pid: int) -> int:
     """Peak resident bytes of this program alone; `getrusage` would count the parent's from before `exec`.
 
-    A fork's are counted whole, though most of them it has in common with the process that forked it.
+    A fork's bytes are counted in full, though it shares most of them with the process that forked it.
     """
     try:
         with open(f"/proc/{pid}/status") as file:
@@ -90,7 +90,7 @@ def _peak_resident(pid: int) -> int:
 def main() -> None:
     name, threads, device = sys.argv[1:]
     replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what an import prints is no reply
+    os.dup2(2, 1)  # so that nothing an import prints is taken for a reply
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
     if name == "bare":
@@ -100,7 +100,7 @@ def main() -> None:
         command = json.loads(line)
         try:
             reply = {"ok": getattr(worker, command.pop("do"))(**command)}
-        except Exception as error:  # reported beside the contender's name, the others go on
+        except Exception as error:  # it is reported beside the contender's name, and the others go on
             text = (str(error).strip().splitlines() or [""])[0]
             reply = {"error": f"{type(error).__name__}: {text}", "missing": isinstance(error, ImportError)}
         replies.write(json.dumps(reply) + "\n")

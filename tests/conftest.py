@@ -1,4 +1,7 @@
-"""How much is tested (a bounded number of faults in every run, all of them and what takes minutes on request), and what many tests make."""
+"""How much is tested, and what many tests make.
+
+Each run injects a bounded number of faults; `--faults=full` injects all of them.
+"""
 
 import pytest
 

@@ -12,9 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 
 TEMPLATE = Path(".dvc/tmp/offline_plots.html")  # git ignores it
-LIBRARIES = ("vega", "vega-lite", "vega-embed")  # in the order in which they need one another
+LIBRARIES = ("vega", "vega-lite", "vega-embed")  # in the order of their dependencies
 
-# DVC puts the plots in place of {plot_divs}; without {scripts} it adds no addresses.
+# DVC replaces {plot_divs} with the plots; without {scripts} it adds no addresses.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -1,4 +1,4 @@
-"""What is measured against what: one file a contender, each a class with the same three methods.
+"""What is measured against what: one file for each contender, a class with the same three methods.
 
     Contender(problem)   set up for the tasks of a problem (see `problem`)
     gradient()           one meta-gradient: the sum over its tasks / the meta-batch

@@ -1,4 +1,4 @@
-"""MAML by hand: a loop over tasks, plain autograd with `create_graph=True`, a graph freed after each task."""
+"""MAML by hand: a loop over tasks, plain autograd with `create_graph=True`, the graph freed after each task."""
 
 import torch
 import torch.nn.functional as F

@@ -1,8 +1,8 @@
 """N+1 with a generator as a peer's user would write it: torch's layers, a loop over tasks, plain autograd.
 
 Theta descends on the N+1 classification of reals and fakes, phi on the generator's loss,
-both at the same point; the outer loss is on the real query (the paper's section 4.2). The
-noise is given, where a user would draw it.
+both at the same point. The outer loss is on the real query (the paper's section 4.2). The
+noise is given here; a user would draw it.
 """
 
 import torch
@@ -78,7 +78,7 @@ class Contender:
 
 
 def descend(weights: dict[str, Tensor], losses: list[tuple[str, float, Tensor]]) -> dict[str, Tensor]:
-    """Each group of weights (by the start of its names) a step along its own loss."""
+    """One step: each group of weights (by the start of its names) moves along its own loss."""
     moved = dict(weights)
     for group, rate, loss in losses:
         names = [name for name in weights if name.startswith(group)]

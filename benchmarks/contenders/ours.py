@@ -1,4 +1,4 @@
-"""megan's engine: chunks of tasks on a CPU's cores, a process each; on CUDA all tasks, captured as one graph."""
+"""megan's engine. On a CPU each core has a process that takes chunks of tasks; on CUDA one graph has all tasks."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""TorchOpt: `MetaSGD` with the state taken out and put back around each task, as in its own MAML example."""
+"""TorchOpt: `MetaSGD`, its state saved before each task and restored after it, as in its own MAML example."""
 
 import torch.nn.functional as F
 import torchopt
@@ -12,7 +12,7 @@ class Contender:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.network = network.build(problem.weights)
-        self.meta = list(self.network.parameters())  # MetaSGD puts other tensors in their place
+        self.meta = list(self.network.parameters())  # MetaSGD replaces the network's tensors
         self.inner = torchopt.MetaSGD(self.network, lr=problem.rate)
         self.support, self.query = problem.planar(problem.support), problem.planar(problem.query)
 

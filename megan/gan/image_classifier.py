@@ -1,7 +1,7 @@
 """A small classifier of the data set, in whose features the plain GAN's samples are measured (Fig. 7).
 
-It has learned from images that no GAN trains on, of all classes of the data set, so its
-features are the same whichever classes and K a study has.
+It learns from images of all classes of the data set that no GAN trains on. So its features
+are the same whichever classes and K a study has.
 """
 
 import numpy as np
@@ -47,6 +47,9 @@ def features(network: torch.nn.Sequential, images: Tensor) -> np.ndarray:
 
 
 def nearest(images: Tensor, known: Tensor) -> float:
-    """Mean root mean square difference of pixels (0 to 1) of `images` [n, 28, 28] from the nearest of `known` [K, 28, 28]."""
+    """How far `images` [n, 28, 28] are from the nearest of `known` [K, 28, 28].
+
+    The root mean square difference of pixels (0 to 1), averaged over `images`.
+    """
     distance = torch.cdist(images.flatten(1).double(), known.flatten(1).double()) / images[0].numel() ** 0.5
     return float(distance.min(dim=1).values.mean())

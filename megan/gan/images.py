@@ -10,7 +10,7 @@ from megan.config.schema import Gan
 from megan.data import fashion_mnist, glyphs
 from megan.data.scripts import SCRIPTS
 
-SCRIPT, GLYPHS = "Latin", 10  # whose characters, and how many, are the classes among the glyphs
+SCRIPT, GLYPHS = "Latin", 10  # the script, and how many of its characters, that make the glyphs' classes
 POOL = 200  # drawings of a glyph to take the K from
 APART = 100  # images of a class that the classifier learns from, and no GAN
 HELD = 200  # held-out images of a class, and as many samples to set against them
@@ -18,8 +18,10 @@ HELD = 200  # held-out images of a class, and as many samples to set against the
 
 @dataclass(frozen=True)
 class Images:
-    """Real ones by class, uint8: `train` [classes, n, 28, 28] to take the K from, `held` [classes, HELD, 28, 28],
-    `apart` [all classes of the data set, n, 28, 28] for the classifier that measures samples; and the names of the classes.
+    """Real images by class, uint8, and the names of the classes.
+
+    `train` [classes, n, 28, 28]: to take the K from. `held` [classes, HELD, 28, 28]: held out.
+    `apart` [all classes of the data set, n, 28, 28]: for the classifier that measures samples.
     """
 
     train: Tensor
@@ -29,10 +31,10 @@ class Images:
 
 
 def real_images(study: str, options: Gan) -> Images:
-    """Those of the study's raw folder, by class.
+    """The images of the study's raw folder, by class.
 
     **Reading** for the glyphs: a class is a character. Its twenty drawings are too few for K =
-    100 and held-out ones, so further drawers draw it; the last `HELD` are held out.
+    100 and held-out ones, so further drawers draw it. The last `HELD` are held out.
     """
     folder = paths.raw(study)
     classes = slice(options.classes)

@@ -1,10 +1,11 @@
 """The plain GAN of Fig. 7, many at once, and the small classifier that its samples are judged by.
 
-"An out-of-the-box GAN" (section 5.1.1) is no layers. **Reading**: a DCGAN (Radford et al.
-2016) cut down to 28 pixels: the generator projects noise to 7x7 and doubles it twice, with
-batch normalisation; the discriminator halves twice with leaky ReLU, unnormalised, since a
-batch of one image repeated has no variance. Doubling is sub-pixel convolution (Shi et al.
-2016), as a transposed 4x4 one is but cheaper here. Every weight has a leading axis of GANs.
+The paper names no layers, only "an out-of-the-box GAN" (section 5.1.1). **Reading**: a DCGAN
+(Radford et al. 2016) cut down to 28 pixels. The generator projects noise to 7x7 and doubles
+it twice, with batch normalisation. The discriminator halves twice with leaky ReLU, without
+normalisation: a batch of one image repeated has no variance. Doubling is sub-pixel
+convolution (Shi et al. 2016): it does what a transposed 4x4 convolution does, but is cheaper
+here. Every weight has a leading axis of GANs.
 """
 
 import torch
@@ -52,7 +53,7 @@ def discriminator_weights(keys: Tensor) -> Weights:
 def generate(weights: Weights, noise: Tensor) -> Tensor:
     """[gans, images, noise_size] -> [gans, images, 28, 28, 1] in (-1, 1), ink = 1.
 
-    Batch normalisation has the statistics of these images, when sampling too.
+    Batch normalisation uses the statistics of these images, also when sampling.
     """
     x = (noise @ weights["code"]).view(*noise.shape[:2], 7, 7, MADE[0])
     x = norm_relu(x, weights["gamma0"], weights["beta0"])

@@ -40,10 +40,10 @@ def classifier(images: Tensor, options: Gan, device: str, tensors: dict[str, Ten
 
 
 def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Sequential, options: Gan) -> list[list]:
-    """Rows of `quality.csv`, of each class and seed; no numbers for a GAN that diverged.
+    """Rows of `quality.csv`, one for each class and seed; no numbers for a GAN that diverged.
 
-    The columns that end in `_real` set real images in the samples' place: training images of
-    the class against the held-out ones (kid, collapse), held-out ones against the K (nearest).
+    The columns that end in `_real` put real images in the samples' place: training images
+    against the held-out ones (kid), held-out ones alone (collapse) and against the K (nearest).
     """
     rows = []
     for place, label in ((place, label) for place in range(len(options.seeds)) for label in range(options.classes)):
@@ -68,7 +68,7 @@ def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Seq
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """In 0..1 -> uint8; black where there is no number."""
+    """Images in 0..1 -> uint8; black where there is no number."""
     return (images.nan_to_num(0.0) * 255).round().to(torch.uint8).cpu()
 
 

@@ -1,8 +1,8 @@
 """A plain GAN on K images of one class, for every class and seed at once (section 5.1.1, Fig. 7).
 
-**Reading** of "K training examples": K images in all, of one class, so a GAN for each class,
-K and seed. The K images of a class and seed are the first of those of a larger K, and initial
-weights and noise are the same for every K, so that only K differs. An update is a step of the
+**Reading** of "K training examples": K images in all, of one class. So there is one GAN for
+each class, K and seed. For one class and seed a larger K only adds images, and initial weights
+and noise are the same for every K, so that only K differs. An update is one step of the
 discriminator and one of the generator, on a batch drawn from the K with replacement.
 """
 
@@ -24,8 +24,11 @@ BETAS = (0.5, 0.999)  # of Adam, as in Radford et al. 2016
 
 @dataclass(frozen=True)
 class Trained:
-    """`samples` [seeds, classes, HELD, 28, 28] in 0..1, NaN of a diverged GAN; `updates` int64 [seeds, classes]
-    done while all was finite; `losses` [updates / LOG_EVERY, 2, seeds, classes]: discriminator, generator.
+    """What training gives, for every seed and class.
+
+    `samples` [seeds, classes, HELD, 28, 28] in 0..1: NaN for a diverged GAN.
+    `updates` int64 [seeds, classes]: done while everything was finite.
+    `losses` [updates / LOG_EVERY, 2, seeds, classes]: discriminator, generator.
     """
 
     samples: Tensor
@@ -77,7 +80,7 @@ def train(images: Tensor, options: Gan, moved: Callable[[], None]) -> Trained:
         moved()
     with torch.no_grad():
         samples = (networks.generate(makes, _noise("gan/samples", 0, HELD, options, device))[..., 0] + 1) / 2
-    # The last step of all may have been the one too many, which no loss has seen.
+    # The very last step may have diverged: no loss has seen its result.
     sound = samples.flatten(1).isfinite().all(dim=1)
     finite = torch.where(sound, finite, finite.clamp(max=options.updates - 1))
     samples[finite < options.updates] = torch.nan
@@ -92,7 +95,7 @@ def _noise(purpose: str, step: int, count: int, options: Gan, device: str) -> Te
 
 
 def _stepper(weights: dict[str, Tensor], options: Gan) -> Callable[[Tensor], None]:
-    """A step of Adam on losses [gans]. It moves each weight by its own history, so no GAN touches another."""
+    """A step of Adam on losses [gans]. Adam moves each weight by its own history, so no GAN affects another."""
     leaves = [value.requires_grad_() for value in weights.values()]
     optimiser = torch.optim.Adam(leaves, lr=options.learning_rate, betas=BETAS, fused=True)
 

@@ -1,2 +1,5 @@
-"""The meta-learning engine: `adapt` (the inner loop), `objectives` (the paper's losses),
-`gradient` (the outer gradient), `iteration` (a meta-step), `evaluate`, `checkpoint`."""
+"""The meta-learning engine.
+
+`systems` (the learners), `adapt` (the inner loop), `losses` and `gan_losses` (the paper's losses),
+`gradient` (the outer gradient), `iteration` (a meta-step), `evaluate` (meta-testing), `generation` (samples).
+"""

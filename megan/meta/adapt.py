@@ -2,7 +2,7 @@
 
     theta' <- theta' - alpha * grad L(theta'),   S times                (section 1.2, Algorithm 1)
 
-with every task's weights moving at once along the leading axis.
+The weights of all tasks move at once, along the leading axis.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def trajectory(
 
 
 def descend(weights: Weights, losses: list[Descent], differentiable: bool) -> Weights:
-    """One step: each group of weights along the sum of its own losses' gradients.
+    """One step: each group of weights moves along the sum of its own losses' gradients.
 
     All gradients are taken at the same point before any group moves. A loss passes no
     gradient to a group that does not descend on it.

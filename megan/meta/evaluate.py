@@ -26,7 +26,7 @@ class Scores:
 
 
 def begin(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
-    """A chunk's tasks, and the meta-trained weights [seeds, ...] as each of them starts with."""
+    """The weights that each task of a chunk starts with, from the meta-trained ones [seeds, ...]; and the tasks."""
     group, numbers = chunk[0], workers.numbers(chunk[1])
     return per_task({name: weight[group] for name, weight in weights.items()}, len(numbers)), tasks.sample(
         group, numbers
@@ -37,7 +37,7 @@ def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers,
     """Scores on `tasks` after `inner.test_steps` inner steps.
 
     **Arguments** `weights` [seeds, ...] each; `every_step`: score before the first inner step
-    and after each, else after the last alone.
+    and after each, else after the last only.
     """
     steps = system.inner.test_steps
 
@@ -53,7 +53,7 @@ def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers,
         return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(chunk[1])))}  # [3, seeds, tasks, counts]
 
     groups = workers.seed_groups(len(tasks.seeds))
-    # On CUDA too, in runs: a meta-test of thousands of tasks need not fit at once.
+    # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.
     scored = workers.map_chunks(chunk_scores, groups, tasks.count, None if workers.is_cpu else CUDA_RUN)
     table = torch.cat([torch.cat([chunk["scores"] for chunk in chunks], dim=2) for chunks in scored], dim=1)
     return Scores(*table.cpu())

@@ -1,7 +1,7 @@
 """What stands in for more examples: F_i of Algorithm 1, or a control in the generator's place.
 
-The controls are not the paper's. They tell whether the generator makes the difference, or
-merely an output more, other images, or ordinary augmentation.
+The controls are not the paper's. They show whether the generator makes the difference, or only
+one more output, other images, or ordinary augmentation.
 """
 
 import torch
@@ -15,7 +15,7 @@ from megan.models.generator import Generator
 from megan.models.initial import Weights
 from megan.ops import streams
 
-# The augmentation control: uniform in plus or minus these, as drawers of a character differ.
+# The augmentation control: uniform in plus or minus these, about as drawers of a character differ.
 ROTATION = 0.15  # radians
 STRETCH = 0.12  # of each entry of the linear map
 SHIFT = 0.1  # of half the image's side
@@ -25,7 +25,7 @@ BEND = 0.08  # of half the image's side, elastic displacement at a 4x4 grid of p
 def make(variant: Variant, architecture: Generator | None, weights: Weights, episodes: Episodes, step: int) -> Tensor:
     """Fakes for inner step `step`: [tasks, M * ways * shots, height, width, 1].
 
-    They stand in the order of the support images, M times over, so `labels` applies.
+    They are in the order of the support images, M times over; `labels` gives their classes.
     """
     count = variant.fakes_per_real
     images = episodes.support.repeat(1, count, 1, 1, 1)

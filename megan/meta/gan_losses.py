@@ -1,7 +1,7 @@
-"""The GAN losses of section 3.4: what the critic and the generator descend on, a value a task.
+"""The GAN losses of section 3.4: what the critic and the generator descend on, one value for each task.
 
-Critic values are [tasks, images], losses [tasks]. D = sigmoid(critic value) where a loss speaks
-of probabilities.
+Critic values are [tasks, images], losses [tasks]. Where a loss is about probabilities, D =
+sigmoid(critic value).
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def wasserstein_critic(on_reals: Tensor, on_fakes: Tensor) -> Tensor:
 
 
 def wasserstein_generator(on_fakes: Tensor) -> Tensor:
-    """-D(G(z)): the paper's printed sign, turned so that the generator descends"""
+    """-D(G(z)): the sign that the paper prints is turned, so that the generator descends"""
     return -on_fakes.mean(dim=1)
 
 

@@ -29,8 +29,8 @@ class Samples:
 def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, workers: Workers) -> Samples:
     """Adapt to `tasks`, then make each task's fakes `draws` times over.
 
-    **Arguments** `weights` [seeds, ...] each. They are the first of the tasks that
-    `evaluate.evaluate` scores under the same purpose; each draw has noise of its own.
+    **Arguments** `weights` [seeds, ...] each; `tasks`: the first of those that
+    `evaluate.evaluate` scores under the same purpose. Each draw has its own noise.
     """
     if not len(tasks.seeds):
         return _none(system, tasks, draws)
@@ -40,7 +40,7 @@ def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, worker
         start, sampled = begin(weights, tasks, chunk, workers)
         adapted = adapt(system, start, sampled, steps, differentiable=False)
         with torch.no_grad():
-            # Noise is keyed by step, and the inner steps have used up 0 to steps - 1.
+            # Noise is keyed by step, and the inner steps have used 0 to steps - 1.
             made = torch.stack([system.fakes(adapted, sampled, steps + number) for number in range(draws)])
             apart = torch.stack(
                 [_wasserstein(system, adapted, sampled, some, number) for number, some in enumerate(made)]
@@ -68,8 +68,8 @@ def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, worker
 def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: Tensor, number: int) -> Tensor:
     """Mean critic value of real query images less that of the fakes, float64 [tasks].
 
-    In batches as the critic has met in adaptation: as many reals as the support holds, and
-    with fakes among them where batch statistics are shared.
+    The batches are like those of adaptation: as many reals as the support holds, and fakes
+    among them where batch statistics are shared.
     """
     ways, shots = episodes.ways, episodes.support.shape[1] // episodes.ways
     query = episodes.query.unflatten(1, (ways, -1))
@@ -90,7 +90,7 @@ def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: 
 
 
 def _bytes(images: Tensor) -> Tensor:
-    """Images of ink 0 to 1, [..., height, width, 1] -> uint8 [..., height, width]; what lies beyond is cut off."""
+    """Images of ink 0 to 1, [..., height, width, 1] -> uint8 [..., height, width]; values beyond are cut off."""
     return (images[..., 0].nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
 
 

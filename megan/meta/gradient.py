@@ -1,7 +1,7 @@
 """The outer gradient: through the unrolled inner loop to theta and phi (section 1.2, 4.2).
 
-Work is cut into chunks of tasks. A chunk never mixes seeds on a CPU, its size depends on no
-other seed, and chunks are summed in the order of their tasks, whatever order they finish in.
+Work is cut into chunks of tasks. On a CPU a chunk never mixes seeds, and its size does not
+depend on other seeds. Chunks are summed in the order of their tasks, whichever finishes first.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from megan.meta.adapt import adapt
 from megan.meta.systems.base import System
 from megan.models.initial import Weights
 
-QUERY_IMAGES = 64  # about so many at a time meet the adapted weights on a CPU
+QUERY_IMAGES = 64  # about so many at a time go through the adapted weights on a CPU
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def per_task(weights: Weights, tasks: int) -> Weights:
 def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch: int) -> Outer:
     """One chunk's share of the outer gradient.
 
-    **Arguments** `meta` [seeds, ...] each; `episodes` of seeds * tasks tasks; `meta_batch`
-    is the number of tasks that the mean is taken over, of which the chunk holds some.
+    **Arguments** `meta` [seeds, ...] each; `episodes` of seeds * tasks tasks; `meta_batch`:
+    how many tasks the mean is taken over. The chunk holds some of them.
     **Returns** sums over the chunk's tasks divided by `meta_batch`.
     """
     seeds = len(next(iter(meta.values())))
@@ -70,12 +70,12 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
         share = {name: rates[group] for name in leaves if (group := name.partition(".")[0]) in rates}
         slopes = {name: torch.cat([part.slopes[name] for part in parts_of_one]) for name in parts_of_one[0].slopes}
         del parts_of_one
-        # A scalar to start from: with the weights as roots autograd keeps the whole graph until its next call.
+        # Start from a scalar: with the weights as roots autograd keeps the whole graph until its next call.
         found = torch.autograd.grad(
             cast(Tensor, sum((adapted[name] * slope).sum() for name, slope in slopes.items())),
             [leaves[name] for name in share],
             retain_graph=bool(descents),
-            allow_unused=True,  # a critic that no fake has met yet, say: its gradient is zero
+            allow_unused=True,  # such as a critic that has met no fake yet: its gradient is zero
             materialize_grads=True,
         )
         for (name, weight), value in zip(share.items(), found, strict=True):
@@ -99,8 +99,8 @@ class _Slopes:
 def _parts(episodes: Episodes) -> list[slice]:
     """The tasks whose outer losses are taken at a time.
 
-    On a CPU a few, for the graph of many query images would be the largest thing in memory;
-    each part's is gone before the next. A GPU is better served by all at once.
+    On a CPU only a few: the graph of many query images would be the largest thing in memory,
+    and each part's graph is freed before the next. On a GPU all at once is faster.
     """
     tasks, images = episodes.query.shape[:2]
     size = tasks if episodes.query.is_cuda else max(1, QUERY_IMAGES // images)

@@ -1,6 +1,6 @@
 """One meta-iteration: sample tasks, adapt, outer gradient, Adam. Nothing in it waits for the device.
 
-On CUDA the whole of it is captured once as a graph and replayed.
+On CUDA the whole iteration is captured once as a graph and then replayed.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ WARM_UPS = 3  # eager iterations before capture, for lazy initialisation and aut
 
 
 class State(dict[str, Tensor]):
-    """All that training changes, by name, each with a leading seed axis but for `step`.
+    """All that training changes, by name. Everything but `step` has a leading seed axis.
 
     `theta/...`, `first/...`, `second/...` (Adam's moments), `step` int64 scalar, `alive`
     bool [seeds], `diverged_step` int64 [seeds], `diverged_loss` float64 [seeds], and
@@ -58,7 +58,7 @@ class State(dict[str, Tensor]):
 
 @dataclass(frozen=True)
 class OuterLoop:
-    """What the outer loop is told by `params.yaml`."""
+    """What `params.yaml` tells the outer loop."""
 
     train: Train
     queries: int  # a class, in meta-training

@@ -1,4 +1,4 @@
-"""The losses of classification (sections 3.2, 3.3, 4.2), a value a task. Those of the GAN are in `gan_losses`.
+"""The losses of classification (sections 3.2, 3.3, 4.2), one value for each task. `gan_losses` has the GAN's.
 
 Logits are [tasks, images, outputs], critic values [tasks, images], losses [tasks].
 """

@@ -1,8 +1,7 @@
 """Adam (Kingma and Ba 2015) for the outer loop, with a seed axis.
 
-torch.optim would step all seeds or none; here a seed that is no longer finite is frozen
-where it stands while the others go on, and the step count lives on the device so that a
-captured graph can advance it.
+torch.optim would step all seeds or none. Here a seed that is no longer finite is frozen while
+the others go on. The step count is on the device, so that a captured graph can advance it.
 """
 
 import math
@@ -29,7 +28,7 @@ def adam(
     """One step in place.
 
     **Arguments** all weights [seeds, ...]; `moments` the first and the second; `step` int64
-    scalar, 0 at the first call; `alive` bool [seeds]: the others keep weights and moments.
+    scalar, 0 at the first call; `alive` bool [seeds]: dead seeds keep weights and moments.
     """
     first, second = moments
     count = (step + 1).double()

@@ -1,8 +1,8 @@
 """How a device is kept busy: the chunks of tasks, and the cores that work on them.
 
-On a CPU one process a core takes chunks of one seed each, which stay in its cache (one thread
-a core where a process cannot be forked). On CUDA all seeds ride in one chunk. The size of a
-chunk changes results by rounding only; the number of cores not at all. So where memory does
+On a CPU each core has one process (one thread where a process cannot be forked). It takes
+chunks of one seed each, which stay in its cache. On CUDA one chunk holds all seeds. The size of
+a chunk changes results by rounding only; the number of cores not at all. So where memory does
 not suffice, the same work is done in smaller chunks.
 """
 
@@ -23,7 +23,7 @@ from megan.runs import progress
 
 Chunk = tuple[slice, range]  # seeds, and numbers of tasks
 
-CPU_CHUNK = 4  # tasks; with 2 the interpreter costs a fifth, with 8 memory doubles and little is won
+CPU_CHUNK = 4  # tasks; with 2 the interpreter costs a fifth, with 8 memory doubles and little is gained
 
 
 class OutOfMemoryError(MeganError):
@@ -60,12 +60,15 @@ class Workers:
         return self.device == "cpu"
 
     def rounding(self) -> dict[str, str | int]:
-        """What rounding depends on; runs that agree in it agree to the last bit on a CPU."""
+        """What rounding depends on. On a CPU runs with equal values here agree to the last bit."""
         chunk = self._limit or machine.chunk(CPU_CHUNK if self.is_cpu else 0)
         return {"device": self.device, "kernel": kernels.name(self.device), "chunk": chunk}
 
     def chunk_size(self, tasks: int, most: int | None = None) -> int:
-        """Tasks a chunk: `MEGAN_CHUNK` or the device's measured best, no more than memory has been found to hold, nor than `most`."""
+        """Tasks in a chunk: `MEGAN_CHUNK`, or the best size measured for the device.
+
+        It is never above `most`, nor above what memory has been found to hold.
+        """
         size = machine.chunk(CPU_CHUNK if self.is_cpu else tasks)
         return min(bound for bound in (size, tasks, most, self._limit) if bound)
 
@@ -79,7 +82,7 @@ class Workers:
         return torch.arange(tasks.start, tasks.stop, device=self.device)
 
     def share(self, state: Tensors) -> None:
-        """Let work that was mapped before see what becomes of `state` in place afterwards, whichever process does it."""
+        """Let all work mapped from now on see later changes of `state` in place, whichever process makes them."""
         if self.is_cpu and self._pool is None and self.threads > 1:
             state.update(processes.shared(state))
 
@@ -90,8 +93,8 @@ class Workers:
     def map(self, work: Callable[[Any], Tensors], jobs: Sequence[Any]) -> list[Tensors]:
         """`[work(job) for job in jobs]`, in that order whatever finishes first.
 
-        The same `work` and `jobs` again are the same processes, to which what `work` reads is
-        what it was the first time, but for what was given to `share`.
+        The same `work` and `jobs` run in the same processes again. There `work` reads everything
+        as it was the first time, except what was given to `share`.
         """
         if self._pool is not None:
             return list(self._pool.map(work, jobs))
@@ -107,9 +110,11 @@ class Workers:
     def map_chunks(
         self, work: Callable[[Chunk], Tensors], groups: list[slice], tasks: int, most: int | None = None
     ) -> list[list[Tensors]]:
-        """`work((group, tasks))` on tasks 0..tasks-1 of every group, cut into chunks; a list a group, in the order of the tasks.
+        """`work((group, tasks))` on tasks 0..tasks-1 of every group, cut into chunks.
 
-        Where memory does not suffice everything is done again in chunks of half the size, which stays so.
+        Where memory does not suffice, everything is done again in chunks of half the size, which
+        is kept from then on.
+        **Returns** a list for each group, in the order of the tasks.
         **Raises** `OutOfMemoryError` when one task at a time is too much.
         """
         while True:
@@ -122,18 +127,20 @@ class Workers:
                 # A graph being captured has recorded half of the work: its owner begins anew.
                 if not is_out_of_memory(error) or (not self.is_cpu and torch.cuda.is_current_stream_capturing()):
                     raise
-            self.lower_chunk(size)  # here, where the failed attempt's tensors are held no more
+            self.lower_chunk(size)  # here, where the failed attempt's tensors are freed
 
     def lower_chunk(self, size: int) -> None:
         """Halve the chunks, now of `size` tasks, and free what the device holds in reserve."""
         if size <= 1:
             several = "MEGAN_THREADS, or " if self.is_cpu else "seeds of the variant's tier, or "
             raise OutOfMemoryError(
-                f"out of memory on {self.device} with one task at a time; lower {several}tasks.ways, tasks.shots or the queries in params.yaml"
+                f"out of memory on {self.device} with one task at a time;"
+                f" lower {several}tasks.ways, tasks.shots or the queries in params.yaml"
             )
         self._limit = size // 2
         progress.say(
-            f"out of memory on {self.device} with {size} tasks at a time; going on with {self._limit} (MEGAN_CHUNK={self._limit} begins so)"
+            f"out of memory on {self.device} with {size} tasks at a time;"
+            f" going on with {self._limit} (MEGAN_CHUNK={self._limit} begins so)"
         )
         gc.collect()
         if not self.is_cpu:

@@ -1,7 +1,7 @@
 """Processes that share one list of jobs on a CPU: forks of this one, since threads would queue for the interpreter.
 
-A fork knows the work and the jobs already, and is told only to begin; what it sends back are
-tensors in a format without code. It ends when this process does, however that ends.
+A fork already knows the work and the jobs, and is told only to begin. It sends back tensors, in
+a format without code. It ends when this process ends, for whatever reason.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ TENSORS, NO_MEMORY, FAILED = b"t", b"m", b"f"  # the first byte of an answer
 
 
 class ProcessEndedError(MeganError):
-    """The machine has ended one of the processes, or starts no more; the message says what to lower."""
+    """The machine has ended one of the processes, or cannot start more; the message says what to lower."""
 
 
 def supported() -> bool:
@@ -41,7 +41,7 @@ def supported() -> bool:
 
 
 def shared(values: Tensors) -> Tensors:
-    """Copies in memory that forks made from now on have in common with this process, so that they see later changes."""
+    """Copies in memory that this process shares with all forks made from now on, so that they see later changes."""
     copies = {}
     for name, value in values.items():
         copies[name] = torch.frombuffer(mmap(-1, max(value.nbytes, 1)), dtype=value.dtype, count=value.numel()).view(
@@ -52,9 +52,9 @@ def shared(values: Tensors) -> Tensors:
 
 
 class Processes:
-    """`count` processes, this one among them, for `[work(job) for job in jobs]`, as often as `run` is called.
+    """`count` processes, this one among them, that do `[work(job) for job in jobs]` at every call of `run`.
 
-    What `work` reads is what it was at the beginning, but for what is `shared`.
+    `work` reads everything as it was at the beginning, except what is `shared`.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class Processes:
         except OSError as error:
             self.close()
             raise ProcessEndedError(
-                f"cannot start {count} processes for {len(jobs)} chunks of tasks ({error.strerror}); lower MEGAN_THREADS"
+                f"cannot start {count} processes for {len(jobs)} chunks of tasks ({error.strerror});"
+                " lower MEGAN_THREADS"
             ) from None
 
     def fits(self, work: Work, jobs: Sequence[Any]) -> bool:
@@ -98,7 +99,8 @@ class Processes:
         except (EOFError, ConnectionError):
             self.close()
             raise ProcessEndedError(
-                "a process that worked on tasks was ended from outside, for want of memory most likely; lower MEGAN_THREADS or MEGAN_CHUNK"
+                "a process that worked on tasks was ended from outside, for want of memory most likely;"
+                " lower MEGAN_THREADS or MEGAN_CHUNK"
             ) from None
         except BaseException:
             self.close()
@@ -108,12 +110,12 @@ class Processes:
     def _fork(self, number: int) -> None:
         here, there = Pipe()
         with warnings.catch_warnings():
-            # Python 3.12 warns of threads: the bar of progress has one, and no fork draws it.
+            # Python 3.12 warns of threads. The progress bar has one, and no fork draws the bar.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if not pid:
             try:
-                # A fork that held the other ends of these would keep its siblings from seeing this process end.
+                # If a fork kept these ends open, its siblings would not see this process end.
                 for connection in (*self._connections, here):
                     connection.close()
                 self._serve(number, there)
@@ -124,17 +126,17 @@ class Processes:
         self._pids.append(pid)
 
     def _serve(self, number: int, connection: Connection) -> None:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # at the parent's end, in the middle of a job too
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # when the parent ends, even in the middle of a job
         if os.getppid() != self._parent:
             return
         for asked in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(asked, signal.SIG_IGN)  # this process's, which finishes its step first
+            signal.signal(asked, signal.SIG_IGN)  # the parent handles them, and finishes its step first
         while True:
             try:
                 connection.recv_bytes()
             except (EOFError, OSError):
                 return
-            # All, then the answers: a pipe is soon full, and nobody reads it until this process has done its own share.
+            # All jobs, then the answers: a pipe fills up soon, and the parent reads it only after its own share.
             answers = [self._answer(self.jobs[index]) for index in range(number, len(self.jobs), self.count)]
             for answer in answers:
                 connection.send_bytes(answer)
@@ -155,11 +157,11 @@ def _received(answer: bytes) -> Tensors:
 
 
 def _end(owner: int, connections: list[Connection], pids: list[int]) -> None:
-    if os.getpid() != owner:  # a fork has inherited it, and these are none of its own
+    if os.getpid() != owner:  # a fork has inherited this finalizer, but these processes are not its own
         return
     for connection in connections:
         connection.close()
     for pid in pids:
         with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)  # they keep nothing
+            os.kill(pid, signal.SIGKILL)  # they have nothing to save
             os.waitpid(pid, 0)

@@ -22,7 +22,7 @@ def system(params: Params, name: str) -> System:
 
 
 def sampler(params: Params, name: str, part: str, workers: Workers) -> Sampler:
-    """The sampler of split `part` on the device, with all that the variant needs beside the images."""
+    """The sampler of split `part` on the device, with all that the variant needs besides the images."""
     tasks, split = params.current.tasks, _split(params, name, part, workers)
     dtype = getattr(torch, params.current.train.precision)
     return Sampler(split, tasks.ways, tasks.shots, tasks.scope, system(params, name).others, dtype)

@@ -6,8 +6,8 @@ batch normalisation by the current batch and ReLU; the spatial mean of the last 
 3.2, Fig. 4) has a second branch `dsc` with one output, and the first layers `shared`.
 
 What only one branch may know (the real/fake value for the classifier, the label for the
-discriminator) enters as constant planes at that branch's first own layer, so that sharing
-layers does not tell the other branch.
+discriminator) enters as constant planes at that branch's first own layer. So the other
+branch does not learn it through shared layers.
 """
 
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class Branch:
 def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weights:
     """Weights of the groups `shared` and `branch.name`, each [seeds, ...].
 
-    A layer is drawn by its number and branch, shared or not; the first outputs of a head
-    and the first channels of a convolution are the same whatever follows them.
+    A layer is drawn by its number and branch, shared or not. More outputs of a head, or
+    more channels of a convolution, leave the first ones the same.
     """
     weights: Weights = {}
     for layer in range(LAYERS):
@@ -53,7 +53,7 @@ def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weight
         weights[f"{group}.conv{layer}"] = initial.conv(seeds, stream, channels, FILTERS, dtype)
         weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"] = initial.norm(seeds, FILTERS, dtype)
     features = FILTERS + (branch.planes if branch.shared == LAYERS else 0)
-    # Drawn output by output, so that one more output leaves the others' draws as they are.
+    # Drawn output by output, so that one more output does not change the others' draws.
     head = initial.normal(seeds, f"{branch.name}.head", (branch.outputs, features), 1 / FILTERS, dtype)
     weights[f"{branch.name}.head"] = head.mT.contiguous()
     weights[f"{branch.name}.bias"] = torch.zeros(len(seeds), branch.outputs, dtype=dtype, device=seeds.device)

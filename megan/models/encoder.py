@@ -19,10 +19,10 @@ BATCH = 256  # images that the encoder sees at a time
 def resnet(classes: int, stem_stride: int) -> nn.Module:
     """A ResNet-18 (He et al. 2016) for images [images, 1, 28, 28].
 
-    A 3x3 stem of stride 1 or 2 without max-pooling takes the place of the 7x7 one of stride
-    2, which would leave next to nothing of 28 pixels; stride 2 costs a quarter.
+    A 3x3 stem of stride 1 or 2 without max-pooling replaces the 7x7 one of stride 2, which
+    would leave almost nothing of 28 pixels. Stride 2 costs a quarter of stride 1.
     """
-    from torchvision.models import resnet18  # a second to import, and most stages need only FEATURES
+    from torchvision.models import resnet18  # takes a second to import, and most stages need only FEATURES
 
     network = resnet18(weights=None, num_classes=classes)
     network.conv1 = nn.Conv2d(1, 64, kernel_size=3, stride=stem_stride, padding=1, bias=False)
@@ -47,5 +47,8 @@ def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.
 
 
 def embed(images: Tensor, network: nn.Module) -> Tensor:
-    """Embeddings [images, 512] of uint8 images [images, 28, 28], some at a time, each by itself: no statistic of others enters."""
+    """Embeddings [images, 512] of uint8 images [images, 28, 28].
+
+    They are computed in batches, but each image by itself: no statistic of the others enters.
+    """
     return torch.cat([features(network, batch[:, None].float() / 255) for batch in images.split(BATCH)])

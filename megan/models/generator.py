@@ -1,10 +1,10 @@
 """The generators (section 3.1, Fig. 9), conditioned on an image, a label, a prototype or nothing.
 
-`standard`: a conditioning image is encoded to a 7x7 map by two strided convolutions; noise
-and whatever else conditions become a second 7x7 map by a linear layer; both are decoded
-together by three convolutions at 7, 14 and 28 pixels. `fcn`: convolutions at full
-resolution over the image and a map made from the noise. The paper gives no layers:
-**Reading**, sized so that making a fake costs about as much as classifying it.
+`standard`: two strided convolutions encode a conditioning image to a 7x7 map. A linear layer
+turns the noise and any other condition into a second 7x7 map. Three convolutions at 7, 14 and
+28 pixels decode both together. `fcn`: convolutions at full resolution over the image and a
+map made from the noise. The paper gives no layers: **Reading**, sized so that making a fake
+costs about as much as classifying it.
 
 With `skip` the output is a residual on the conditioning image, G(x) + x.
 """
@@ -23,7 +23,7 @@ from megan.ops.normalisation import norm_relu
 ENCODED = (16, 32)  # filters of the two encoding convolutions
 DECODED = (32, 16, 8)  # filters of the decoding convolutions at 7, 14 and 28 pixels
 FULL = (16, 16)  # filters of the full-resolution convolutions
-PROTOTYPE_CODE = 32  # what a prototype is reduced to before it meets the noise
+PROTOTYPE_CODE = 32  # length that a prototype is reduced to before it joins the noise
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Generator:
     def code_channels(self) -> int:
         if self.architecture == "fcn":
             return 1 if self.sees_image else 2
-        # Without an image the code has to carry all that the image's map would.
+        # Without an image the code also has the channels of the image's map.
         return 16 if self.sees_image else 16 + ENCODED[1]
 
 
@@ -109,7 +109,7 @@ def generate(
 
     **Arguments** `noise` [tasks, fakes, noise_size]; `images` [tasks, fakes, 28, 28, 1];
     `labels` int64 [fakes]; `prototypes` [tasks, fakes, prototype_size]. What the generator
-    does not see is not looked at.
+    does not see is ignored.
     **Returns** [tasks, fakes, 28, 28, 1], ink = 1: in (0, 1), or around `images` with skip.
     """
     code = [noise]

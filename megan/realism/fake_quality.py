@@ -5,12 +5,12 @@ of a seed's reals.
 
 kid: `measures.kid_of_groups` over tasks; in `tasks.csv` over the classes of the task.
 distance: 1 - cosine of a fake and the support image that it was made from, 0 for a copy.
-Where a fake was not made from that image (other conditioning, some controls), it is the one
-in its place. pixels: their root mean square difference, ink = 1.
+A fake that was not made from an image (other conditioning, some controls) is compared with
+the support image in its place. pixels: their root mean square difference, ink = 1.
 collapse: mean cosine of the draws of one class in one task, 1 when they are identical. NaN
 for fakes that have no draws, other characters.
-Rows `real` hold the same of real drawings, which no fake need beat: every second drawing of
-the query judged against the others, all of them for distance and collapse.
+Rows `real` hold the same measures of real drawings, which no fake needs to beat: kid judges
+every second drawing of the query against the others, distance and collapse take all of them.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class Made:
     query: Tensor
     seeds: list[int]
     critic: pd.DataFrame
-    drawn: bool  # whether a draw is anything but the same images again
+    drawn: bool  # whether the draws differ, and are not the same images again
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,10 @@ def _of_tasks(features: np.ndarray) -> np.ndarray:
 
 
 def _of_classes(features: np.ndarray, ways: int, shots: int = 1) -> np.ndarray:
-    """All drawings of each class together: [tasks, draws, M * ways * shots, features] -> [tasks, ways, draws * M * shots, features]"""
+    """All drawings of each class together.
+
+    [tasks, draws, M * ways * shots, features] -> [tasks, ways, draws * M * shots, features]
+    """
     tasks, draws, _, size = features.shape
     return (
         features.reshape(tasks, draws, -1, ways, shots, size).transpose(0, 3, 1, 2, 4, 5).reshape(tasks, ways, -1, size)
@@ -136,7 +139,7 @@ def _by_task(reals: Reals, fakes: np.ndarray) -> list[float]:
 
 
 def _floor(reals: Reals, seed: int) -> dict[str, float]:
-    """The measures of real drawings, each class's own in place of what was made from it."""
+    """The measures of real drawings: each class's own drawings in place of its fakes."""
     query, kid = reals.query, measures.Kid(np.nan, np.nan, np.nan)
     if query.shape[1] > 1:
         kid = measures.kid_of_groups(measures.group_pairs(_of_tasks(query[:, ::2]), _of_tasks(query[:, 1::2])), seed)

@@ -2,9 +2,9 @@
 
 The kernel distance (KID) is the unbiased estimate of the squared maximum mean discrepancy
 with the kernel k(x, y) = (x . y / d + 1)^3 of Binkowski et al. 2018 ("Demystifying MMD
-GANs"), here with an interval. It is 0 for images that the features cannot tell apart, and
-an estimate may fall below. `scale` makes its size comparable between encoders. Features are
-float64 numpy arrays; numbers depend on nothing but the arguments.
+GANs"), here with an interval. It is 0 for images that the features cannot tell apart; an
+estimate may be below 0. `scale` makes its size comparable between encoders. Features are
+float64 numpy arrays; numbers depend on the arguments only.
 """
 
 from typing import NamedTuple
@@ -51,7 +51,10 @@ def kid(real: np.ndarray, fake: np.ndarray, seed: int) -> Kid:
 
 
 def kid_of_groups(pairs: np.ndarray, seed: int) -> Kid:
-    """KID of images that come in groups (tasks); the interval comes from resampling groups. `pairs` from `group_pairs`."""
+    """KID of images that come in groups (tasks); the interval comes from resampling groups.
+
+    **Arguments** `pairs` from `group_pairs`; `seed` keys the resampling.
+    """
     if len(pairs) < 2:
         return Kid(np.nan, np.nan, np.nan)
     return _interval(_within(pairs, np.ones((1, len(pairs)))), _within(pairs, _counts(seed, "groups", len(pairs))))
@@ -65,9 +68,9 @@ def mean_of_groups(pairs: np.ndarray) -> float:
 def group_pairs(real: np.ndarray, fake: np.ndarray, real_kernels: np.ndarray | None = None) -> np.ndarray:
     """What each pair of groups adds to the squared discrepancy: [groups, groups].
 
-    Only pairs of different groups will count. So neither the likeness of images of one group
-    (a task's classes, a class's drawings) nor that of fakes to the reals that they were made
-    from biases the estimate, which is unbiased as long as groups are independent.
+    Only pairs of different groups count. So images of one group may be alike (a task's classes,
+    a class's drawings), and fakes may be like the reals that they were made from: the estimate
+    is unbiased as long as groups are independent.
 
     **Arguments** `real` [groups, n, d], `fake` [groups, m, d], divided by `scale`;
     `real_kernels`: `group_kernels(real, real)`, where it is known.
@@ -101,7 +104,10 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def likeness(features: np.ndarray) -> float:
-    """Mean cosine over all pairs of different images of one class: [classes, n, d]; 1 = identical, so collapsed. NaN for n = 1."""
+    """Mean cosine over all pairs of different images of one class: [classes, n, d].
+
+    1 = identical, so collapsed. NaN for n = 1.
+    """
     count = features.shape[1]
     if count < 2:
         return float("nan")
@@ -125,10 +131,10 @@ def _counts(seed: int, side: str, count: int) -> np.ndarray:
 
 
 def _within(pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean of `pairs` [n, n] over members that differ, each as often as `counts` [resamples, n] says."""
+    """Mean of `pairs` [n, n] over pairs of different members, each as often as `counts` [resamples, n] says."""
     apart = pairs - np.diag(np.diag(pairs))
     weight = counts.sum(axis=1) ** 2 - np.square(counts).sum(axis=1)
-    with np.errstate(invalid="ignore"):  # a resample of one member alone has no pair, and no mean
+    with np.errstate(invalid="ignore"):  # a resample of one member alone has no pair and no mean
         return ((counts @ apart) * counts).sum(axis=1) / weight
 
 

@@ -132,7 +132,7 @@ def test_parameters_are_frozen():
         ("", "must be a mapping"),
         ("- 1", "must be a mapping of keys, not list"),
         ("study: [", "no valid YAML"),
-        ("study: quick\nstudy: quick", "line 2: found duplicate key \"study\"; give it once"),
+        ("study: quick\nstudy: quick", 'line 2: found duplicate key "study"; give it once'),
         ("? [a]\n: 1", "unknown key"),
         ("? !!set {a}\n: 1", "no valid YAML"),
         (f"study: 0x{'f' * 5000}", "study"),
@@ -375,7 +375,9 @@ def places(document: Any, path: tuple = ()) -> list[tuple]:
 
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.binary(max_size=4), st.dates(),
-    st.sampled_from([0, 1, 2, 5, 19, 20, 10**9, 10**40, 0.4, "glyphs", "omniglot", "standard", "any", "prototype", "maml", ".", ""]),
+    st.sampled_from([
+        0, 1, 2, 5, 19, 20, 10**9, 10**40, 0.4, "glyphs", "omniglot", "standard", "any", "prototype", "maml", ".", "",
+    ]),
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3), max_leaves=5

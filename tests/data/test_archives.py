@@ -106,7 +106,7 @@ def test_large_member_and_total(path):
 
 
 def test_declared_size_is_a_lie(path):
-    """A member that unpacks to more than it declares is cut there, and its checksum then fails."""
+    """A member that unpacks to more than it declares is cut at that size, so its checksum fails."""
     content = bytes(range(256)) * 30
     pack(path, ("one", content))
     changed = path.read_bytes().replace(struct.pack("<L", len(content)), struct.pack("<L", 100))
@@ -142,7 +142,7 @@ def test_missing_and_folder(path, tmp_path):
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 400), value=st.integers(0, 255), cut=st.integers(0, 400))
 def test_damage_is_a_data_error_or_harmless(path, place, value, cut):
-    """Whatever byte changes: the right contents or a `DataError`, no other exception."""
+    """Whichever byte changes, the result is the right contents or a `DataError`, never another exception."""
     members = {"a/one.png": b"first content", "b/two.png": b"second content" * 5}
     pack(path, *members.items())
     content = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Splits: whole, disjoint, repeatable; and impossible studies, each with the key to change."""
+"""Splits are whole, disjoint and repeatable; impossible studies name the key to change."""
 
 import subprocess
 import sys
@@ -150,7 +150,7 @@ def test_every_study_of_the_file_is_possible():
 
 
 def test_light():
-    """The command line imports it before every stage."""
+    """The command line imports the catalogue before every stage, so it must import nothing heavy."""
     heavy = "{'torch', 'numpy', 'PIL', 'scipy', 'matplotlib', 'requests'}"
     code = f"import sys, megan.data.catalogue; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0

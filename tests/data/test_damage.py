@@ -1,4 +1,7 @@
-"""Archives and mirrors damaged at random: one line with the way out, nothing left that passes for good, and then the good mirror works."""
+"""Archives and mirrors damaged at random.
+
+The stage prints one line with the way out and leaves nothing that passes for good. Then the good mirror works.
+"""
 
 import io
 import random
@@ -38,7 +41,7 @@ def truncated(draws: random.Random, whole: bytes, part: str) -> bytes:
 
 
 def flipped(draws: random.Random, whole: bytes, part: str) -> bytes:
-    """A bit of a member's contents: the directory at the end has bits that nothing reads, such as its times."""
+    """Flip a bit of a member's contents; the directory at the end has bits that nothing reads, such as times."""
     content = bytearray(whole)
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         member = draws.choice(archive.infolist())
@@ -125,7 +128,10 @@ def twice(draws, members, part):
 
 @rebuilt
 def wrong_count(draws, members, part):
-    """An image fewer, an image more, or one drawing moved from a character to another: so many as before, not so many a class."""
+    """One image fewer, one more, or one drawing moved to another character.
+
+    In the last case the total is right, but not the number of each class.
+    """
     name = draws.choice(sorted(members))
     kind = draws.randrange(3)
     content = members[name] if kind == 1 else members.pop(name)
@@ -148,12 +154,13 @@ def other_part(draws, members, part):
 
 
 DAMAGES: list[Damage] = [
-    truncated, flipped, overwritten, another_file, unsafe_name, link, bomb, nested, twice, wrong_count, other_image, other_part
+    truncated, flipped, overwritten, another_file, unsafe_name, link, bomb, nested, twice, wrong_count, other_image,
+    other_part,
 ]  # fmt: skip
 
 
 def outside(folder: Path) -> set[Path]:
-    """Everything around the working directory and the mirror: nothing may ever appear there."""
+    """Everything around the working directory and the mirror, where nothing may ever appear."""
     return {
         path
         for path in folder.parent.rglob("*")
@@ -182,7 +189,7 @@ def good_mirror_works(data, monkeypatch, tiny: Path) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_damaged_archive(here, tiny, server, data, monkeypatch, faults, record_property, tmp_path, damage):
-    """From a folder and from an address in turn; what was right is kept, what is wrong is not."""
+    """The mirror is a folder and an address in turn. What was right is kept; what is wrong is not."""
     monkeypatch.setattr(fetch, "PAUSES", ())
     bad = tmp_path / "mirror" / "bad"
     before = outside(tmp_path)
@@ -209,7 +216,7 @@ def test_damaged_archive(here, tiny, server, data, monkeypatch, faults, record_p
 
 @pytest.mark.parametrize("kind", ["stops", "hangs", "lies about its length", "status", "another range"])
 def test_broken_mirror(here, tiny, server, data, monkeypatch, faults, record_property, kind):
-    """A server that fails at a random place of the file, every time that it is asked."""
+    """The server fails at a random place of the file at every request."""
     monkeypatch.setattr(fetch, "PAUSES", (0.0,))
     monkeypatch.setattr(fetch, "TIMEOUT", (2.0, 0.2))
     draws = random.Random(kind)
@@ -243,7 +250,7 @@ def test_broken_mirror(here, tiny, server, data, monkeypatch, faults, record_pro
         assert NAMES[0] in message
         assert not paths.raw("study").exists() and not list(paths.DOWNLOADS.rglob("*.zip"))
         server.behave = None
-        if trial % 2:  # over what the broken mirror left, or beside it
+        if trial % 2:  # the good mirror at once, or after the broken one is mended
             good_mirror_works(data, monkeypatch, tiny)
         else:
             monkeypatch.setenv("MEGAN_MIRROR", server.address)
@@ -257,7 +264,7 @@ def test_broken_mirror(here, tiny, server, data, monkeypatch, faults, record_pro
 
 
 def test_killed_download_leaves_nothing_that_passes(here, tiny, server, data, monkeypatch):
-    """What a kill leaves of a file, whole or half, is verified before it counts."""
+    """What a kill leaves of a file, complete or not, is verified before it is used."""
     folder = paths.DOWNLOADS / "omniglot"
     folder.mkdir(parents=True)
     for name in NAMES:
@@ -271,7 +278,7 @@ def test_killed_download_leaves_nothing_that_passes(here, tiny, server, data, mo
 
 
 def test_nothing_from_outside_is_unpickled():
-    """No module of the package, nor any of its own files, reads a format that carries code."""
+    """No module of the package reads a format that can carry code."""
     root = Path(omniglot.__file__).parents[1]
     for path in root.rglob("*.py"):
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Downloads from a server that fails in every usual way: one line, and nothing left that passes for good."""
+"""Downloads from a server that fails in every usual way: one line, and no bad file that counts as good."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def test_http_mirror_then_no_network(server, data, monkeypatch):
 
 
 def test_public_address_without_network(tiny, data, monkeypatch):
-    # Port 9 of the loopback refuses: what a machine without network sees at once.
+    # Port 9 of the loopback refuses connections, as a machine without network sees at once.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     sources = tuple(
         fetch.Source(one.name, "http://127.0.0.1:9/" + one.name, one.largest, one.verify) for one in omniglot.SOURCES
@@ -300,7 +300,7 @@ def test_changed_image_is_refused(tiny, data, monkeypatch, change, fragment):
 
 
 def test_wrong_file_put_by_hand(tiny, data, monkeypatch):
-    """Kept, but never used: replaced where a right one is to be had, else named in the message."""
+    """It is kept but never used: a right file replaces it; without one the message names it."""
     DOWNLOADS.mkdir(parents=True)
     (DOWNLOADS / NAME).write_bytes(b"mine")
     monkeypatch.setenv("MEGAN_MIRROR", "nowhere")

@@ -1,4 +1,4 @@
-"""The task sampler and its streams: what a task is, and that it depends on its key alone."""
+"""The task sampler and its streams: what a task is, and that it depends only on its key."""
 
 import numpy
 import pytest
@@ -11,7 +11,7 @@ from megan.ops import streams
 
 @pytest.fixture
 def split(tmp_path):
-    """Three alphabets of 6, 4 and 9 characters; a pixel tells class and drawing."""
+    """Three alphabets of 6, 4 and 9 characters; two pixels tell the class and the drawing."""
     sizes = {"A": 6, "B": 4, "C": 9}
     blocks, start = {}, 0
     for name, size in sizes.items():

@@ -50,7 +50,7 @@ def test_structure():
 
 
 def test_listed_near_duplicates_are_those_of_the_rule(apart):
-    """Within a twentieth of a pixel, by which another release of FreeType might shift an outline."""
+    """With a margin of a twentieth of a pixel: another release of FreeType may shift an outline so far."""
     listed = {(name, character) for name, script in SCRIPTS.items() for character in expand(script.near_duplicates)}
     assert listed < set(ALL)
     kept = [index for index, one in enumerate(ALL) if one not in listed]
@@ -80,7 +80,7 @@ def test_separation(strokes, apart):
 def test_thinned_strokes(strokes):
     outlines = glyphs.outlines([character for _, character in ALL])
     assert not (strokes & ~outlines).any()
-    # As many parts as before, and no block of two by two where a stroke would be thick.
+    # As many parts as before, and no two-by-two block, which would be a thick stroke.
     eight = np.ones((3, 3))
     for shape, stroke in zip(outlines[::20], strokes[::20], strict=True):
         assert ndimage.label(shape, eight)[1] == ndimage.label(stroke, eight)[1]
@@ -105,7 +105,7 @@ def test_drawings(hebrew):
     assert hebrew.shape == (len(SCRIPTS["Hebrew"].characters), 20, 28, 28)
     assert hebrew.dtype == np.uint8
     ink = hebrew.mean((2, 3)) / 255
-    assert 0.01 < ink.min()
+    assert ink.min() > 0.01
     assert ink.max() < 0.25
     assert (hebrew.max((2, 3)) > 150).all()
     # No two drawings are the same.
@@ -123,7 +123,7 @@ def test_drawings_repeat_and_do_not_depend_on_company(hebrew):
 
 
 def test_a_drawer_bends_each_character_otherwise(hebrew):
-    """Drawers are the last key: what drawer 3 does to one character says nothing on another."""
+    """Drawers are the last key: what drawer 3 does to one character does not tell what it does to another."""
     centre = (hebrew * np.arange(28)).sum((2, 3)) / hebrew.sum((2, 3))
     relative = centre - centre.mean(1, keepdims=True)
     assert abs(np.corrcoef(relative)[np.triu_indices(len(relative), 1)].mean()) < 0.1

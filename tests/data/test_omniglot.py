@@ -36,7 +36,7 @@ def test_ink_is_white_and_antialiased():
     assert small.dtype == np.uint8
     assert np.median(small) == 0
     assert small.max() > 200
-    # A cross of 4 in 105 pixels covers 7.5 % of the picture, and antialiasing keeps that.
+    # A cross with 4 of 105 pixels covers 7.5 % of the picture, and antialiasing does not change that.
     assert small.mean() / 255 == pytest.approx(2 * 4 / 105, rel=0.1)
     assert len(np.unique(small)) > 3
 
@@ -98,4 +98,4 @@ def test_real_omniglot(real):
     assert 0.07 < every.mean() / 255 < 0.1
     # No drawing is blank.
     assert every.max((2, 3)).min() > 100
-    assert params.DRAWERS == every.shape[1]
+    assert every.shape[1] == params.DRAWERS

@@ -47,7 +47,7 @@ def test_plain_safetensors(path):
 
 
 def test_equal_bytes(path, tmp_path):
-    """safetensors itself writes metadata in another order every other time."""
+    """safetensors itself writes metadata in an order that changes."""
     for number in range(8):
         packed.write(tmp_path / f"{number}", blocks(), NAMES)
         assert (tmp_path / f"{number}").read_bytes() == path.read_bytes()

@@ -72,7 +72,8 @@ class Server:
 
     def run(self, folder: Path, *arguments: str, fault: dict[str, Any] | None = None, **environment: str) -> Ended:
         request = {
-            "folder": str(folder), "arguments": arguments, "fault": fault, "set": {"megan.models.pretraining.SAVE_EVERY": 1} if arguments[0] in ENCODERS else {},
+            "folder": str(folder), "arguments": arguments, "fault": fault,
+            "set": {"megan.models.pretraining.SAVE_EVERY": 1} if arguments[0] in ENCODERS else {},
             "environment": self.environment | environment,
         }  # fmt: skip
         print(json.dumps(request), file=self.process.stdin, flush=True)

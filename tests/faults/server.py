@@ -1,18 +1,19 @@
 """A program that runs stages in forks of one warmed interpreter, each with a fault at a chosen moment.
 
-One request a line on stdin, JSON: `folder` to work in, `arguments` of `python -m megan`,
-`environment`, and optionally `fault`, and `set`: values of module attributes. One answer a line on stdout: `status` as `os.waitpid`
-gives it, `events` that happened (of a stage that came to its end), and the `output`.
+Each line on stdin is one request in JSON: `folder` to work in, `arguments` of `python -m
+megan`, `environment`, and optionally `fault`, and `set`: values of module attributes. Each
+line on stdout is one answer: `status` as `os.waitpid` gives it, `events` that happened (if
+the stage came to its end), and the `output`.
 
-The libraries are imported beforehand, this package in each fork: so a trial costs a
-fraction of a process, and what a stage imports is what it always imports.
+The libraries are imported beforehand, but this package in each fork. So a trial costs far
+less than a new process, and a stage imports what it always imports.
 
 A fault is `{"at": n, "do": ...}`: at the n-th event of the file system (an open, rename,
 removal, new folder or listing of a path in the folder), before it happens,
 - `kill`: SIGKILL;
 - `signal` with `number`: that signal to the process itself;
-- `limit` with `bytes`: from here on a file may not grow beyond these. With `fatal` the write
-  that would ends the process half done (SIGXFSZ); without, it fails as on a full disk.
+- `limit` with `bytes`: from here on a file may not grow beyond these. With `fatal` a larger
+  write ends the process half done (SIGXFSZ); without, it fails as on a full disk.
 Or `{"after": seconds}`: SIGALRM at that time, wherever the stage is; it ends as by SIGKILL.
 Or `{"memory": n, "calls": m}`: the first `m` chunks of at least `n` tasks find no memory.
 """
@@ -52,7 +53,7 @@ EVENTS = {
 
 
 class Moments:
-    """Counts events of the file system below a folder, and brings the fault when its time has come."""
+    """Counts events of the file system below a folder, and causes the fault at its event."""
 
     def __init__(self, folder: str, fault: dict) -> None:
         self.folder, self.fault, self.count = folder + os.sep, fault, 0
@@ -80,7 +81,7 @@ def bring(fault: dict) -> None:
 
 
 def short_of_memory(tasks: int, calls: int) -> None:
-    """Have the device refuse chunks of at least `tasks` tasks, the first `calls` times."""
+    """Make the device refuse chunks of at least `tasks` tasks, the first `calls` times."""
     from megan.meta import parallel
 
     real, left = parallel.Workers.map, [calls]
@@ -98,7 +99,7 @@ def short_of_memory(tasks: int, calls: int) -> None:
 
 
 def blank_glyphs() -> None:
-    """No ink in place of drawn glyphs, which take seconds that are no moment of any fault."""
+    """Blank images in place of drawn glyphs: drawing takes seconds, and no fault strikes in them."""
     from megan.data import catalogue
     from megan.stages import prepare
 
@@ -149,7 +150,7 @@ def stage(request: dict, answer: int, output: int) -> int:
 
 
 def serve(request: dict) -> dict:
-    """Fork, wait, and tell how it ended. Pipes take the output, since a full disk must not swallow it."""
+    """Fork, wait, and tell how it ended. Pipes take the output, so that a full disk does not lose it."""
     (events_in, events_out), (output_in, output_out) = os.pipe(), os.pipe()
     if not (pid := os.fork()):
         code = 70

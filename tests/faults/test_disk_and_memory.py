@@ -1,4 +1,7 @@
-"""A full disk and a device without memory: one line that says what to do, nothing half written, and the next run ends well."""
+"""A full disk, and a device without memory.
+
+The stage prints one line that says what to do and leaves nothing half written. The next run succeeds.
+"""
 
 import random
 import shutil
@@ -24,7 +27,7 @@ from tests.faults.conftest import (
 
 
 def one_line(ended, stage: str) -> str:
-    """The only thing that the stage said, bars of progress apart."""
+    """The only line that the stage printed, apart from progress bars."""
     assert ended.code == 1, ended.output
     assert "Traceback" not in ended.output, ended.output
     line = ended.lines[-1]
@@ -33,7 +36,7 @@ def one_line(ended, stage: str) -> str:
 
 
 def nothing_half_made(folder: Path, whole: Path) -> None:
-    """What is there is whole: the same bytes as after an undisturbed run."""
+    """Every file is complete: the same bytes as after an undisturbed run."""
     complete = made(whole)
     for name, content in made(folder).items():
         if not name.startswith(".") and ".tmp/" not in name:
@@ -43,7 +46,7 @@ def nothing_half_made(folder: Path, whole: Path) -> None:
 
 @pytest.mark.parametrize("stage", RESULTS)
 def test_write_that_fails(server, undisturbed, copies, faults, record_property, stage):
-    """From a random moment on no file may grow beyond a random size, as under a quota or `ulimit -f`."""
+    """After a random moment no file may grow beyond a random size, as under a quota or `ulimit -f`."""
     folder, measures = undisturbed
     if stage == "prepare":
         folder = copies(folder)
@@ -80,7 +83,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("stage", ["train n_plus_1", "test n_plus_1", "encoder"])
 def test_full_disk(server, undisturbed, small_disk, stage):
-    """A real one, filled to some bytes below what the stage writes; then room is made."""
+    """A real disk, filled so that the stage's files just do not fit. Then room is made."""
     whole, _ = undisturbed
     project = Path(
         shutil.copytree(
@@ -146,7 +149,11 @@ def weights(folder: Path) -> dict:
 
 
 def test_out_of_memory_falls_back_to_smaller_chunks(server, wide, copies):
-    """From the first step on: the same bytes as with that chunk from the start, and the same numbers to rounding as without the fault."""
+    """Memory is short from the first step on.
+
+    The result has the same bytes as with the smaller chunk from the start, and the same numbers,
+    up to rounding, as without the fault.
+    """
     whole, fallen, half = copies(wide), copies(wide), copies(wide)
     server.good(whole, "train", "n_plus_1", MEGAN_CHUNK="4")
     server.good(half, "train", "n_plus_1", MEGAN_CHUNK="2")
@@ -169,16 +176,16 @@ def test_one_task_too_many_says_what_to_lower(server, undisturbed, copies, argum
     ended = server.run(copy, *arguments, fault={"memory": 1, "calls": 10**6})
     told = one_line(ended, " ".join(arguments))
     assert (
-        "out of memory on cpu with one task at a time; lower MEGAN_THREADS, or tasks.ways, tasks.shots or the queries in params.yaml"
-        in told
-    )
+        "out of memory on cpu with one task at a time;"
+        " lower MEGAN_THREADS, or tasks.ways, tasks.shots or the queries in params.yaml"
+    ) in told
     nothing_half_made(copy, undisturbed[0])
     server.good(copy, *arguments)
     assert_same(copy, undisturbed[0], arguments)
 
 
 def test_allocation_that_the_machine_really_refuses():
-    """Not a fault of ours: PyTorch's own words for it on a CPU are known."""
+    """No injected fault: PyTorch's own message on a CPU is recognised."""
     import torch
 
     from megan.meta.parallel import is_out_of_memory

@@ -1,6 +1,6 @@
-"""Kills at random moments: the same command goes on, and its result is that of an undisturbed run to the last bit.
+"""Kills at random moments: the same command then continues, and its result equals an undisturbed run's to the bit.
 
-One folder lives through several kills in a row, as on a cluster that preempts. The moments
+One folder goes through several kills in a row, as on a cluster that preempts. The moments
 are events of the file system (each open, rename and removal, so also those inside the write
 of a checkpoint and the publishing of a result), bytes within a write, and points in time.
 """
@@ -21,14 +21,16 @@ STOPPED = (signal.SIGKILL, signal.SIGXFSZ, signal.SIGALRM)
 
 
 def test_every_stage_is_met():
-    assert {stage.partition(" ")[0] for stage in RESULTS} == {command.name for command in registry.commands()} - {registry.CONFIG}
+    assert {stage.partition(" ")[0] for stage in RESULTS} == {command.name for command in registry.commands()} - {
+        registry.CONFIG
+    }
 
 
 def random_fault(moments: random.Random, events: int, seconds: float) -> dict:
     kind = moments.random()
     if kind < 0.6:
         return {"at": moments.randint(1, events), "do": "kill"}
-    if kind < 0.85:  # the size of a file is spread over decades
+    if kind < 0.85:  # file sizes are spread over decades
         return {
             "at": moments.randint(1, events),
             "do": "limit",
@@ -42,7 +44,8 @@ def live(server, folder: Path, stage: str, moments: random.Random, most: int, me
     """Run the stage to its end through at most `most` kills. Returns how many there were."""
     for kills in range(most + 1):
         fault = random_fault(moments, *measure) if kills < most else None
-        # Forked for a second core or not, from one life to the next: the numbers are the same, and no fork may outlive its parent.
+        # One life may fork for a second core and the next may not: the numbers are the same, and no fork may
+        # outlive its parent.
         cores = moments.choice("12") if stage.partition(" ")[0] in ("train", "test") else "1"
         ended = server.run(folder, *stage.split(), fault=fault, MEGAN_THREADS=cores)
         if ended.code == 0:
@@ -87,13 +90,16 @@ def test_preparing_through_random_kills(server, undisturbed, copies, faults, rec
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("stage", [*TRAININGS, "encoder"])
 def test_stopped_when_asked_at_random_moments(server, undisturbed, copies, faults, record_property, stage, number):
-    """Within the loop: the state is saved, one line says so, and the exit code is the shell's. Outside it nothing is lost either."""
+    """Within the loop the state is saved, one line says so, and the exit code is the shell's.
+
+    Outside the loop nothing is lost either.
+    """
     folder, measures = undisturbed
     moments, announced = random.Random(f"{stage} {number}"), 0
     for trial in range(1, trials := faults(1, 10) + 1):
         copy = copies(folder)
         unmake(copy, stage)
-        # Halfway for sure, then anywhere.
+        # First halfway, then anywhere.
         at = measures[stage][0] // 2 if trial == 1 else moments.randint(1, measures[stage][0])
         ended = server.run(copy, *stage.split(), fault={"at": at, "do": "signal", "number": number})
         stopped = [line for line in ended.lines if "stopped by" in line]
@@ -117,7 +123,7 @@ def test_stopped_when_asked_at_random_moments(server, undisturbed, copies, fault
 
 
 def test_state_that_was_changed_is_not_resumed(server, undisturbed, copies):
-    """A flipped bit, a torn file and a file of other parameters, put under the name of the right state."""
+    """The state has a flipped bit, is cut short, or belongs to other parameters, under the right name."""
     folder, measures = undisturbed
     stage = TRAININGS[0]
     half = {"at": measures[stage][0] // 2, "do": "kill"}

@@ -1,4 +1,4 @@
-"""Parameters, arguments and settings that nobody foresaw: they are valid and run, or one line names what is wrong.
+"""Unforeseen parameters, arguments and settings: they are valid and run, or one line names what is wrong.
 
 tests/test_params.py says which key is refused for which reason; here many more are tried, and
 some of those that are valid are run to the end of the tiny pipeline.
@@ -51,9 +51,12 @@ def places(document: Any, path: tuple = ()) -> list[tuple]:
 
 
 ODD = [
-    None, True, False, 0, 1, -1, 2, 19, 20, 100, 2**31, 10**9, 10**9 + 1, 10**400, 0.0, -0.5, 1e-300, 1e300, float("nan"), float("inf"), float("-inf"),
-    "", " ", "5", "1e-3", "0x10", "nan", "yes", "glyphs", "omniglot", "standard", "alphabet", "any", "none", "prototype", "maml", "n_plus_1", "multi_task",
-    "é", "日本", "\u202e", "\x1b[31m", "a\nb", "..", "/etc/passwd", "$HOME", "{{x}}", "${study}", "a" * 10_000, b"\xff", [], {}, [[]], [None], {"a": 1},
+    None, True, False, 0, 1, -1, 2, 19, 20, 100, 2**31, 10**9, 10**9 + 1, 10**400, 0.0, -0.5, 1e-300, 1e300,
+    float("nan"), float("inf"), float("-inf"),
+    "", " ", "5", "1e-3", "0x10", "nan", "yes", "glyphs", "omniglot", "standard", "alphabet", "any",
+    "none", "prototype", "maml", "n_plus_1", "multi_task",
+    "é", "日本", "\u202e", "\x1b[31m", "a\nb", "..", "/etc/passwd", "$HOME", "{{x}}", "${study}", "a" * 10_000,
+    b"\xff", [], {}, [[]], [None], {"a": 1},
 ]  # fmt: skip
 VALUES = st.sampled_from(ODD) | st.recursive(
     st.integers() | st.floats() | st.text(max_size=6) | st.dates(),
@@ -105,7 +108,7 @@ def read(path: Path, document: Any) -> params.Params:
 
 
 def names_a_key(message: str, *changed: tuple) -> bool:
-    """Whether the message leads to a key that was changed, or to one of its block that it contradicts; or to the line of the file."""
+    """Whether the message names a changed key, a key of its block that it contradicts, or the line of the file."""
     if re.search(r"line \d+|no valid YAML|must be a mapping|(study|variant) name", message):
         return True
     return any(
@@ -123,7 +126,7 @@ SMALL = {key: value for key, value in DOCUMENT.items() if key != "studies"} | {
 
 
 def test_mutated_parameters(tmp_path, faults, record_property):
-    """Each loads, or is refused by one line that names a key; a document read twice gives the same."""
+    """Each file loads, or one line that names a key refuses it. A document read twice gives the same."""
     kept = {name: SMALL[block][name] for block in ("variants",) for name in (*VARIANTS, "multi_task_0")}
     document = {**SMALL, "variants": kept}
     everywhere, seen = places(document), {"valid": 0, "refused": 0}
@@ -140,7 +143,7 @@ def test_mutated_parameters(tmp_path, faults, record_property):
             message = str(error)
             assert "\n" not in message and len(message) < 2000 and message.isprintable(), message
             assert message.startswith(("params.yaml", str(tmp_path))), message
-            # A line more may make anything of the file; but a key is named.
+            # One more line can change the file in any way; but a key is named.
             named = (
                 names_a_key(message, place, other)
                 if kind not in ("twice", "text")
@@ -158,7 +161,10 @@ def test_mutated_parameters(tmp_path, faults, record_property):
 
 
 def test_no_value_is_unseen():
-    """Nothing in the schema has a default; what a result carries is what the file says, with the variant's defaults filled in."""
+    """Nothing in the schema has a default.
+
+    A result carries what the file says, with the variant's defaults filled in.
+    """
 
     def blocks(model: type[schema.Block]) -> typing.Iterator[type[schema.Block]]:
         yield model
@@ -178,20 +184,29 @@ def test_no_value_is_unseen():
 # Valid ones, run to the end
 
 CHOICES: dict[str, list] = {
-    "tasks.ways": [2, 3], "tasks.shots": [1, 2], "tasks.train_queries": [1, 2], "tasks.test_queries": [2, 3], "tasks.scope": ["alphabet", "any"],
+    "tasks.ways": [2, 3], "tasks.shots": [1, 2], "tasks.train_queries": [1, 2], "tasks.test_queries": [2, 3],
+    "tasks.scope": ["alphabet", "any"],
     "inner.steps": [1, 2, 3], "inner.test_steps": [1, 3], "inner.learning_rate": [0.01, 0.4, 100.0],
-    "train.meta_batch": [1, 3], "train.learning_rate": [1e-9, 0.002, 100.0], "train.schedule": ["cosine", "constant"], "train.log_every": [1, 7],
-    "train.validate_every": [1, 7], "train.validation_tasks": [1, 3], "train.checkpoint_every": [1, 7], "train.precision": ["float32", "float64"],
-    "tiers.headline.meta_steps": [1, 2, 3], "tiers.headline.seeds": [[0], [2**31 - 1, 7]], "tiers.headline.test_tasks": [2, 5], "test.sample_tasks": [2, 9], "test.draws": [2], "test.other_queries": [[], [1]],
+    "train.meta_batch": [1, 3], "train.learning_rate": [1e-9, 0.002, 100.0], "train.schedule": ["cosine", "constant"],
+    "train.log_every": [1, 7], "train.validate_every": [1, 7], "train.validation_tasks": [1, 3],
+    "train.checkpoint_every": [1, 7], "train.precision": ["float32", "float64"],
+    "tiers.headline.meta_steps": [1, 2, 3], "tiers.headline.seeds": [[0], [2**31 - 1, 7]],
+    "tiers.headline.test_tasks": [2, 5],
+    "test.sample_tasks": [2, 9], "test.draws": [2], "test.other_queries": [[], [1]],
 }  # fmt: skip
 OPTIONS: dict[str, list] = {
     "approach": ["maml", "n_plus_1", "multi_task"], "generator": ["standard", "fcn"],
     "fake_source": ["generator", "frozen_generator", "augmentation", "alphabet", "noise"],
-    "conditioning": ["none", "label", "image"], "skip": [False, True], "noise_size": [1, 16], "fakes_per_real": [1, 2], "fake_steps": [0, 1, 9],
-    "real_weight": [0, 1, 3.0], "shared_statistics": [True, False], "gan_loss": ["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"],
-    "generator_inner_lr": [0.001, 0.4], "clip": [0.01, 1.0], "gradient_penalty": [0.0, 10.0], "shared_layers": [0, 2, 4], "told_real": [True, False],
-    "classify_fakes": [True, False], "discrimination_weight": [0.0, 1.0], "condition_discriminator": [False, True], "outer_fake_weight": [0.0, 1.0],
-    "outer_discrimination_weight": [0.0, 1.0], "generator_outer_loss": ["classification", "fooling"], "fooling_through": ["generator", "both"],
+    "conditioning": ["none", "label", "image"], "skip": [False, True], "noise_size": [1, 16],
+    "fakes_per_real": [1, 2], "fake_steps": [0, 1, 9],
+    "real_weight": [0, 1, 3.0], "shared_statistics": [True, False],
+    "gan_loss": ["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"],
+    "generator_inner_lr": [0.001, 0.4], "clip": [0.01, 1.0], "gradient_penalty": [0.0, 10.0],
+    "shared_layers": [0, 2, 4], "told_real": [True, False],
+    "classify_fakes": [True, False], "discrimination_weight": [0.0, 1.0], "condition_discriminator": [False, True],
+    "outer_fake_weight": [0.0, 1.0],
+    "outer_discrimination_weight": [0.0, 1.0], "generator_outer_loss": ["classification", "fooling"],
+    "fooling_through": ["generator", "both"],
 }  # fmt: skip
 assert set(OPTIONS) | set(schema.UNSHAPING) == set(schema.Variant.model_fields)
 
@@ -205,9 +220,11 @@ def random_document(draws: random.Random) -> dict[str, Any]:
         for parent in parents:
             block = block[parent]
         block[last] = draws.choice(CHOICES[key])
-    variant = document["variants"]["n_plus_1"] | {"approach": draws.choice(OPTIONS["approach"])} | {
-        key: draws.choice(OPTIONS[key]) for key in draws.sample(sorted(OPTIONS), 6)
-    }
+    variant = (
+        document["variants"]["n_plus_1"]
+        | {"approach": draws.choice(OPTIONS["approach"])}
+        | {key: draws.choice(OPTIONS[key]) for key in draws.sample(sorted(OPTIONS), 6)}
+    )
     document["variants"]["n_plus_1"] = variant
     return document
 
@@ -304,12 +321,18 @@ def test_any_arguments(project, faults, record_property):
     record_property("trials", len(trials))
 
 
-READERS = {"MEGAN_DEVICE": machine.device, "MEGAN_THREADS": machine.threads, "MEGAN_CHUNK": lambda: machine.chunk(8), "MEGAN_KERNEL": machine.kernel,
-           "MEGAN_CACHE": machine.cache, "MEGAN_MIRROR": machine.mirror}  # fmt: skip
+READERS = {
+    "MEGAN_DEVICE": machine.device,
+    "MEGAN_THREADS": machine.threads,
+    "MEGAN_CHUNK": lambda: machine.chunk(8),
+    "MEGAN_KERNEL": machine.kernel,
+    "MEGAN_CACHE": machine.cache,
+    "MEGAN_MIRROR": machine.mirror,
+}
 
 
 def test_any_settings(project, monkeypatch, faults, record_property):
-    """Every reader gives a value of its kind or one line that names the variable and what it holds."""
+    """Every reader gives a value of its type, or one line that names the variable and what it holds."""
     texts = (
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
         | st.integers(-(10**7), 10**7).map(str)
@@ -364,7 +387,7 @@ def test_any_settings(project, monkeypatch, faults, record_property):
 
 
 def test_no_home_folder(project, monkeypatch):
-    """As under a numeric user in a container: one line, with the way out."""
+    """As for a numeric user in a container: one line, with the way out."""
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
 

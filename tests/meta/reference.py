@@ -1,6 +1,6 @@
 """A slow reference of the paper's algorithm: one task at a time, torch's own layers, plain autograd.
 
-Shares no code with the package but its streams (for the noise) and its parameters.
+It shares no code with the package except its streams (for the noise) and its parameters.
 Images here are [images, channels, height, width].
 """
 
@@ -200,7 +200,7 @@ class Task:
         return weights
 
     def outer_losses(self, weights):
-        """[(groups, loss)]: what each group's outer gradient is taken of."""
+        """[(groups, loss)]: the loss that gives each group's outer gradient."""
         variant, theta = self.variant, ("cls", "shared", "dsc")
         adapted = self.adapted(weights)
         loss = query = F.cross_entropy(self.classify(adapted, self.query), self.query_labels)

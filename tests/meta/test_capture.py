@@ -1,7 +1,7 @@
 """What a CUDA graph asks of the meta-iteration, as far as a machine without CUDA can tell.
 
-Tensors on torch's `meta` device have shapes and no values: whatever would wait for a value
-on the host, and so break a capture, raises here.
+Tensors on torch's `meta` device have shapes but no values. So code that waits for a value on
+the host, which would break a capture, raises here.
 """
 
 import pytest
@@ -26,7 +26,7 @@ class MetaWorkers(Workers):
 
 @pytest.fixture
 def pretend(monkeypatch):
-    """The formulation of CUDA, and `advance` itself in place of its captured graph."""
+    """Use CUDA's formulation, and `advance` itself in place of its captured graph."""
     monkeypatch.setattr(kernels, "_formulation", lambda x: gathered)
     monkeypatch.setattr(kernels, "normalisation", lambda x: None)
     monkeypatch.setattr(iterations, "_captured", lambda advance, state: advance)
@@ -65,7 +65,11 @@ def test_an_iteration_never_waits_for_the_device(pretend, options, scope):
     study = params.load().current
     study = study.model_copy(update={"tasks": study.tasks.model_copy(update={"scope": scope})})
     defaults = params.read()["variant_defaults"]
-    system = systems.build(params.Variant(**{**defaults, "tier": "headline", "label": "a", "colour": "#000000", **options}), study.inner, study.tasks.ways)
+    system = systems.build(
+        params.Variant(**{**defaults, "tier": "headline", "label": "a", "colour": "#000000", **options}),
+        study.inner,
+        study.tasks.ways,
+    )
     seeds = torch.zeros(3, dtype=torch.int64, device="meta")
     state = State.fresh(system, seeds, torch.float32)
     shapes = {name: value.shape for name, value in state.items()}
@@ -80,7 +84,7 @@ def test_the_check_above_can_fail():
 
 
 def test_warm_up_leaves_the_state_as_it_was(monkeypatch):
-    """The order of `_captured`, with a graph that only remembers: warm up, capture, restore, replay."""
+    """The order of `_captured`, with a graph that only records calls: warm up, capture, restore, replay."""
     log = []
 
     class Graph:

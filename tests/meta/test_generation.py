@@ -1,4 +1,7 @@
-"""Fakes of adapted generators: repeatable, apart by draw, on the tasks that are scored, and judged by the adapted critic."""
+"""Fakes of adapted generators: repeatable, and different in each draw.
+
+They are made on the tasks that are scored, and the adapted critic judges them.
+"""
 
 import jobs
 import numpy
@@ -55,7 +58,7 @@ def test_shapes_and_what_they_are(make_system, split, options):
     assert made.support.shape == (2, SAMPLED, WAYS * SHOTS, 28, 28)
     assert made.query.shape == (2, SAMPLED, QUERIES, WAYS, 28, 28)
     assert made.wasserstein.shape == (2, SAMPLED) and made.wasserstein.isfinite().all()
-    # The very tasks of the meta-test: a query image of way w stands in column w.
+    # The same tasks as in the meta-test: a query image of way w is in column w.
     sampled = sampler(system, split).sample(SEEDS, "test", 0, torch.arange(SAMPLED), QUERIES)
     support = (255 * sampled.support[..., 0]).round().to(torch.uint8).unflatten(0, (2, SAMPLED))
     query = (255 * sampled.query[..., 0]).round().to(torch.uint8).unflatten(0, (2, SAMPLED))
@@ -122,7 +125,7 @@ def test_a_skip_is_cut_off_at_paper_and_ink(make_system, split):
     ],
 )
 def test_wasserstein_value(make_system, split, options):
-    """The critic's mean on reals less that on fakes, in batches like those of adaptation, over the draws."""
+    """The critic's mean on reals minus that on fakes, in batches as in adaptation, averaged over the draws."""
     system = make_system(**{"steps": 2, "approach": "n_plus_1", **options})
     made, weights = drawn(system, split), system.initial_weights(SEEDS, torch.float32)
     sampled = sampler(system, split).sample(SEEDS[:1], "test", 0, torch.tensor([1]), QUERIES)
@@ -130,7 +133,7 @@ def test_wasserstein_value(make_system, split, options):
     values, labels = [], sampled.support_labels
     for draw in range(DRAWS):
         fake = system.fakes(adapted, sampled, 2 + draw)
-        # Queries 0 and 1 for the first draw, 2 and again 0 for the second: two shots of three queries.
+        # Two shots of three queries: 0 and 1 for the first draw, 2 and again 0 for the second.
         real = torch.cat(
             [sampled.query[:, way * 3 + number][:, None] for way in range(3) for number in ([0, 1], [2, 0])[draw]],
             dim=1,
@@ -153,7 +156,7 @@ def test_no_finished_seed(make_system, split):
 
 
 def settle(variants):
-    """A tiny study in the working directory, with weights as before any training; `variants`: its diverged seeds by name."""
+    """A tiny study in the working directory, with untrained weights; `variants`: its diverged seeds by name."""
     document = params.resolved(params.read())
     document["study"] = "quick"
     study = document["studies"]["quick"]
@@ -197,7 +200,9 @@ def test_the_stage_keeps_what_finished(tmp_path, monkeypatch, split, lost):
     assert tensors["seeds"].tolist() == kept and tensors["fakes"].shape == (len(kept), SAMPLED, DRAWS, 3, 28, 28)
     critic = pandas.read_csv(folder / "critic.csv")
     assert list(critic.columns) == ["seed", "task", "wasserstein"]
-    assert list(zip(critic["seed"], critic["task"])) == [(seed, task) for seed in kept for task in range(SAMPLED)]
+    assert list(zip(critic["seed"], critic["task"], strict=True)) == [
+        (seed, task) for seed in kept for task in range(SAMPLED)
+    ]
     assert critic["wasserstein"].notna().all() and len(pandas.read_csv(folder / "tasks.csv")) == 4 * len(kept)
     record = result.verified(folder, "test@n_plus_1")
     assert {"samples.safetensors", "critic.csv"} <= record["files"].keys() and record["parameters"][

@@ -131,7 +131,7 @@ def test_gradient_is_a_finite_difference(approach, make_system, make_episodes):
 
 
 def test_first_order_gradient_points_elsewhere(make_system, make_episodes):
-    """The test above would not notice a dropped second-order term if the two agreed."""
+    """If the two agreed, the test above would not notice a missing second-order term."""
     system, episodes = make_system(), make_episodes()
     weights = initial(system)
     full = outer_gradient(system, weights, episodes, 2).gradient
@@ -147,7 +147,7 @@ def test_first_order_gradient_points_elsewhere(make_system, make_episodes):
 
 
 def test_masked_fake_output_equals_maml(make_system, make_episodes):
-    """N+1 whose fakes never come in and whose fake output is masked is N-way MAML."""
+    """N+1 that never sees fakes, with its fake output masked, is N-way MAML."""
     episodes = make_episodes()
     maml, n_plus_1 = make_system(), make_system(approach="n_plus_1", fake_steps=0)
     weights = initial(maml)
@@ -164,7 +164,7 @@ def test_masked_fake_output_equals_maml(make_system, make_episodes):
 
 
 def test_unused_fake_output_equals_maml_with_as_many_outputs(make_system, make_episodes):
-    """Without fakes N+1 is MAML on the same architecture, the output more included."""
+    """Without fakes N+1 is MAML on the same architecture, including the extra output."""
     episodes = make_episodes(ways=3)
     n_plus_1, maml = make_system(approach="n_plus_1", fake_steps=0, ways=3), make_system(ways=4)
     weights = initial(maml)
@@ -203,7 +203,7 @@ def test_chunks_and_seeds_do_not_change_the_gradient(approach, make_system, make
 
 
 def test_classifier_without_fakes_and_without_sharing_is_maml(make_system, make_episodes):
-    """Claim 4's switch: with no shared layer and no fakes to classify, multi-task is MAML with a constant plane."""
+    """Claim 4's switch: multi-task with no shared layer and no fakes to classify is MAML with a constant plane."""
     episodes = make_episodes()
     multi_task = make_system(approach="multi_task", classify_fakes=False, told_real=False)
     maml = make_system()
@@ -215,7 +215,7 @@ def test_classifier_without_fakes_and_without_sharing_is_maml(make_system, make_
 
 
 def test_two_networks_share_nothing(make_system, make_episodes):
-    """0-shared multi-task: what the discriminator is does not reach a classifier that sees no fakes."""
+    """0-shared multi-task: the discriminator does not affect a classifier that sees no fakes."""
     episodes = make_episodes()
     system = make_system(approach="multi_task", classify_fakes=False)
     weights = initial(system)

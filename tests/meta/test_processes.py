@@ -1,4 +1,7 @@
-"""Forks that share jobs: the same results in the same order, changes of shared memory seen, and no end that loses or leaves anything."""
+"""Forks that share jobs: they give the same results in the same order, and see changes of shared memory.
+
+However they end, nothing is lost and nothing is left over.
+"""
 
 import os
 import signal
@@ -208,7 +211,7 @@ def test_more_processes_than_the_machine_starts(monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_whole_group_ends_it_after_the_step(program, number):
-    """As Ctrl-C and a cluster send it: the forks work on until the process that was asked has finished its step."""
+    """As Ctrl-C and a cluster send it: the forks go on until the parent has finished its step."""
     process, forks = program
     os.killpg(process.pid, number)
     assert process.wait(20) == 0 and process.stdout.read() == "finished\n"

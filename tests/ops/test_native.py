@@ -117,7 +117,7 @@ def test_norm_float32(kernels, relu):
 
 
 def norm_agrees(shape, relu, dtype=torch.float64, tolerance=1e-11):
-    eps = 1e-2  # so that a single row has a gradient of ordinary size
+    eps = 1e-2  # so that even a single row has a gradient of normal size
     z, gamma, beta = random(*shape) + 3, random(shape[0], shape[-1], seed=1), random(shape[0], shape[-1], seed=2)
     a, mean, rstd = plain_norm(z.requires_grad_(), gamma.requires_grad_(), beta.requires_grad_(), eps, relu)
     da = random(*shape, seed=3).requires_grad_()
@@ -304,7 +304,7 @@ def test_torch_compiles_nothing(unloaded, monkeypatch):
 
 
 def test_the_library_is_kept_and_mended(kernels, unloaded, monkeypatch):
-    """With a source that compiles at once: compiled once, again for another source, and again where it is damaged."""
+    """A small source is compiled once, again when the source changes, and again when the library is damaged."""
     source = unloaded / "small.cpp"
     source.write_text('extern "C" int answer() { return 42; }\n')
     runs = []

@@ -41,7 +41,7 @@ def plain_conv(x, w, stride):
 
 
 def plain_norm_relu(z, gamma, beta, relu):
-    """Written out for autograd. (F.batch_norm's own third derivative takes the statistics for constants.)"""
+    """Written out for autograd. (F.batch_norm's own third derivative treats the statistics as constants.)"""
     over = (1, 2, 3)
     mean, variance = z.mean(dim=over, keepdim=True), z.var(dim=over, keepdim=True, correction=0)
     xhat = (z - mean) / (variance + normalisation.EPSILON).sqrt()
@@ -58,7 +58,7 @@ def test_the_plain_normalisation_is_torchs():
 
 
 def derivatives(function, inputs, order):
-    """Value and nested gradients: each order differentiates a random projection of the one before."""
+    """The value and nested gradients: each order differentiates a random projection of the one before."""
     inputs = [value.clone().requires_grad_() for value in inputs]
     level, found = [function(*inputs)], []
     for depth in range(order + 1):

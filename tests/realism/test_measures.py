@@ -1,4 +1,4 @@
-"""The measures of realism and diversity: against plain loops, and where the answer is known beforehand."""
+"""The measures of realism and diversity: against plain loops, and on cases with a known answer."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,10 @@ def test_kid_of_groups_is_the_double_loop(monkeypatch):
 
 
 def test_resampling_is_what_it_says():
-    """The interval's ends are quantiles of the same estimate on members drawn with replacement, pairs of one member left out."""
+    """The interval's ends are quantiles of the same estimate on members drawn with replacement.
+
+    Pairs of a member with itself are left out.
+    """
     real, fake = normal(6, 2, 3), normal(6, 2, 3, seed=1)
     pairs = measures.group_pairs(real, fake)
     counts = measures._counts(5, "groups", 6)
@@ -92,7 +95,10 @@ def test_unbiased_for_one_distribution_and_growing_with_the_shift():
 
 
 def test_groups_whose_images_are_alike_do_not_bias():
-    """Reals and fakes of a task share its classes: without regard to that, fakes of the same distribution seem better than real."""
+    """Reals and fakes of a task share its classes.
+
+    An estimate that ignores this makes fakes of the same distribution seem better than real.
+    """
     unbiased, plain = [], []
     for seed in range(80):
         centre = 2 * normal(6, 1, 4, seed=seed)

@@ -1,4 +1,7 @@
-"""The stages `encoder` and `judge`: they learn, resume to the same weights, differ, and see meta-training characters only."""
+"""The stages `encoder` and `judge`: they learn, resume to the same weights, and differ.
+
+They see only meta-training characters.
+"""
 
 import json
 
@@ -18,7 +21,10 @@ DOCUMENT = params.resolved(params.read())
 
 @pytest.fixture(params=[8])
 def study(request, tmp_path, monkeypatch):
-    """A working directory whose only split is `train`: small images of four characters that differ by a bright quarter."""
+    """A working directory whose only split is `train`: small images of four characters.
+
+    The characters differ in which quarter is bright.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
     monkeypatch.setenv("MEGAN_THREADS", "1")

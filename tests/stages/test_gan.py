@@ -1,4 +1,7 @@
-"""The stage `gan`: GANs apart from one another, resumed to the same result, with numbers that tell copies and noise."""
+"""The stage `gan`: GANs do not affect one another and resume to the same result.
+
+Their numbers tell copies and noise.
+"""
 
 import json
 import math
@@ -151,7 +154,7 @@ def test_a_diverged_gan_is_said_to_be_and_touches_no_other(study, monkeypatch):
 
 
 def test_it_learns_the_one_image_that_it_is_given():
-    """K = 1 of a plain picture is copied, so training works at all, and `nearest` tells the copy."""
+    """With K = 1 a plain picture is copied: so training works at all, and `nearest` shows the copy."""
     image = torch.zeros(1, 1, 1, 28, 28, dtype=torch.uint8)
     image[..., 8:20, 8:20] = 255
     options = Gan(

@@ -1,4 +1,4 @@
-"""A result that was edited, copied in or made with other parameters goes no further, by whatever command it is read."""
+"""Every command refuses a result that was edited, copied in or made with other parameters."""
 
 import jobs
 import pandas as pd
@@ -83,7 +83,7 @@ def test_other_parameters_are_refused(study):
 
 
 def test_a_result_of_another_input_is_refused(study):
-    """A test of a training that has been done again since, say."""
+    """For example a test of a training that has been repeated since."""
     folder = paths.tested("quick", "maml")
     identity = jobs.identity(study, "test", "maml") | {"inputs": {"results/quick/train/maml": "0" * 64}}
     result.write(folder, identity, {})
@@ -119,8 +119,8 @@ def test_the_first_output_is_where_paths_has_it():
     params = parameters.load(jobs.ROOT / "params.yaml")
     study, stages = params.study, registry.stages(params)
     single = {
-        "download": paths.raw, "prepare": paths.prepared, "encoder": paths.encoder, "judge": paths.judge, "gan": paths.gan,
-        "config": paths.config,
+        "download": paths.raw, "prepare": paths.prepared, "encoder": paths.encoder, "judge": paths.judge,
+        "gan": paths.gan, "config": paths.config,
         "samples": paths.samples, "summary": paths.tables, "claims": paths.claims, "report": paths.figures,
     }  # fmt: skip
     assert {name: stages[name].folder for name in single} == {name: place(study) for name, place in single.items()}

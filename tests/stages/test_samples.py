@@ -1,4 +1,7 @@
-"""The stage `samples`: its measures on images whose realism is known, and what it does with missing, stale and diverged results."""
+"""The stage `samples`: its measures on images whose realism is known.
+
+Also what it does with missing, stale and diverged results.
+"""
 
 import json
 
@@ -82,7 +85,7 @@ def test_copies_are_near_and_their_draws_alike(judged):
     assert table.loc["copies", "distance"] == pytest.approx(0) and table.loc["copies", "pixels"] == 0
     assert 0 < table.loc["other", "distance"] < table.loc["noise", "distance"] and table.loc["other", "pixels"] > 0.03
     assert 0.9 < table.loc["other", "collapse"] < 1
-    # Two shots, so two images a class; of one class they are less alike than an image is to itself.
+    # Two shots, so two images a class; they are less alike than an image is to itself.
     assert table.loc["copies", "collapse"] > table.loc["other", "collapse"]
 
 
@@ -95,7 +98,7 @@ def test_kid_is_that_of_all_pairs_of_tasks(judged):
 
 
 def test_tasks_of_a_seed(judged):
-    """KID within one task is over pairs of its classes: each fake counts under the class that it was made from."""
+    """KID within one task is over pairs of its classes. Each fake counts for the class that it was made from."""
     rows = judged[1][judged[1]["variant"] == "other"]
     assert (
         list(rows.columns) == fake_quality.TASKS
@@ -141,7 +144,7 @@ def test_every_seed_has_a_row_and_none_has_none():
         JUDGE,
         "cpu",
     )
-    assert list(zip(measured["variant"], measured["seed"])) == [
+    assert list(zip(measured["variant"], measured["seed"], strict=True)) == [
         ("two", 2),
         ("two", 7),
         ("one", 7),
@@ -171,7 +174,10 @@ def test_one_query_a_class_has_no_floor():
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A working directory with the results that the stage reads: three variants with fakes, of which two lost a seed, and MAML."""
+    """A working directory with the results that the stage reads: MAML, and three variants with fakes.
+
+    Two of the variants lost seeds.
+    """
     document = params.resolved(params.read())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
@@ -183,7 +189,11 @@ def study(tmp_path, monkeypatch):
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     source = np.random.default_rng(0)
     packed.write(
-        paths.split("quick", "train"), {name: source.integers(0, 256, (size, 20, 28, 28), dtype=np.uint8) for name, size in (("A", 15), ("B", 3), ("C", 16))},
+        paths.split("quick", "train"),
+        {
+            name: source.integers(0, 256, (size, 20, 28, 28), dtype=np.uint8)
+            for name, size in (("A", 15), ("B", 3), ("C", 16))
+        },
         {name: [str(number) for number in range(size)] for name, size in (("A", 15), ("B", 3), ("C", 16))},
     )  # fmt: skip
     loaded = params.load()
@@ -223,7 +233,7 @@ def test_the_stage(study):
     jobs.run(study, "samples")
     folder = paths.samples("quick")
     measured, tasks = pd.read_csv(folder / "realism.csv"), pd.read_csv(folder / "tasks.csv")
-    assert [*zip(measured["variant"], measured["seed"])] == [
+    assert [*zip(measured["variant"], measured["seed"], strict=True)] == [
         ("n_plus_1", 1),
         ("n_plus_1_equal", 0),
         ("n_plus_1_equal", 1),

@@ -1,4 +1,4 @@
-"""The stages `train` and `test` on tiny data: repeatable, resumable, indifferent to threads, chunks and other seeds."""
+"""The stages `train` and `test` on tiny data: repeatable, resumable, unaffected by threads, chunks and other seeds."""
 
 import json
 import os
@@ -74,11 +74,7 @@ def test_train_then_test(study, variant):
     assert sorted(curve.loc[curve["split"] == "train", "meta_step"].unique()) == [2, 4, 6]
     assert curve["fake_wins"].isna().all() == (variant == "maml")
     record = json.loads((paths.trained("quick", variant) / "record.json").read_text())
-    assert (
-        record["seeds"] == [0, 1]
-        and record["diverged"] == {}
-        and record["parameters"]["variant"]["fake_steps"] == 2
-    )
+    assert record["seeds"] == [0, 1] and record["diverged"] == {} and record["parameters"]["variant"]["fake_steps"] == 2
     assert not list(paths.RESUME.rglob("*.safetensors")), "resume state outlives its result"
 
     jobs.run(study, "test", variant)
@@ -88,7 +84,7 @@ def test_train_then_test(study, variant):
     last = steps[steps["inner_step"] == 3].set_index("seed")["accuracy"]
     assert tasks.groupby("seed")["accuracy"].mean().to_numpy() == pytest.approx(last.to_numpy())
     queries = pandas.read_csv(folder / "queries.csv")
-    assert list(zip(queries["seed"], queries["queries"])) == [(0, 2), (1, 2), (0, 1), (1, 1)]
+    assert list(zip(queries["seed"], queries["queries"], strict=True)) == [(0, 2), (1, 2), (0, 1), (1, 1)]
     assert queries.loc[queries["queries"] == 2, "accuracy"].to_numpy() == pytest.approx(last.to_numpy())
     assert queries.loc[queries["queries"] == 2, "standard_error"].to_numpy() == pytest.approx(
         tasks.groupby("seed")["accuracy"].sem().to_numpy()
@@ -104,7 +100,7 @@ def test_the_same_numbers_twice_and_with_any_number_of_threads(study, monkeypatc
         monkeypatch.setenv("MEGAN_THREADS", threads)
         jobs.run(study, "train", "n_plus_1")
         results.append(outcome())
-        (paths.trained("quick", "n_plus_1") / "record.json").unlink()  # else the result is taken as it stands
+        (paths.trained("quick", "n_plus_1") / "record.json").unlink()  # or the result would be used as it is
     assert same(results[0], results[1]) and same(results[0], results[2])
 
 

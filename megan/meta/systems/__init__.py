@@ -1,4 +1,7 @@
-"""The systems of the paper, a module each. Groups of weights: `shared`, `cls`, `dsc` (theta of Algorithm 1), `gen` (phi)."""
+"""The systems of the paper, one module for each.
+
+Groups of weights: `shared`, `cls`, `dsc` (theta of Algorithm 1), `gen` (phi).
+"""
 
 from megan.config.params import Inner, Variant
 from megan.meta.systems.base import Descent, System

@@ -1,6 +1,6 @@
 """What the engine knows of a system: its initial weights, its losses on one task, its predictions.
 
-The base class is what all systems have in common. A system without fakes adds nothing else: MAML.
+The base class holds what all systems have in common. MAML, a system without fakes, adds nothing.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Descent:
     """A loss, and the step size of each group of weights that descends on it."""
 
     loss: Tensor  # [tasks]
-    rates: dict[str, float]  # group -> step size; in the outer loop, where Adam has its own, a weight
+    rates: dict[str, float]  # group -> step size; in the outer loop a weight, since Adam has its own step size
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,14 @@ class System:
         return Descent(losses.cross_entropy(logits, episodes.support_labels), {"shared": rate, "cls": rate})
 
     def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
-        """What the outer loop descends on: cross-entropy on the real query. `weights` adapted, `logits` on the query."""
+        """What the outer loop descends on: cross-entropy on the real query.
+
+        **Arguments** adapted `weights`, and their `logits` on the query.
+        """
         return [Descent(self.query_loss(logits, episodes), dict.fromkeys(THETA + PHI, 1.0))]
 
     def project(self, weights: Weights) -> Weights:
-        """The weights after whatever bound the system sets to them."""
+        """The weights within the bounds that the system sets, if any."""
         return weights
 
     def query_loss(self, logits: Tensor, episodes: Episodes) -> Tensor:

@@ -1,4 +1,7 @@
-"""Multi-task (sections 3.2, 4.1, Algorithm 1): a classifier and a discriminator that share none to all but their heads."""
+"""Multi-task (sections 3.2, 4.1, Algorithm 1): a classifier and a discriminator.
+
+They share none of their layers, or the first few, or all but their heads.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +29,7 @@ class MultiTask(WithFakes):
 
     @cached_property
     def dsc(self) -> Branch:
-        """The discriminator. Its penalty is each image's own, so that it has no batch statistics then."""
+        """The discriminator. A gradient penalty is each image's own, so then there are no batch statistics."""
         planes = self.ways if self.variant.condition_discriminator else 0
         return Branch("dsc", 1, self.variant.shared_layers, planes, layer_norm=self.gan_loss.penalises_gradient)
 
@@ -48,7 +51,7 @@ class MultiTask(WithFakes):
         return classifier.logits(weights, self.dsc, images, planes)[..., 0]
 
     def is_critics_own(self, name: str) -> bool:
-        # Scale and shift of normalisation are no weights of the critic's slope.
+        # Normalisation's scale and shift do not count as weights of the critic's slope.
         return name.startswith(("dsc.conv", "dsc.head"))
 
     def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
@@ -67,7 +70,7 @@ class MultiTask(WithFakes):
         ]
 
     def _classification(self, weights: Weights, episodes: Episodes, made: Tensor) -> Tensor:
-        """L_cls, on fakes too where the classifier trains on them (section 4.1)."""
+        """L_cls; on fakes too, where the classifier trains on them (section 4.1)."""
         reals, count = episodes.support, episodes.support.shape[1]
         if not self.variant.classify_fakes:
             return losses.cross_entropy(self.classify(weights, reals), episodes.support_labels)
@@ -83,7 +86,7 @@ class MultiTask(WithFakes):
         )
 
     def _critic_values(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor]:
-        """Of reals and of fakes, [tasks, images] each."""
+        """Critic values of reals and of fakes, [tasks, images] each."""
         reals, labels = episodes.support, self.fake_labels(episodes)
         if not self.variant.shared_statistics:
             return self.criticise(weights, reals, episodes.support_labels), self.criticise(weights, made, labels)

@@ -1,4 +1,4 @@
-"""N+1 (sections 3.3, 4.2): one network of N classes and one output "fake", which is the critic too."""
+"""N+1 (sections 3.3, 4.2): one network of N classes and one output "fake", which is also the critic."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class NPlus1(WithFakes):
         return losses.critic_value(self.classify(weights, images))
 
     def is_critics_own(self, name: str) -> bool:
-        return name == "cls.head"  # the network below it classifies
+        return name == "cls.head"  # the layers below it classify
 
     def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
         return losses.fake_output(logits)

@@ -80,7 +80,7 @@ class WithFakes(System):
 
     @abstractmethod
     def is_critics_own(self, name: str) -> bool:
-        """Whether a weight serves the critic alone, so that clipping it bounds nothing else."""
+        """Whether only the critic uses a weight, so that clipping it bounds nothing else."""
 
     @abstractmethod
     def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
@@ -104,7 +104,7 @@ class WithFakes(System):
     def together_or_apart(
         self, network: Callable[[Tensor], Tensor], reals: Tensor, made: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Outputs for reals and for fakes, with batch statistics in common or not."""
+        """Outputs for reals and for fakes, with or without shared batch statistics."""
         if not self.variant.shared_statistics:
             return network(reals), network(made)
         return network(torch.cat([reals, made], dim=1)).split([reals.shape[1], made.shape[1]], dim=1)
@@ -137,11 +137,11 @@ class WithFakes(System):
         return {name: clipped(value) if self.is_critics_own(name) else value for name, value in weights.items()}
 
     def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
-        """What the outer loop descends on (sections 3.4, 4.2); `weights` adapted, `logits` on the query.
+        """What the outer loop descends on (sections 3.4, 4.2), from adapted `weights` and their query `logits`.
 
         Cross-entropy on the real query, plus `outer_fake_weight` times that on fakes made
         anew from the support, plus `outer_discrimination_weight` times each side's GAN loss.
-        Under `generator_outer_loss: fooling` ("hybrid") phi has its GAN loss alone.
+        Under `generator_outer_loss: fooling` ("hybrid") phi descends on its GAN loss only.
         """
         variant = self.variant
         loss = self.query_loss(logits, episodes)
