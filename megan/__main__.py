@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
         stage = commands.add_parser(command.name, help=command.description, description=command.description)
         if command.items:
             stage.add_argument("item", metavar=command.items.upper())
-    about = "Copy a finished study to results/record, for git; or compare such a copy with the parameters and the code at hand"
+    about = "Copy a finished study to results/record, for git; or check such a copy against the code at hand"
     record = commands.add_parser("record", help=about, description=about)
     record.add_argument(
         "--weights",

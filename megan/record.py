@@ -1,4 +1,4 @@
-"""Committed records: `megan record` copies what a reader needs of a finished study to `results/record/<study>/`, which git keeps.
+"""Committed records: what a reader needs of a finished study, in `results/record/<study>/`, which git keeps.
 
 `results/<study>/` is DVC's, and DVC refuses an output that git tracks.
 """
@@ -80,7 +80,8 @@ def verify(folder: Path) -> dict[str, Any]:
         if listed.get(name) != found.get(name):
             state = "missing" if name not in found else "not listed" if name not in listed else "altered"
             raise RecordError(
-                f"{folder / name} is {state}, by {MANIFEST}; restore the record from git, or run: python -m megan record"
+                f"{folder / name} is {state}, by {MANIFEST}; restore the record from git, or run: python -m"
+                " megan record"
             )
     return manifest
 
@@ -119,7 +120,10 @@ def _changed(params: Params, stage: Stage, made: dict[str, Any]) -> str:
 
 
 def _kept(params: Params, stage: Stage) -> Iterator[Path]:
-    """The files of a stage that a record keeps, its result verified; of a meta-training and a meta-test the record, since the tables hold the rest."""
+    """The files of a stage that a record keeps, its result verified.
+
+    Of a meta-training and a meta-test it keeps `record.json` alone, since the tables hold the rest.
+    """
     if stage.keeps_record:
         result.verified(stage.folder, stage.address)
     if stage.item in params.variants:
@@ -176,7 +180,8 @@ def _best_weights(params: Params, most_mib: float) -> dict[str, bytes]:
     size = sum(map(len, packed.values())) / MIB
     if size > most_mib:
         raise RecordError(
-            f"the weights of {' and '.join(packed)} have {size:.1f} MiB: more than --weights {most_mib:g}; raise it, or leave it out"
+            f"the weights of {' and '.join(packed)} have {size:.1f} MiB: more than --weights {most_mib:g};"
+            " raise it, or leave it out"
         )
     return packed
 

@@ -1,4 +1,4 @@
-"""What Snakemake needs to know: which stages of DVC are stale, what they wait for, and what each takes of the machine."""
+"""What Snakemake needs: which of DVC's stages are stale, what they wait for, and what each takes of the machine."""
 
 import json
 import logging
@@ -47,7 +47,10 @@ def command(stage: Stage) -> str:
 
 
 def stale(stages: Mapping[str, Stage]) -> list[Stage]:
-    """The stages that DVC would run, and all that follow from them. Runs stage `config` first, which the answer rests on."""
+    """The stages that DVC would run, and all that follow from them.
+
+    Runs stage `config` first, which the answer rests on.
+    """
     logging.getLogger("dvc").setLevel(logging.WARNING)
     with Repo() as repo:
         repo.reproduce(CONFIG)

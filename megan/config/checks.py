@@ -17,14 +17,16 @@ def check_variant(name: str, variant: Variant) -> None:
     if variant.skip and variant.conditioning != "image":
         refuse(
             "skip",
-            f"a residual needs an image, and conditioning is {variant.conditioning!r}; set conditioning: image or skip: false",
+            f"a residual needs an image, and conditioning is {variant.conditioning!r}; set conditioning:"
+            " image or skip: false",
         )
     if variant.approach != "multi_task":
         for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
             if getattr(variant, key) != neutral:
                 refuse(
                     key,
-                    f"only approach 'multi_task' has a discriminator apart, this is {variant.approach!r}; expected {neutral!r}",
+                    f"only approach 'multi_task' has a discriminator apart, this is {variant.approach!r};"
+                    f" expected {neutral!r}",
                 )
     if (
         variant.approach == "multi_task"
@@ -52,24 +54,29 @@ def check_study(name: str, study: Study) -> None:
     for key, count in asked:
         if tasks.shots + count > DRAWERS:
             raise ParamsError(
-                f"{where}.tasks: shots {tasks.shots} + {key} {count} exceeds the {DRAWERS} drawings of a character; lower {key}"
+                f"{where}.tasks: shots {tasks.shots} + {key} {count} exceeds the {DRAWERS} drawings of a"
+                f" character; lower {key}"
             )
     if len({tasks.test_queries, *study.test.other_queries}) <= len(study.test.other_queries):
         raise ParamsError(
-            f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than tasks.test_queries {tasks.test_queries}, each once"
+            f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than"
+            f" tasks.test_queries {tasks.test_queries}, each once"
         )
     if study.judge.seed == study.encoder.seed:
         raise ParamsError(
-            f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the judge begins as the network that conditions generators"
+            f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the"
+            " judge begins as the network that conditions generators"
         )
     if study.test.draws > tasks.test_queries:
         raise ParamsError(
-            f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries {tasks.test_queries}, as many real drawings stand beside them"
+            f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries"
+            f" {tasks.test_queries}, as many real drawings stand beside them"
         )
     if data.protocol == "alphabet":
         if data.rotations:
             raise ParamsError(
-                f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated character is no character of its alphabet)"
+                f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated"
+                " character is no character of its alphabet)"
             )
         if data.validation_alphabets < 1:
             raise ParamsError(f"{where}.data.validation_alphabets = 0: expected at least 1 under protocol 'alphabet'")
@@ -82,19 +89,23 @@ def check_study(name: str, study: Study) -> None:
             raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
         if not 0 < data.validation_characters < data.train_characters:
             raise ParamsError(
-                f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0 and fewer than train_characters {data.train_characters}"
+                f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0"
+                f" and fewer than train_characters {data.train_characters}"
             )
         if tasks.scope == "alphabet":
             raise ParamsError(
-                f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split leaves no alphabet whole"
+                f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split"
+                " leaves no alphabet whole"
             )
         if data.rotations and data.dataset == "glyphs":
             raise ParamsError(
-                f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts are rotations of one another"
+                f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts"
+                " are rotations of one another"
             )
         if tasks.ways > data.validation_characters:
             raise ParamsError(
-                f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters} validation_characters"
+                f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters}"
+                " validation_characters"
             )
     for tier_name in type(study.tiers).model_fields:
         seeds = getattr(study.tiers, tier_name).seeds
@@ -102,5 +113,6 @@ def check_study(name: str, study: Study) -> None:
             raise ParamsError(f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ")
         if study.test.sample_tasks > (count := getattr(study.tiers, tier_name).test_tasks):
             raise ParamsError(
-                f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most tiers.{tier_name}.test_tasks {count}"
+                f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most"
+                f" tiers.{tier_name}.test_tasks {count}"
             )

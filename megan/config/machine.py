@@ -34,13 +34,17 @@ def device() -> str:
         raise SettingsError(f"MEGAN_DEVICE = {wanted!r:.80}: expected auto, cpu, cuda or cuda:N")
     if name == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise SettingsError(
-            f"MEGAN_DEVICE = {wanted!r:.80}: this machine has {torch.cuda.device_count()} CUDA devices; unset it or use cpu"
+            f"MEGAN_DEVICE = {wanted!r:.80}: this machine has {torch.cuda.device_count()} CUDA devices;"
+            " unset it or use cpu"
         )
     return wanted
 
 
 def threads() -> int:
-    """`MEGAN_THREADS`: CPU cores that one stage may use, a process or thread each. Unset: all that this process may use."""
+    """`MEGAN_THREADS`: CPU cores that one stage may use, a process or thread each.
+
+    Unset: all that this process may use.
+    """
     # Runtimes for threads end the process where the machine cannot start so many.
     return _positive(
         "MEGAN_THREADS",

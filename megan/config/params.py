@@ -203,7 +203,8 @@ def _name(what: str, name: object) -> str:
         raise ParamsError(f"params.yaml: {what} name {name!r} may hold only letters, digits and underscores")
     if len(name) > LONGEST_NAME:
         raise ParamsError(
-            f"params.yaml: {what} name {name!r} has {len(name)} characters; expected at most {LONGEST_NAME}, for files are named after it"
+            f"params.yaml: {what} name {name!r} has {len(name)} characters; expected at most"
+            f" {LONGEST_NAME}, for files are named after it"
         )
     if what == "study" and name == paths.RECORD.name:
         raise ParamsError(

@@ -107,7 +107,7 @@ class Tiers(Block):
 
 
 class Test(Block):
-    """What meta-testing keeps of the fakes, to be judged and shown, and with how many queries a class it tests beside `tasks.test_queries`."""
+    """Fakes that meta-testing keeps, and further numbers of queries a class to test with."""
 
     sample_tasks: Annotated[int, Field(ge=2, le=10**5)]
     draws: Annotated[int, Field(ge=2, le=100)]

@@ -37,7 +37,10 @@ class Resume:
         return self.folder / "state.safetensors"
 
     def save(self, tensors: dict[str, torch.Tensor], text: dict[str, str]) -> None:
-        """Replace the state by `tensors` (on the CPU) and `text` in one step. Raises `StorageError` where the disk is full."""
+        """Replace the state by `tensors` (on the CPU) and `text` in one step.
+
+        Raises `StorageError` where the disk is full.
+        """
         told = {**text, "digest": self.digest, "content": _checksum(tensors, text)}
         with storage.replacing(self._file, sum(value.nbytes for value in tensors.values())) as temporary:
             save_file(tensors, temporary, metadata=told)
@@ -47,7 +50,7 @@ class Resume:
         try:
             with safe_open(self._file, framework="pt") as file:
                 text = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:
@@ -120,7 +123,8 @@ def locked(name: str, digest: str) -> Iterator[Resume]:
         except Timeout:
             pid = _holder(holder)
             progress.say(
-                f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its last checkpoint)"
+                f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its"
+                " last checkpoint)"
             )
             lock.acquire()
     try:

@@ -28,6 +28,7 @@ class Interrupt:
         """Call after the state is saved. Exits with 128 + signal, as a shell reports it."""
         if self.asked:
             progress.say(
-                f"{self.name}: stopped by {signal.Signals(self.asked).name}; state saved, the same command goes on from here"
+                f"{self.name}: stopped by {signal.Signals(self.asked).name}; state saved, the same command"
+                " goes on from here"
             )
             raise SystemExit(128 + self.asked)

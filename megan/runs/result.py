@@ -67,7 +67,8 @@ def check_parameters(folder: Path, record: dict[str, Any], wanted: dict[str, Any
         if made_with.get(key) != value:
             key, made, value = _first_difference(key, made_with.get(key), value)
             raise StaleError(
-                f"{folder} was made with {key} = {made!r:.200}, params.yaml says {value!r:.200}; run: dvc repro {address}"
+                f"{folder} was made with {key} = {made!r:.200}, params.yaml says {value!r:.200}; run: dvc"
+                f" repro {address}"
             )
 
 

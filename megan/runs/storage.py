@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from megan.errors import MeganError
 
+GO_ON = "{} and run the same command: it goes on from what is finished"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}  # a file
@@ -121,12 +122,14 @@ def explained(path: Path, needed: int = 0) -> Iterator[None]:
         if number in REFUSED:
             where = getattr(error, "filename", None) or path
             raise StorageError(
-                f"{path} cannot be written: {os.strerror(number)} ({where}); make it writable and run the same command again"
+                f"{path} cannot be written: {os.strerror(number)} ({where}); make it writable and run the"
+                " same command again"
             ) from None
         if number in IN_THE_WAY:
             where = getattr(error, "filename", None) or path
             raise StorageError(
-                f"{path} cannot be written: {os.strerror(number)} ({where}), where a folder was expected; move it away and run the same command again"
+                f"{path} cannot be written: {os.strerror(number)} ({where}), where a folder was expected;"
+                " move it away and run the same command again"
             ) from None
         raise
 
@@ -141,9 +144,9 @@ def _room(path: Path, number: int, needed: int) -> str:
     free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
     if number == errno.ENOSPC:
         wanted = f"it takes {needed:,}" if needed else f"it takes more than {free:,}"
-        return f"{wanted} bytes beside what is there, and that disk has {free:,} free; free some and run the same command: it goes on from what is finished"
+        return f"{wanted} bytes beside what is there, and that disk has {free:,} free; {GO_ON.format('free some')}"
     wanted = f"it takes {needed:,} bytes, more" if needed else "it takes more"
-    return f"{wanted} than the quota or file size limit (ulimit -f) of this user allows; raise it and run the same command: it goes on from what is finished"
+    return f"{wanted} than the quota or file size limit (ulimit -f) of this user allows; {GO_ON.format('raise it')}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -33,7 +33,8 @@ def run(job: Job) -> None:
                 _fill(folder, dataset)
     except OSError as error:
         raise DataError(
-            f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or mend the folder, and run again"
+            f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or mend the"
+            " folder, and run again"
         ) from None
 
 

@@ -24,7 +24,8 @@ def run(job: Job) -> None:
         for name, characters in part.items():
             if images[name].shape[:2] != (len(characters), DRAWERS):
                 raise DataError(
-                    f"{data.dataset}: {name} has {images[name].shape[:2]} drawings: expected {(len(characters), DRAWERS)}"
+                    f"{data.dataset}: {name} has {images[name].shape[:2]} drawings: expected"
+                    f" {(len(characters), DRAWERS)}"
                 )
             rows[name] = {character: row for row, character in enumerate(characters)}
     record = {

@@ -153,7 +153,7 @@ def parameters(params: Params, stage: Stage) -> dict[str, Any]:
 
 
 def document(params: Params, variant: str = "") -> dict[str, Any]:
-    """The current study as plain data: its blocks, `variants`, `styles` and `claims`; of one variant its `variant` and `tier`."""
+    """The current study as plain data: its blocks, `variants`, `styles`, `claims`; also a variant and its tier."""
     content = params.current.model_dump(mode="json")
     content["variants"] = {name: {"tier": one.tier, **one.options} for name, one in params.variants.items()}
     content["styles"] = {name: style.model_dump(mode="json") for name, style in params.styles.items()}
@@ -191,7 +191,7 @@ class Digests:
         self._known: dict[str, str] = {}
 
     def of(self, path: str) -> str:
-        """SHA-256 of a file, or of the names and digests of the files of a folder; of a result's record alone, which holds the others.
+        """SHA-256 of a file, or of the names and digests of a folder's files. A result's record stands for its files.
 
         **Raises** `StaleError` where there is nothing.
         """
@@ -225,7 +225,7 @@ class Digests:
         ]
 
     def verified(self, path: str) -> str:
-        """The digest, after checking the result at `path`, or those below it: files, parameters, and what they were made from."""
+        """The digest, after checking the results at or below `path`: files, parameters and what made them."""
         for stage in self._results(path) or [
             stage for stage in self._stages.values() if stage.folder.as_posix() == path
         ]:

@@ -1,13 +1,29 @@
-"""Stage `report`: one page with what was run, the verdicts and every figure. It needs no network."""
+"""Stage `report`: every figure, and one page with what was run, the verdicts and the figures. It needs no network."""
 
-from megan.report import page
-from megan.runs import storage
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from megan.config import machine, paths
+from megan.config.params import Params
+from megan.report import figures, page
+from megan.runs import result, storage
 from megan.runs.job import Job
 
 
 def run(job: Job) -> None:
-    """Write the page.
+    """Draw the figures, several at a time, then write the page.
 
-    **Raises** `ReportError` when a figure is missing or torn.
+    **Raises** `ReportError` for a table that lacks what a figure shows.
     """
-    storage.write_text(job.folder, page.render(job.params))
+    with storage.replacing_folder(job.folder) as folder:
+        _draw(job.params, folder)
+        result.write(folder, job.identity, {"study": job.study})
+    storage.write_text(paths.report(job.study), page.render(job.params))
+
+
+def _draw(params: Params, folder: Path) -> None:
+    with ProcessPoolExecutor(min(machine.threads(), len(figures.MODULES)), get_context("fork")) as pool:
+        drawn = [pool.submit(figures.draw, name, params, folder) for name in figures.MODULES]
+        for one in drawn:
+            one.result()

@@ -94,7 +94,11 @@ def _rows(split: Split) -> list[int]:
 
 
 def _examples(split: Split, alphabets: list[int]) -> Tensor:
-    """Fig. 3: uint8 [alphabets, characters, 28, 28], the first drawing of each; the last image is another drawing of the first character."""
+    """Fig.
+
+    3: uint8 [alphabets, characters, 28, 28], the first drawing of each; the last image is another drawing of
+    the first character.
+    """
     columns = min([EXAMPLES[1], *split.size[alphabets].tolist()])
     first = split.first[alphabets]
     again = split.images[first, -1][:, None]

@@ -68,7 +68,7 @@ def run(job: Job) -> None:
 
 
 def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """`tasks.csv`: seed, task, accuracy, fake_wins after the last step; `steps.csv`: seed, inner_step, means over tasks."""
+    """`tasks.csv` (seed, task, accuracy, fake_wins) and `steps.csv` (seed, inner_step, means over tasks)."""
     _, tasks, steps = scores.accuracy.shape
 
     def frame(second: str, count: int, pick: dict[str, torch.Tensor]) -> pandas.DataFrame:
@@ -86,7 +86,7 @@ def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pan
 
 
 def by_queries(scores: dict[int, Scores], seeds: list[int]) -> pandas.DataFrame:
-    """`queries.csv`: seed, queries (a class), accuracy over the tasks after the last inner step, and its standard error."""
+    """`queries.csv`: seed, queries (a class), mean accuracy after the last inner step, and its standard error."""
     rows = [
         (seed, queries, float(accuracy.mean()), float(accuracy.std() / len(accuracy) ** 0.5))
         for queries, found in scores.items()

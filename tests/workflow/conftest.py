@@ -42,7 +42,8 @@ class Project:
         """Start a command and leave it running, its output in `log`."""
         with open(log or os.devnull, "w", encoding="utf-8") as file:
             process = subprocess.Popen(
-                command.split(), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+                command.split(), cwd=self.folder, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
             )  # fmt: skip
         self.started.append(process)
         return process
@@ -152,7 +153,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "DVC_GLOBAL_CONFIG_DIR": str(base / "dvc-settings"),
         "DVC_SYSTEM_CONFIG_DIR": str(base / "dvc-settings"),
         "GIT_CONFIG_GLOBAL": os.devnull,
-        **{f"GIT_{who}_{what}": f"{what.lower()}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        **{f"GIT_{who}_NAME": "name" for who in ("AUTHOR", "COMMITTER")},
+        **{f"GIT_{who}_EMAIL": "email@example.org" for who in ("AUTHOR", "COMMITTER")},
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The figures, a module each, imported only when drawn."""
 
 from importlib import import_module
+from pathlib import Path
 
 from megan.config import paths
 from megan.config.params import Params
@@ -30,11 +31,11 @@ def reads(name: str) -> tuple[str, ...]:
     return getattr(import_module(MODULES[name]), "READS", ("tables",))
 
 
-def draw(name: str, params: Params) -> None:
-    """Draw one figure of the current study into `paths.figures(study)`.
+def draw(name: str, params: Params, out: Path | None = None) -> None:
+    """Draw one figure of the current study into `out`, or else into `paths.figures(study)`.
 
     It reads the study's tables, or the folders that the module's `READS` names as `paths` does.
     **Raises** `ReportError` for a name that is not in `MODULES`, or a missing table.
     """
     sources = [getattr(paths, folder)(params.study) for folder in reads(name)]
-    import_module(MODULES[name]).draw(*sources, paths.figures(params.study), params.styles)
+    import_module(MODULES[name]).draw(*sources, out or paths.figures(params.study), params.styles)
