@@ -9,6 +9,13 @@ import pandas as pd
 from megan.config.params import Style
 from megan.report.inputs import broken, read_table
 
+# Sentences that several captions share.
+BAND = "The band spans the lowest to the highest seed."
+NO_BAND = "A variant with one finished seed has no band."
+CROSS = "A dotted line is a seed that diverged; the cross marks where."
+DOTS = "Filled dots are means over the seeds that did not diverge; open dots are single seeds."
+AXIS = "The accuracy axis need not start at 0 %."
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -40,7 +47,7 @@ class Facts:
     @property
     def short(self) -> str:
         """The caption's words where runs are marked as short, else ""."""
-        return " Short: fewer meta-steps than a verdict on a claim asks for." if self.table["short"].any() else ""
+        return " Short runs have fewer meta-steps than a verdict on a claim needs." if self.table["short"].any() else ""
 
     def label(self, variant: str, name: str) -> str:
         """`name`, with what sets the variant apart on a line of its own."""
@@ -76,13 +83,13 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
         [_count(n, "seed") for n in planned],
         [
             "short run of " * bool(short) + _count(n, "meta-step")
-            for n, short in zip(table["meta_steps"], table["short"])
+            for n, short in zip(table["meta_steps"], table["short"], strict=True)
         ],
     ]
     usual = [Counter(texts).most_common(1)[0][0] for texts in parts]  # of equally common ones, the first
     notes = {}
     for position, variant in enumerate(variants):
-        own = [texts[position] for texts, common in zip(parts, usual) if texts[position] != common]
+        own = [texts[position] for texts, common in zip(parts, usual, strict=True) if texts[position] != common]
         lost = diverged.loc[diverged["variant"] == variant, "seed"].tolist()
         if lost:
             own.append(
@@ -97,6 +104,11 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
 
 def title(facts: Facts, subject: str) -> str:
     return f"{subject}, study {facts.study}: {facts.shared}"
+
+
+def listed(styles: dict[str, Style]) -> str:
+    """The variants' labels as one phrase; of many variants their number."""
+    return "; ".join(own.label for own in styles.values()) if len(styles) <= 8 else f"{len(styles)} variants"
 
 
 def _count(number: int, noun: str) -> str:

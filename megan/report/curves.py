@@ -9,23 +9,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from megan.config.params import Style
-from megan.report import captions, layout, style
+from megan.report import captions, layout, picture, style
+from megan.report.figures.entry import Comparison
 from megan.report.inputs import read_table
+from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
 COLUMNS = ["variant", "seed", "meta_step", "split", "accuracy"]
-REFERENCE = "maml"
 
 
-def present(names: Sequence[str], variants: dict[str, Style]) -> dict[str, Style]:
+def present(names: Sequence[str], styles: dict[str, Style]) -> dict[str, Style]:
     """Those of `names` that this study has, in their order."""
-    return {name: variants[name] for name in names if name in variants}
+    return {name: styles[name] for name in names if name in styles}
 
 
-def absent(names: Sequence[str], variants: dict[str, Style]) -> str:
-    """The caption's words for those it has not, else ""."""
-    missing = [name for name in names if name not in variants]
-    return f" Absent here: {', '.join(missing)}." if missing else ""
+def absent(names: Sequence[str], styles: dict[str, Style]) -> str:
+    """The caption's words for those it does not have, else ""."""
+    missing = [name for name in names if name not in styles]
+    return f" Not in this study: {', '.join(missing)}." if missing else ""
 
 
 def finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str) -> pd.DataFrame:
@@ -52,33 +53,34 @@ def diverged_key() -> Line2D:
     )
 
 
-def compared(tables: Path, variants: dict[str, Style], names: Sequence[str], subject: str, paper: str) -> Figure:
-    """One pair of axes with the validation curves of `names`; the caption sets the paper's figure beside our numbers.
+def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture:
+    """One pair of axes with the validation curves of the row's variants.
 
-    `paper`: what the paper's figure showed, a sentence. Variants that the study lacks are named.
+    The caption sets what the paper shows beside our numbers, and names the variants that the study lacks.
     """
-    shown = present(names, variants)
-    facts = captions.read(tables, variants)  # all of them, so that a table that lacks one is refused
+    shown = present(row.variants, styles)
+    facts = captions.read(tables, styles)  # all of them, so that a table that lacks one is refused
     curves = read_table(tables / "curves.csv", COLUMNS)
     if not shown:
-        return nothing(f"{subject}, study {facts.study}", paper + absent(names, variants))
+        return nothing(f"{row.subject}, study {facts.study}", row.paper + absent(row.variants, styles))
     facts = captions.read(tables, shown)
     with style.theme():
-        figure = Figure(figsize=(9, 5), layout="constrained")
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
         axes = figure.subplots()
         markers = style.markers(shown)
         for name, own in shown.items():
             validation(axes, curves, facts, name, own.colour, markers[name])
         axes.set_xlim(0, facts.table["meta_steps"].max() * 1.02)
         extra = [diverged_key()] if len(facts.diverged) else []
-        layout.finish([layout.Panel(axes, list(shown), None)], shown, facts, extra, "Meta-steps")
+        panel = layout.Panel(axes, list(shown), None)
+        layout.finish([panel], shown, facts, extra, ("Meta-steps", "Validation accuracy"))
         ours = outcomes(tables, facts, shown)
-        style.headings(
+        return picture.titled(
             figure,
-            captions.title(facts, subject),
-            f"{paper} {ours}{absent(names, variants)} {_reading(facts)}{facts.short}",
+            captions.title(facts, row.subject),
+            f"{row.paper} {ours}{absent(row.variants, styles)} {_reading(facts)}{facts.short}",
+            f"Line chart of validation accuracy against meta-steps for {captions.listed(shown)}.",
         )
-    return figure
 
 
 def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> str:
@@ -97,51 +99,42 @@ def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> st
             continue
         text = f"{own.label} {row['accuracy']:.1%}"
         if name != reference and facts.table.loc[reference, "seeds"]:
-            text += _difference(
-                (wide[name] - wide[reference]).dropna(), row["meta_steps"] == facts.table.loc[reference, "meta_steps"]
-            )
+            alike = row["meta_steps"] == facts.table.loc[reference, "meta_steps"]
+            text += _difference((wide[name] - wide[reference]).dropna(), alike)
         words.append(text)
-    return f"Ours, meta-test accuracy (difference to {shown[reference].label}): {'; '.join(words)}."
+    return f"Our meta-test accuracies (difference to {shown[reference].label}): {'; '.join(words)}."
 
 
-def nothing(title: str, caption: str) -> Figure:
+def nothing(title: str, caption: str) -> Picture:
     """A figure that says that the study has none of its variants."""
     with style.theme():
-        figure = Figure(figsize=(9, 3), layout="constrained")
+        figure = Figure(figsize=(9, 1.6), layout="constrained")
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.text(
-            0.5,
-            0.5,
-            "no variant of this figure is in the study",
-            ha="center",
-            va="center",
-            color=style.MUTED,
-            transform=axes.transAxes,
-        )
-        style.headings(figure, title, caption)
-    return figure
+        words = "no variant of this figure is in the study"
+        axes.text(0.5, 0.5, words, ha="center", va="center", color=style.MUTED, transform=axes.transAxes)
+        return picture.titled(figure, title, caption, "An empty figure: the study has none of its variants.")
 
 
-def _difference(differences: pd.Series, fair: bool) -> str:
-    if not fair:
-        return " (of another length)"
+def _difference(differences: pd.Series, alike: bool) -> str:
+    if not alike:
+        return " (not compared: another number of meta-steps)"
     if differences.empty:
-        return " (no seed in common)"
+        return " (not compared: no seed in common)"
     half = seed_interval(differences)
     interval = f" +/- {100 * half:.1f} points" if len(differences) > 1 else " points, one seed"
     return f" ({100 * differences.mean():+.1f}{interval})"
 
 
 def _reading(facts: captions.Facts) -> str:
-    text = "Lines: validation accuracy, mean over seeds, diverged seeds left out."
-    if len(facts.diverged):
-        text += " Dotted, with a cross: a seed that diverges there."
+    text = "A line shows the validation accuracy, averaged over the seeds that did not diverge."
     if (facts.table["seeds"] > 1).any():
-        text += " Band: lowest to highest seed. +/-: 95 % over seeds."
+        text += f" {captions.BAND} +/- gives the 95 % interval over seeds."
     if facts.single:
-        text += " A variant with one finished seed has no band."
-    return text + " The accuracy axis need not start at 0."
+        text += f" {captions.NO_BAND}"
+    if len(facts.diverged):
+        text += f" {captions.CROSS}"
+    return f"{text} {captions.AXIS}"
 
 
 def _diverged(axes: Axes, own: pd.DataFrame, meta_step: int, colour: str, gid: str) -> None:

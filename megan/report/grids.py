@@ -1,7 +1,9 @@
-"""Grids of sampled images: the same tasks in every row, words where a variant has no images, and the judge's numbers."""
+"""Grids of sampled images, the same tasks in every row, with the judge's numbers; words where there are no images."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +13,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from megan.config.params import Style
-from megan.report import captions, curves, style
+from megan.report import captions, curves, picture, style
+from megan.report.figures.entry import Comparison
 from megan.report.inputs import COMMAND, ReportError, broken, read_json, read_table
+from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
 REAL = "real"  # the rows of realism.csv that judge real drawings
@@ -21,10 +25,33 @@ MOST_COLUMNS = 20  # images side by side
 MOST_ROWS = 3  # draws of one variant
 _GAP, _TASK_GAP, _PAPER_GREY = 2, 10, 232  # pixels, pixels, level
 
+GRID = "Each block of columns is one task, the same in all rows. Each row of fakes is drawn with new noise."
+READING = (
+    "KID is the kernel distance to real drawings of the same classes; it is about 0 for real drawings."
+    " Distance is 1 minus the cosine between a fake and the support image of its class; it is 0 for a copy."
+    " Likeness is the mean cosine between the fakes of one class in one task; it is 1 when all are the same image."
+    " All three use the features of an encoder that conditions no generator."
+)
+
+Section = tuple[str, np.ndarray | None]  # a title and a picture, or no picture where the title says why
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Images by name, the judge's table, and the seed whose tasks are shown."""
+
+    images: dict[str, np.ndarray]
+    table: pd.DataFrame
+    seed: int | None
+
 
 def read(samples: Path) -> dict[str, np.ndarray]:
     """The images of `grids.safetensors`, uint8, ink = 255. Raises `ReportError` when they are missing or torn."""
-    path = samples / "grids.safetensors"
+    return load(samples / "grids.safetensors")
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of images. Raises `ReportError` when it is missing or torn."""
     try:
         return load_file(path)
     except FileNotFoundError:
@@ -36,10 +63,9 @@ def read(samples: Path) -> dict[str, np.ndarray]:
 def realism(samples: Path, variants: dict[str, Style], facts: captions.Facts) -> pd.DataFrame:
     """`realism.csv` of `variants`' finished seeds, and its rows `real`."""
     table = read_table(samples / "realism.csv", COLUMNS)
-    lost = set(zip(facts.diverged["variant"], facts.diverged["seed"]))
-    kept = [
-        name in {*variants, REAL} and (name, seed) not in lost for name, seed in zip(table["variant"], table["seed"])
-    ]
+    lost = set(zip(facts.diverged["variant"], facts.diverged["seed"], strict=True))
+    runs = zip(table["variant"], table["seed"], strict=True)
+    kept = [name in {*variants, REAL} and (name, seed) not in lost for name, seed in runs]
     return table[kept].reset_index(drop=True)
 
 
@@ -53,132 +79,130 @@ def numbers(table: pd.DataFrame, name: str) -> str:
         kid += f" +/- {seed_interval(own['kid']):.2g} over {len(own)} seeds"
     else:
         kid += f" ({own['kid_low'].iloc[0]:.3g} to {own['kid_high'].iloc[0]:.3g} over tasks)"
-    likeness = own["collapse"].mean()
-    return f"{kid}, distance {own['distance'].mean():.3f}" + (
-        "" if np.isnan(likeness) else f", likeness {likeness:.3f}"
-    )
-
-
-READING = (
-    "KID: kernel distance to real drawings of the same classes, in the features of an encoder that conditioned no generator; 0 is real. "
-    "Distance (1 - cosine of those features) is that of a fake to the support image of its class: a copy has 0. "
-    "Likeness (mean cosine) is that of the draws of one class in one task: 1 is one and the same image."
-)
+    words, likeness = f"{kid}, distance {own['distance'].mean():.3f}", own["collapse"].mean()
+    return words if np.isnan(likeness) else f"{words}, likeness {likeness:.3f}"
 
 
 def judge(samples: Path) -> str:
     """How much the encoder that judges has learned, without which KID and distances mean little."""
     told = read_json(samples / "record.json", ["judge_accuracy"])["judge_accuracy"]
-    return f"That encoder knows {told['validation_accuracy']:.1%} of held-back drawings of {told['classes']:,} characters: the less it knows, the less these numbers mean."
+    return (
+        f"That encoder recognises {told['validation_accuracy']:.1%} of held-back drawings of {told['classes']:,}"
+        " characters; the lower this share, the less the numbers mean."
+    )
 
 
 def compared(
-    tables: Path,
-    samples: Path,
-    variants: dict[str, Style],
-    names: Sequence[str],
-    subject: str,
-    paper: str,
-    ours: str = "",
-) -> Figure:
-    """The support, other real drawings of its classes, and the fakes of each of `names` on the same tasks.
+    tables: Path, samples: Path, styles: dict[str, Style], row: Comparison, accuracies: bool = False
+) -> Picture:
+    """The support, other real drawings of its classes, and the fakes of each of the row's variants on the same tasks.
 
-    `paper`: what the paper's figure showed; `ours`: what ours does, beside the judge's numbers.
+    The caption sets what the paper shows beside the judge's numbers, with `accuracies` also our meta-test accuracies.
     """
-    everything = captions.read(tables, variants)
+    everything = captions.read(tables, styles)
+    shown = curves.present(row.variants, styles)
+    lacking = curves.absent(row.variants, styles)
     images, seed = read(samples), read_json(samples / "record.json", ["seed"])["seed"]
-    shown = curves.present(names, variants)
     if not shown:
-        return curves.nothing(f"{subject}, study {everything.study}", paper + curves.absent(names, variants))
+        return curves.nothing(f"{row.subject}, study {everything.study}", row.paper + lacking)
     facts = captions.read(tables, shown)
     table = realism(samples, shown, facts)
     with style.theme():
-        sections = _sections(images, names, variants, facts, table, seed)
-        heights = [grid.shape[0] if grid is not None else 30 for _, grid in sections]
-        width = max([grid.shape[1] for _, grid in sections if grid is not None], default=600)
-        figure = Figure(figsize=(9, 1.9 + 8.8 * sum(heights) / width + 0.24 * len(sections)), layout="constrained")
-        stacked = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (title, grid) in zip(stacked, sections):
-            _section(axes, title, grid)
-        outcome = "; ".join(f"{own.label}: {numbers(table, name) or 'none'}" for name, own in shown.items())
+        figure = _stacked(_sections(_Samples(images, table, seed), row.variants, shown, facts))
+        ours = "; ".join(f"{own.label}: {numbers(table, name) or 'none'}" for name, own in shown.items())
         floor = numbers(table, REAL)
-        floor = f" Real drawings judged against others: {floor}." if floor else ""
-        reading = (
-            "Each block of columns is a task, the same in all rows; each row of fakes is a draw with noise of its own."
+        floor = f" Real drawings judged against other real drawings: {floor}." if floor else ""
+        outcomes = curves.outcomes(tables, facts, shown) if accuracies else ""
+        return picture.titled(
+            figure,
+            captions.title(facts, row.subject),
+            f"{row.paper} Ours: {ours}.{floor} {outcomes}{lacking} {GRID} {READING} {judge(samples)}{facts.short}",
+            f"Grids of support images, other real drawings, and fakes of {captions.listed(shown)}.",
         )
-        caption = f"{paper} Ours: {outcome}.{floor} {ours}{curves.absent(names, variants)} {reading} {READING} {judge(samples)}{facts.short}"
-        style.headings(figure, captions.title(facts, subject), " ".join(caption.split()))
-    return figure
 
 
 def mosaic(images: np.ndarray) -> np.ndarray:
-    """[tasks, rows, columns, height, width], ink = 255 -> one picture [height, width], ink black, tasks side by side."""
+    """[tasks, rows, columns, height, width], ink = 255 -> one canvas [height, width], ink black, tasks side by side."""
     tasks, rows, columns, height, width = images.shape
     tall, wide = rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP
-    picture = np.full((tall, tasks * (wide + _TASK_GAP) - _TASK_GAP), _PAPER_GREY, np.uint8)
+    canvas = np.full((tall, tasks * (wide + _TASK_GAP) - _TASK_GAP), _PAPER_GREY, np.uint8)
     for task, row, column in np.ndindex(tasks, rows, columns):
         top, left = row * (height + _GAP), task * (wide + _TASK_GAP) + column * (width + _GAP)
-        picture[top : top + height, left : left + width] = 255 - images[task, row, column]
-    return picture
+        canvas[top : top + height, left : left + width] = 255 - images[task, row, column]
+    return canvas
 
 
-def _sections(
-    images: dict[str, np.ndarray],
-    names: Sequence[str],
-    variants: dict[str, Style],
-    facts: captions.Facts,
-    table: pd.DataFrame,
-    seed: int | None,
-) -> list[tuple[str, np.ndarray | None]]:
-    """A title and a picture each, or no picture where the title says why."""
+def show(axes: Axes, canvas: np.ndarray, **look: Any) -> None:
+    """Draw the canvas of `mosaic`."""
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest", **look)
+
+
+def label(axes: Axes, text: str) -> None:
+    """Name a row of images on its left, and draw neither ticks nor frame."""
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], facts: captions.Facts) -> list[Section]:
+    """Real drawings where there are fakes to set beside them, then each variant's fakes."""
+    images = samples.images
+    sections: list[Section] = []
     first = next((name for name in names if f"fakes/{name}" in images), None)
-    sections: list[tuple[str, np.ndarray | None]] = []
     if first:
         support, query = images[f"support/{first}"], images[f"query/{first}"]
-        tasks = slice(max(1, MOST_COLUMNS // support.shape[1]))
-        shots = support.shape[1] // query.shape[2]
-        sections += [(f"Support images, meta-test tasks of seed {seed}", mosaic(support[tasks, None, :MOST_COLUMNS]))]
-        sections += [
-            (
-                "Real: other drawings of the same classes",
-                mosaic(query[tasks, :2].repeat(shots, axis=2)[:, :, :MOST_COLUMNS]),
-            )
-        ]
+        tasks, shots = _tasks(support), support.shape[1] // query.shape[2]
+        others = query[tasks, :2].repeat(shots, axis=2)[:, :, :MOST_COLUMNS]
+        title = f"Support images, meta-test tasks of seed {samples.seed}"
+        sections.append((title, mosaic(support[tasks, None, :MOST_COLUMNS])))
+        sections.append(("Real: other drawings of the same classes", mosaic(others)))
     for name in names:
-        if name not in variants:
+        if name not in shown:
             sections.append((f"{name}: not in this study", None))
             continue
-        title, fakes = facts.label(name, variants[name].label).replace("\n", " "), images.get(f"fakes/{name}")
-        if fakes is None:
-            sections.append((f"{title}: {_why_none(name, facts, seed)}", None))
-        elif not np.array_equal(images[f"support/{name}"], support):
-            sections.append((f"{title}: its tasks are not those of the other rows", None))
+        title = facts.label(name, shown[name].label).replace("\n", " ")
+        problem = _why_none(samples, name, first, facts)
+        if problem:
+            sections.append((f"{title}: {problem}", None))
         else:
-            sections.append(
-                (
-                    f"{title}. {numbers(table, name)}",
-                    mosaic(fakes[tasks, :MOST_ROWS, : support.shape[1]][:, :, :MOST_COLUMNS]),
-                )
-            )
+            sections.append((f"{title}. {numbers(samples.table, name)}", mosaic(_fakes(images, name))))
     return sections
 
 
-def _why_none(name: str, facts: captions.Facts, seed: int | None) -> str:
+def _tasks(support: np.ndarray) -> slice:
+    return slice(max(1, MOST_COLUMNS // support.shape[1]))
+
+
+def _fakes(images: dict[str, np.ndarray], name: str) -> np.ndarray:
+    support, fakes = images[f"support/{name}"], images[f"fakes/{name}"]
+    return fakes[_tasks(support), :MOST_ROWS, : support.shape[1]][:, :, :MOST_COLUMNS]
+
+
+def _why_none(samples: _Samples, name: str, first: str | None, facts: captions.Facts) -> str:
+    """Why no fakes of a variant stand beside those of the `first`, or ""."""
+    if f"fakes/{name}" in samples.images:
+        alike = np.array_equal(samples.images[f"support/{name}"], samples.images[f"support/{first}"])
+        return "" if alike else "its tasks are not those of the other rows"
     if not facts.table.loc[name, "seeds"]:
         return "every seed diverged, so there is no fake to show"
-    if (
-        seed is not None
-        and not facts.diverged[(facts.diverged["variant"] == name) & (facts.diverged["seed"] == seed)].empty
-    ):
-        return f"seed {seed}, shown here, diverged"
+    lost = facts.diverged.loc[facts.diverged["variant"] == name, "seed"]
+    if samples.seed is not None and samples.seed in set(lost):
+        return f"seed {samples.seed}, shown here, diverged"
     return "it left no fakes of the tasks shown here"
 
 
-def _section(axes: Axes, title: str, picture: np.ndarray | None) -> None:
-    axes.set_axis_off()
-    axes.set_title(title, fontsize=8, loc="left", pad=3)
-    if picture is None:
-        axes.text(0, 0.5, "no images", fontsize=8, color=style.MUTED, va="center", transform=axes.transAxes)
-        return
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_anchor("W")
+def _stacked(sections: list[Section]) -> Figure:
+    heights = [grid.shape[0] if grid is not None else 15 for _, grid in sections]
+    width = max([grid.shape[1] for _, grid in sections if grid is not None], default=600)
+    figure = Figure(figsize=(9, 0.6 + 8.8 * sum(heights) / width + 0.24 * len(sections)), layout="constrained")
+    stacked = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, grid) in zip(stacked, sections, strict=True):
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=8, loc="left", pad=3)
+        if grid is None:
+            axes.text(0, 0.5, "no images", fontsize=8, color=style.MUTED, va="center", transform=axes.transAxes)
+        else:
+            show(axes, grid)
+            axes.set_anchor("W")
+    return figure

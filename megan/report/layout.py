@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,6 +14,7 @@ from megan.report import style
 from megan.report.captions import Facts
 
 TOGETHER = 8  # variants that one pair of axes can hold
+_DOT = {"marker": "o", "markersize": 4, "markeredgewidth": 0}
 REFERENCES = ("maml", "maml_short")  # the one of the same length is repeated in grey behind each panel
 
 
@@ -27,100 +28,107 @@ class Panel:
 
 
 def panels(variants: dict[str, Style], facts: Facts) -> tuple[Figure, list[Panel]]:
-    """A figure with its panels, titled when there are several. Panels share the y axis."""
+    """A figure with its panels, titled when there are several."""
     if len(variants) <= TOGETHER:
-        figure = Figure(figsize=(9, 5), layout="constrained")
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
         return figure, [Panel(figure.subplots(), list(variants), None)]
-    columns = min(5, math.ceil(math.sqrt(len(variants))))
+    columns = _columns(len(variants))
     rows = math.ceil(len(variants) / columns)
-    figure = Figure(figsize=(2.5 * columns, 2.1 * rows + 0.8), layout="constrained")
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    figure = Figure(figsize=(2.5 * columns, 2.1 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
     result = []
-    for axes, (name, variant) in zip(grid, variants.items()):
-        axes.set_title(style.wrapped(facts.label(name, variant.label), 32), fontsize=8, loc="left")
+    for axes, (name, variant) in zip(grid, variants.items(), strict=False):
+        title = style.wrapped(facts.label(name, variant.label), 32)
+        axes.set_title(title, fontsize=8, loc="left", y=1)  # without y, matplotlib looks for room a dozen times
         result.append(Panel(axes, [name], _reference(name, variants, facts)))
     for axes in grid[len(variants) :]:
         axes.remove()
     return figure, result
 
 
-def mean_line(axes: Axes, rows: pd.DataFrame, x: str, gid: str, colour: str, band: bool = True, **line: object) -> None:
-    """The mean of `accuracy` over seeds against column `x`, banded from the lowest to the highest seed.
+def _columns(count: int) -> int:
+    """Panels side by side."""
+    return min(5, math.ceil(math.sqrt(count)))
+
+
+def mean_line(axes: Axes, rows: pd.DataFrame, x: str, gid: str, colour: str, band: bool = True, **line: Any) -> None:
+    """The mean of `accuracy` over seeds against column `x`, with a band from the lowest to the highest seed.
 
     A single seed has no band. `gid` names the line, in the SVG too.
     """
-    if rows.empty:
+    by_step = rows.dropna(subset=[x, "accuracy"]).groupby(x)["accuracy"]
+    mean = by_step.mean()
+    if mean.empty:
         return
-    if rows[x].nunique() == 1:  # of one point, as in a very short run, a line shows nothing
-        line = {
-            "marker": "o",
-            "markersize": 4,
-            "markeredgewidth": 0,
-            **{key: value for key, value in line.items() if value},
-        }
-    spread = ("pi", 100) if band and rows["seed"].nunique() > 1 else None
-    seaborn.lineplot(
-        rows,
-        x=x,
-        y="accuracy",
-        errorbar=spread,
-        color=colour,
-        ax=axes,
-        legend=False,
-        gid=gid,
-        err_kws={"alpha": 0.22, "linewidth": 0},
-        **line,
-    )
+    if len(mean) == 1:  # of one point, as in a very short run, a line shows nothing
+        line = _DOT | {key: value for key, value in line.items() if value}
+    axes.plot(mean.index, mean, color=colour, gid=gid, **line)
+    if band and rows["seed"].nunique() > 1:
+        axes.fill_between(mean.index, by_step.min(), by_step.max(), color=colour, alpha=0.22, linewidth=0)
 
 
-def finish(panels: list[Panel], variants: dict[str, Style], facts: Facts, extra: list[Line2D], x: str) -> None:
-    """Axis labels, percentages, and beside a single panel a legend of the variants and `extra`.
+def reference_line(panel: Panel, rows: pd.DataFrame, x: str) -> None:
+    """The panel's reference: a dashed grey line without a band."""
+    gid = f"reference/{panel.reference}"
+    mean_line(panel.axes, rows, x, gid, style.MUTED, band=False, linewidth=1.2, linestyle="--")
 
-    Several panels carry their variants' names; the caption explains the rest (`behind`).
+
+def finish(
+    panels: list[Panel], variants: dict[str, Style], facts: Facts, extra: list[Line2D], labels: tuple[str, str]
+) -> None:
+    """Axis `labels` (x, y), percentages, and beside a single panel a legend of the variants and `extra`.
+
+    Several panels have the same limits of y. They carry their variants' names; the caption explains the rest
+    (`behind`).
     """
     limits = [panel.axes.dataLim for panel in panels if panel.axes.has_data()]
     low, high = (min(box.y0 for box in limits), max(box.y1 for box in limits)) if limits else (0.0, 1.0)
     pad = 0.03 * max(high - low, 0.02)
     for panel in panels:
-        panel.axes.set(xlabel="", ylabel="")
         style.percent(panel.axes, "y", (low - pad, high + pad))
         panel.axes.tick_params(labelsize=8)
         style.whole_numbers(panel.axes, 9 if len(panels) == 1 else 5)
     if len(panels) == 1:
-        panels[0].axes.set(xlabel=x, ylabel="Validation accuracy")
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=variant.colour,
-                linewidth=2,
-                marker=style.markers(variants)[name],
-                label=style.wrapped(facts.label(name, variant.label), 32),
-            )
-            for name, variant in variants.items()
-        ]
-        panels[0].axes.legend(
-            handles=handles + extra,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1),
-            fontsize=8,
-            frameon=False,
-            labelspacing=0.8,
-            borderaxespad=0,
-        )
+        panels[0].axes.set(xlabel=labels[0], ylabel=labels[1])
+        _legend(panels[0].axes, variants, facts, extra)
         return
-    columns = panels[0].axes.get_gridspec().ncols
+    columns = _columns(len(panels))
     for index, panel in enumerate(panels):
         if index % columns == 0:
-            panel.axes.set_ylabel("Validation accuracy", fontsize=8)
+            panel.axes.set_ylabel(labels[1], fontsize=8)
+        else:
+            panel.axes.tick_params(labelleft=False)
         if index >= len(panels) - columns:
-            panel.axes.set_xlabel(x, fontsize=8)
+            panel.axes.set_xlabel(labels[0], fontsize=8)
+
+
+def _legend(axes: Axes, variants: dict[str, Style], facts: Facts, extra: list[Line2D]) -> None:
+    """Beside the axes. The figure grows where the legend is the taller of the two."""
+    markers = style.markers(variants)
+    handles = []
+    for name, variant in variants.items():
+        label = style.wrapped(facts.label(name, variant.label), 32)
+        handles.append(Line2D([], [], color=variant.colour, linewidth=2, marker=markers[name], label=label))
+    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles + extra)
+    figure = axes.get_figure(root=True)
+    if figure:
+        height = 1.2 + 0.15 * lines + 0.09 * len(handles + extra)
+        figure.set_figheight(max(figure.get_figheight(), height))
+    axes.legend(
+        handles=handles + extra,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1),
+        fontsize=8,
+        frameon=False,
+        labelspacing=0.8,
+        borderaxespad=0,
+    )
 
 
 def behind(panels: list[Panel], variants: dict[str, Style]) -> str:
     """The caption's words for the grey line, where there is one."""
     used = [name for name in REFERENCES if any(panel.reference == name for panel in panels)]
-    return f" Grey, dashed: {' or '.join(variants[name].label for name in used)}." if used else ""
+    return f" The dashed grey line is {' or '.join(variants[name].label for name in used)}." if used else ""
 
 
 def _reference(name: str, variants: dict[str, Style], facts: Facts) -> str | None:

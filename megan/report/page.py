@@ -1,13 +1,12 @@
 """One page with what was run, the verdicts and every figure.
 
-Everything stands in the page itself, figures included, so that it can be sent around as a file.
+The page holds all of it, figures included, so that it can be sent as one file.
 """
 
 import base64
 from collections import Counter
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,10 +15,9 @@ from megan.config import paths
 from megan.config.params import Params
 from megan.report import figures
 from megan.report.claims.decide import NOT_SUPPORTED, SUPPORTED, UNDECIDED, shown
-from megan.report.inputs import ReportError, broken, read_table
+from megan.report.inputs import COMMAND, ReportError, broken, read_json, read_table
 
 TEMPLATE = "page.html"
-_DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 
 
 def render(params: Params) -> str:
@@ -38,13 +36,13 @@ def render(params: Params) -> str:
         rules=params.claims, tiers=tiers, short=[tier["name"] for tier in tiers if tier["short"]],
         variants=rows, headline=[row for row in rows if row["tier"] == "headline"],
         claims=[_claim(row) for row in claims.to_dict("records")], verdicts=_verdicts(claims),
-        figures=[_figure(params.study, name) for name in figures.MODULES],
+        figures=[_figure(params.study, name) for name in figures.FIGURES],
         diverged=_diverged(params, tables),
     )  # fmt: skip
 
 
 def _tiers(params: Params) -> list[dict[str, Any]]:
-    used = Counter(variant.tier for variant in params.variants.values())
+    used: Counter[str] = Counter(variant.tier for variant in params.variants.values())
     tiers = [
         (name, getattr(params.current.tiers, name)) for name in type(params.current.tiers).model_fields if used[name]
     ]
@@ -121,19 +119,16 @@ def _verdicts(claims: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def _figure(study: str, name: str) -> dict[str, str]:
-    """The figure as a data address, with the title and caption that its file carries."""
+    """The figure as a data address, with the words beside it."""
     path = paths.figures(study) / f"{name}.svg"
+    words = read_json(path.with_suffix(".json"), ["title", "caption", "alt"])
     try:
         content = path.read_bytes()
-        words = {
-            key: ElementTree.fromstring(content).findtext(f".//{_DUBLIN_CORE}{key}") for key in ("title", "description")
-        }
     except FileNotFoundError:
-        raise ReportError(f"{path} is missing; run `dvc repro` to make it") from None
-    except ElementTree.ParseError:
-        raise broken(path, "is no valid SVG") from None
-    data = "data:image/svg+xml;base64," + base64.b64encode(content).decode()
-    return {"name": name, "data": data, "title": words["title"] or name, "caption": words["description"] or ""}
+        raise ReportError(f"{path} is missing; run `{COMMAND}` to make it") from None
+    if not content.rstrip().endswith(b"</svg>"):
+        raise broken(path, "is torn: it has no end")
+    return {"name": name, "data": "data:image/svg+xml;base64," + base64.b64encode(content).decode(), **words}
 
 
 def _diverged(params: Params, tables: Path) -> list[dict[str, Any]]:

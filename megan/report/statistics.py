@@ -42,11 +42,11 @@ def task_interval_within_seeds(groups: Sequence[Sequence[float]]) -> float:
     `groups`: one sequence of task values a seed. **Returns** NaN when there is no seed or
     a seed has fewer than two tasks.
     """
-    groups = [np.asarray(group, dtype=float) for group in groups]
-    if not groups or any(group.size < 2 for group in groups):
+    arrays = [np.asarray(group, dtype=float) for group in groups]
+    if not arrays or any(array.size < 2 for array in arrays):
         return math.nan
-    variance = sum(group.var(ddof=1) / group.size for group in groups)
-    return float(ndtri(_UPPER) * math.sqrt(variance) / len(groups))
+    variance = sum(array.var(ddof=1) / array.size for array in arrays)
+    return float(ndtri(_UPPER) * math.sqrt(variance) / len(arrays))
 
 
 def seed_interval(means: Sequence[float]) -> float:
@@ -58,10 +58,10 @@ def seed_interval(means: Sequence[float]) -> float:
 
     **Returns** NaN for fewer than two seeds.
     """
-    means = np.asarray(means, dtype=float)
-    if means.size < 2:
+    array = np.asarray(means, dtype=float)
+    if array.size < 2:
         return math.nan
-    return float(stdtrit(means.size - 1, _UPPER) * means.std(ddof=1) / math.sqrt(means.size))
+    return float(stdtrit(array.size - 1, _UPPER) * array.std(ddof=1) / math.sqrt(array.size))
 
 
 @dataclass(frozen=True)

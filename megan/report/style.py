@@ -1,4 +1,4 @@
-"""The look that all figures share, and the one way to write them.
+"""The look that all figures share.
 
 Nothing here touches matplotlib's global state or needs a display: figures are plain
 `Figure` objects, and the theme holds inside `theme()` only.
@@ -7,7 +7,7 @@ Nothing here touches matplotlib's global state or needs a display: figures are p
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -15,11 +15,11 @@ matplotlib.use("Agg")  # seaborn imports pyplot, which would else look for a dis
 
 import seaborn
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from megan.config.params import Style
-from megan.runs import storage
+
+Look = dict[str, Any]  # keyword arguments of an artist
 
 DPI = 150
 MUTED = "#9a9a9a"  # references and notes, behind the variants' own colours
@@ -32,6 +32,7 @@ def theme() -> Iterator[None]:
     settings = {
         **seaborn.axes_style("whitegrid"),
         **seaborn.plotting_context("paper"),
+        "figure.dpi": DPI,  # letters are laid out with the widths that the PNG gives them
         "font.family": ["DejaVu Sans"],  # the font that matplotlib brings; seaborn asks for Arial first
         "svg.hashsalt": "megan",
         "svg.fonttype": "path",
@@ -45,43 +46,9 @@ def theme() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, out: Path, name: str) -> None:
-    """Write `out/name.png` and `out/name.svg`; drawing the same figure again gives the same bytes.
-
-    Title and caption go along as metadata, since a reader of the files sees letters as paths.
-    """
-    words = {"Title": " ".join(figure.get_suptitle().split()), "Description": " ".join(figure.get_supxlabel().split())}
-    with theme():
-        _settle(figure)
-        # Software and Creator would carry matplotlib's version, Date the moment of drawing.
-        for suffix, metadata in (
-            ("png", {"Software": None, **words}),
-            ("svg", {"Date": None, "Creator": None, **words}),
-        ):
-            with storage.replacing(out / f"{name}.{suffix}") as temporary:
-                figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
-
-
-def _settle(figure: Figure) -> None:
-    """Fix the layout: its solver's last digits differ from run to run, and the names of clipping areas are made of them."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axes in figure.axes:
-        axes.set_position([round(bound, 6) for bound in axes.get_position().bounds])
-
-
 def wrapped(text: str, width: int) -> str:
     """`text` in lines of at most `width` characters, its own line breaks kept."""
     return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.split("\n"))
-
-
-def headings(figure: Figure, title: str, caption: str) -> None:
-    """A title above and a caption below, for which constrained layout makes room."""
-    width = figure.get_figwidth()
-    figure.suptitle(wrapped(title, int(width * 10)), x=0.01, ha="left")
-    figure.supxlabel(
-        wrapped(caption, int(width * 16.5)), x=0.01, ha="left", fontsize=8, color="#444444", weight="normal"
-    )
 
 
 def markers(variants: dict[str, Style]) -> dict[str, str]:

@@ -135,8 +135,8 @@ def comparisons(results: list[VariantResults]) -> pd.DataFrame:
     columns += ["seeds", "tasks", "meta_steps", "reference_meta_steps"]
     reference = next((result for result in results if result.variant == REFERENCE), None)
     rows = []
-    for result in results if reference else []:
-        if result is not reference:
+    for result in results:
+        if reference and result is not reference:
             paired = statistics.paired_difference(result.tasks, reference.tasks)
             steps = {"meta_steps": result.meta_steps, "reference_meta_steps": reference.meta_steps}
             rows.append(

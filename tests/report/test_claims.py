@@ -274,7 +274,10 @@ def test_slightness_is_said():
         (World(meta_steps=dict.fromkeys(NAMES, 20)), 4, "too short: 20 meta-steps, expected at least 1,000"),
         (World(meta_steps={"n_plus_1": 3000}), 1, "unequal length: maml 2,000, n_plus_1 3,000"),
         (World(seeds=3), 1, "too few seeds: 3, expected at least 5"),
-        (World(seeds=6, diverged={"n_plus_1": (1, 4)}), 1, "2 of 6 seeds diverged: 4 left, expected at least 5; diverged seeds: n_plus_1 2"),
+        (
+            World(seeds=6, diverged={"n_plus_1": (1, 4)}), 1,
+            "2 of 6 seeds diverged: 4 left, expected at least 5; diverged seeds: n_plus_1 2",
+        ),
         (World(diverged={"n_plus_1": tuple(range(12))}), 1, "12 of 12 seeds diverged: 0 left"),
         (World(seeds=4), 12, "too few seeds: 4"),
     ],

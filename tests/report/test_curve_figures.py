@@ -1,6 +1,4 @@
-"""Fig. 5, 6 and 10, and accuracy against shared layers: what they draw and what their captions say."""
-
-from xml.etree import ElementTree
+"""Comparisons of curves, and accuracy against shared layers: what they draw and what their captions say."""
 
 import jobs
 import numpy as np
@@ -8,20 +6,22 @@ import pandas as pd
 import pytest
 
 from megan.config import paths
-from megan.report import figures
-from megan.report.figures import gan_losses, outer_losses, shared_layers, weighting
+from megan.report.figures import FIGURES, comparisons, shared_layers
 from megan.report.statistics import paired_difference
 
 TABLES = paths.tables("quick")
-COMPARED = [weighting, outer_losses, gan_losses]
+COMPARED = [*comparisons.N_PLUS_1, *comparisons.MULTI_TASK]
+ROWS = pytest.mark.parametrize("row", COMPARED, ids=lambda row: row.name)
+WEIGHTING = FIGURES["weighting"].variants
+SHARED = (shared_layers.REFERENCE, *shared_layers.VARIANTS)
 
 
-def _lines(figure):
-    return {line.get_gid(): line for axes in figure.axes for line in axes.get_lines() if line.get_gid()}
+def _lines(picture):
+    return {line.get_gid(): line for axes in picture.figure.axes for line in axes.get_lines() if line.get_gid()}
 
 
-def _caption(figure):
-    return " ".join(figure.get_supxlabel().split())
+def _legend(picture):
+    return [text.get_text() for text in picture.figure.axes[0].get_legend().get_texts()]
 
 
 def _summarised(study):
@@ -36,81 +36,76 @@ def _difference(variant, reference):
     return f"({100 * found.difference:+.1f} +/- {100 * found.ci95_seeds:.1f} points)"
 
 
-@pytest.mark.parametrize("module", COMPARED)
-def test_curves_of_the_named_variants_alone(made_up, module):
-    variants = _summarised(made_up(variants=(*module.VARIANTS, "another")))
-    figure = module.build(TABLES, variants)
-    lines = _lines(figure)
-    assert list(lines) == [f"validation/{name}" for name in module.VARIANTS]
+@ROWS
+def test_curves_of_the_named_variants_alone(made_up, row):
+    variants = _summarised(made_up(variants=(*row.variants, "another")))
+    picture = row.build([TABLES], variants)
+    lines = _lines(picture)
+    assert list(lines) == [f"validation/{name}" for name in row.variants]
     means = pd.read_csv(TABLES / "curves_mean.csv").query("split == 'validation'")
-    for name in module.VARIANTS:
+    for name in row.variants:
         own = means[means["variant"] == name]
         assert np.allclose(lines[f"validation/{name}"].get_ydata(), own["accuracy"], atol=1e-6)
         assert lines[f"validation/{name}"].get_color() == variants[name].colour
-    caption, reference = _caption(figure), module.VARIANTS[0]
+    reference = row.variants[0]
     accuracy = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")["accuracy"]
-    assert f"{variants[reference].label} {accuracy[reference]:.1%};" in caption
-    for name in module.VARIANTS[1:]:
-        assert f"{variants[name].label} {accuracy[name]:.1%} {_difference(name, reference)}" in caption
-    assert "The paper's Fig." in caption and "Absent" not in caption
+    assert f": {variants[reference].label} {accuracy[reference]:.1%};" in picture.caption
+    for name in row.variants[1:]:
+        assert f"{variants[name].label} {accuracy[name]:.1%} {_difference(name, reference)}" in picture.caption
+        assert variants[name].label in picture.alt
+    assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
+    assert picture.title.startswith(f"{row.subject}, study quick: 3 seeds, 800 meta-steps")
 
 
-@pytest.mark.parametrize("module", [*COMPARED, shared_layers])
-def test_absent_variants_are_said(made_up, module):
-    kept = module.VARIANTS[1:-1]
-    figure = module.build(TABLES, _summarised(made_up(variants=kept)))
-    wanted = (shared_layers.REFERENCE, *module.VARIANTS) if module is shared_layers else module.VARIANTS
-    missing = [name for name in wanted if name not in kept]
-    assert f"Absent here: {', '.join(missing)}." in _caption(figure)
-    assert not any(gid.endswith(f"/{name}") for gid in _lines(figure) for name in missing)
+@pytest.mark.parametrize("name", [*(row.name for row in COMPARED), "shared_layers"])
+def test_absent_variants_are_said(made_up, name):
+    names = SHARED if name == "shared_layers" else FIGURES[name].variants
+    kept = names[2:-1] if name == "shared_layers" else names[1:-1]
+    picture = FIGURES[name].build([TABLES], _summarised(made_up(variants=kept)))
+    missing = [one for one in names if one not in kept]
+    assert f"Not in this study: {', '.join(missing)}." in picture.caption
+    assert not any(gid.endswith(f"/{one}") for gid in _lines(picture) for one in missing)
 
 
-@pytest.mark.parametrize("module", [*COMPARED, shared_layers])
-def test_without_any_of_its_variants(made_up, module):
-    figure = module.build(TABLES, _summarised(made_up(variants=("another",))))
-    assert "no variant of this figure" in figure.axes[0].texts[0].get_text() and "Absent here" in _caption(figure)
+@pytest.mark.parametrize("name", [*(row.name for row in COMPARED), "shared_layers"])
+def test_without_any_of_its_variants(made_up, name):
+    picture = FIGURES[name].build([TABLES], _summarised(made_up(variants=("another",))))
+    assert "no variant of this figure" in picture.figure.axes[0].texts[0].get_text()
+    assert "Not in this study" in picture.caption and "empty" in picture.alt
 
 
-@pytest.mark.parametrize("module", COMPARED)
-def test_diverged_seed(made_up, module):
-    name = module.VARIANTS[1]
-    variants = _summarised(made_up(variants=module.VARIANTS, diverged={name: {1: 300}}))
-    figure = module.build(TABLES, variants)
-    assert _lines(figure)[f"diverged/{name}/1"].get_xdata()[-1] == 300
-    assert _difference(name, module.VARIANTS[0]) in _caption(figure)
-    assert any("seed 1 diverged" in text.get_text() for text in figure.axes[0].get_legend().get_texts())
+@ROWS
+def test_diverged_seed(made_up, row):
+    name = row.variants[1]
+    variants = _summarised(made_up(variants=row.variants, diverged={name: {1: 300}}))
+    picture = row.build([TABLES], variants)
+    assert _lines(picture)[f"diverged/{name}/1"].get_xdata()[-1] == 300
+    assert _difference(name, row.variants[0]) in picture.caption
+    assert any("seed 1 diverged" in text for text in _legend(picture))
 
 
 def test_every_seed_diverged(made_up):
-    names = (shared_layers.REFERENCE, *shared_layers.VARIANTS)
-    variants = _summarised(
-        made_up(variants=names, seeds=(0,), diverged={name: {0: 100} for name in ("multi_task_1", "maml_short")})
-    )
-    figure = shared_layers.build(TABLES, variants)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["every seed\ndiverged"]
-    assert "MULTI_TASK_1: every seed diverged" in _caption(figure) and "points" not in _caption(figure)
+    lost = {name: {0: 100} for name in ("multi_task_1", "maml_short")}
+    picture = shared_layers.build(TABLES, _summarised(made_up(variants=SHARED, seeds=(0,), diverged=lost)))
+    assert [text.get_text() for text in picture.figure.axes[0].texts] == ["every seed\ndiverged"]
+    assert "MULTI_TASK_1: every seed diverged" in picture.caption and "points" not in picture.caption
 
 
 def test_a_shorter_run_is_marked_and_not_compared(made_up):
-    variants = _summarised(made_up(variants=weighting.VARIANTS, smoke=("n_plus_1_equal",)))
-    figure = weighting.build(TABLES, variants)
-    assert "(of another length); N_PLUS_1_WEIGHTED" in _caption(figure) and "Short: fewer meta-steps" in _caption(
-        figure
-    )
-    assert any("short run of 400" in text.get_text() for text in figure.axes[0].get_legend().get_texts())
+    variants = _summarised(made_up(variants=WEIGHTING, smoke=("n_plus_1_equal",)))
+    picture = FIGURES["weighting"].build([TABLES], variants)
+    assert "(not compared: another number of meta-steps); N_PLUS_1_WEIGHTED" in picture.caption
+    assert "Short runs have fewer meta-steps" in picture.caption
+    assert any("short run of 400" in text for text in _legend(picture))
 
 
 def test_shared_layers(made_up):
-    names = (shared_layers.REFERENCE, *shared_layers.VARIANTS)
-    variants = _summarised(made_up(variants=names, diverged={"multi_task_2": {0: 100}}))
-    figure = shared_layers.build(TABLES, variants)
-    axes, lines = figure.axes[0], _lines(figure)
+    picture = shared_layers.build(TABLES, _summarised(made_up(variants=SHARED, diverged={"multi_task_2": {0: 100}})))
+    axes, lines = picture.figure.axes[0], _lines(picture)
     table = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")
     for shared, name in enumerate(shared_layers.VARIANTS):
-        assert (lines[f"mean/{name}"].get_xdata()[0], lines[f"mean/{name}"].get_ydata()[0]) == (
-            shared,
-            table.loc[name, "accuracy"],
-        )
+        mean = lines[f"mean/{name}"]
+        assert (mean.get_xdata()[0], mean.get_ydata()[0]) == (shared, table.loc[name, "accuracy"])
     dots = {
         artist.get_gid(): len(artist.get_offsets())
         for artist in axes.collections
@@ -124,13 +119,3 @@ def test_shared_layers(made_up):
         pytest.approx(2 * row["ci95_seeds"]),
     )
     assert axes.get_xticklabels()[2].get_text() == "2\n(seed 0 diverged)"
-
-
-def test_files_carry_title_and_caption(made_up):
-    study = made_up(variants=weighting.VARIANTS)
-    _summarised(study)
-    figures.draw("weighting", study.params)
-    root = ElementTree.parse(paths.figures("quick") / "weighting.svg").getroot()
-    words = {key: root.findtext(f".//{{http://purl.org/dc/elements/1.1/}}{key}") for key in ("title", "description")}
-    assert words["title"].startswith("Weight and schedule of the fakes, study quick")
-    assert words["description"].startswith("The paper's Fig. 5") and "\n" not in words["description"]

@@ -1,38 +1,49 @@
-"""The figures: what is drawn, from matplotlib's own objects, and the files."""
+"""The figures: what is drawn, from matplotlib's own objects; the files; and the list of all of them."""
 
+import json
 import subprocess
 import sys
-from importlib import import_module
+from pathlib import Path
 
 import jobs
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from megan.config import paths
 from megan.report import figures
-from megan.report.figures import accuracy, adaptation, convergence
+from megan.report import picture as pictures
+from megan.report.figures import FIGURES, accuracy, adaptation, convergence
 from megan.report.inputs import ReportError
 
 TABLES = paths.tables("quick")
+NAMES = [
+    "convergence", "weighting", "outer_losses", "shared_layers", "gan_losses", "conditioning_accuracy", "accuracy",
+    "adaptation", "examples", "conditioning_samples", "generators", "plain_gan", "realism",
+]  # fmt: skip
 # Those that read the tables alone; what reads samples has tests of its own.
-OF_TABLES = {
-    name: module for name in figures.MODULES if not hasattr(module := import_module(figures.MODULES[name]), "READS")
-}
+OF_TABLES = [name for name, entry in FIGURES.items() if entry.reads == ("tables",)]
 
 
-def _lines(figure):
-    return {line.get_gid(): line for axes in figure.axes for line in axes.get_lines() if line.get_gid()}
+def _lines(picture):
+    return {line.get_gid(): line for axes in picture.figure.axes for line in axes.get_lines() if line.get_gid()}
 
 
-def _bands(figure):
-    return sum(
-        type(artist).__name__ == "FillBetweenPolyCollection" for axes in figure.axes for artist in axes.collections
-    )
+def _of_kind(picture, kind):
+    return [artist for axes in picture.figure.axes for artist in axes.collections if type(artist).__name__ == kind]
 
 
-def _words(figure):
-    return " ".join(f"{figure.get_suptitle()} {figure.get_supxlabel()}".split())
+def _bands(picture):
+    return _of_kind(picture, "FillBetweenPolyCollection")
+
+
+def _legend(picture):
+    return [text.get_text() for text in picture.figure.axes[0].get_legend().get_texts()]
+
+
+def _words(picture):
+    return f"{picture.title} {picture.caption}"
 
 
 def _summarised(study):
@@ -41,45 +52,80 @@ def _summarised(study):
     return params.styles
 
 
+def test_the_list_has_every_figure_once_in_the_order_of_the_page():
+    assert list(FIGURES) == NAMES and [entry.name for entry in FIGURES.values()] == NAMES
+
+
+def test_every_module_of_a_figure_is_listed():
+    """A module here has a row, or holds rows; and whatever a figure reads is a folder that `paths` knows."""
+    modules = {path.stem for path in Path(figures.__file__).parent.glob("*.py")}
+    assert modules - set(FIGURES) == {"__init__", "entry", "comparisons", "samples"}
+    assert all(callable(getattr(paths, folder)) for entry in FIGURES.values() for folder in entry.reads)
+
+
 @pytest.mark.parametrize("name", OF_TABLES)
 def test_files_are_the_same_twice(made_up, name):
     study = made_up(diverged={"n_plus_1": {1: 300}})
     _summarised(study)
-    files = [paths.figures("quick") / f"{name}.{suffix}" for suffix in ("png", "svg")]
-    figures.draw(name, study.params)
+    out = paths.figures("quick")
+    out.mkdir()
+    files = [out / f"{name}.{suffix}" for suffix in ("png", "svg", "json")]
+    figures.draw(name, study.params, out)
     before = [path.read_bytes() for path in files]
     assert before[0].startswith(b"\x89PNG") and b"<svg" in before[1]
     for path in files:
         path.unlink()
-    figures.draw(name, study.params)
+    figures.draw(name, study.params, out)
     assert [path.read_bytes() for path in files] == before
-    assert sorted(paths.figures("quick").iterdir()) == sorted(files)
+    assert sorted(out.iterdir()) == sorted(files)
+
+
+def test_words_stand_beside_the_figure_and_only_the_title_in_it(made_up, tmp_path):
+    study = made_up(variants=FIGURES["weighting"].variants)
+    built = FIGURES["weighting"].build([TABLES], _summarised(study))
+    figures.draw("weighting", study.params, tmp_path)
+    words = json.loads((tmp_path / "weighting.json").read_text(encoding="utf-8"))
+    assert words == {"title": built.title, "caption": built.caption, "alt": built.alt}
+    assert words["title"].startswith("Weight and schedule of the fakes, study quick")
+    assert words["caption"].startswith("The paper says of its Fig. 5") and "\n" not in words["caption"]
+    assert words["alt"].startswith("Line chart") and words["alt"].count(". ") == 0
+    assert built.figure.get_suptitle() == words["title"] and not built.figure.get_supxlabel()
+
+
+def test_pictures_have_no_version_and_no_date(made_up, tmp_path):
+    study = made_up()
+    _summarised(study)
+    figures.draw("weighting", study.params, tmp_path)
+    svg = (tmp_path / "weighting.svg").read_text(encoding="utf-8")
+    assert "matplotlib v" not in svg.lower() and "<dc:date>" not in svg and "<dc:creator>" not in svg
+    with Image.open(tmp_path / "weighting.png") as image:
+        assert set(image.info) == {"dpi"}
 
 
 @pytest.mark.parametrize("name", OF_TABLES)
-def test_a_dollar_in_a_name_is_a_dollar(made_up, name):
+def test_a_dollar_in_a_name_is_a_dollar(made_up, tmp_path, name):
     study = made_up(labels={"maml": "$x_{$", "n_plus_1": "$$"})
     _summarised(study)
-    figures.draw(name, study.params)
+    figures.draw(name, study.params, tmp_path)
 
 
-@pytest.mark.parametrize("name", figures.MODULES)
-def test_missing_tables(made_up, name):
+@pytest.mark.parametrize("name", FIGURES)
+def test_missing_tables(made_up, tmp_path, name):
     with pytest.raises(ReportError, match="missing; run `dvc repro`"):
-        figures.draw(name, made_up().params)
+        figures.draw(name, made_up().params, tmp_path)
 
 
 @pytest.mark.parametrize("name", OF_TABLES)
-def test_tables_without_a_variant(made_up, name):
+def test_tables_without_a_variant(made_up, tmp_path, name):
     _summarised(made_up())
     with pytest.raises(ReportError, match="'later'"):
-        figures.draw(name, made_up(variants=("maml", "n_plus_1", "later")).params)
+        figures.draw(name, made_up(variants=("maml", "n_plus_1", "later")).params, tmp_path)
 
 
 def test_convergence_lines(made_up):
     variants = _summarised(made_up())
-    figure = convergence.build(TABLES, variants)
-    lines = _lines(figure)
+    picture = convergence.build(TABLES, variants)
+    lines = _lines(picture)
     assert sorted(lines) == ["train/maml", "train/n_plus_1", "validation/maml", "validation/n_plus_1"]
     mean = pd.read_csv(TABLES / "curves_mean.csv").query("variant == 'maml' and split == 'validation'")
     steps, heights = lines["validation/maml"].get_data()
@@ -87,18 +133,15 @@ def test_convergence_lines(made_up):
     assert np.allclose(heights, mean["accuracy"], atol=1e-6)
     assert lines["validation/maml"].get_color() == variants["maml"].colour
     assert lines["train/maml"].get_linewidth() < lines["validation/maml"].get_linewidth()
-    assert _bands(figure) == 2
-    assert (
-        "quick" in _words(figure)
-        and "3 seeds, 800 meta-steps" in _words(figure)
-        and "lowest to highest seed" in _words(figure)
-    )
+    assert len(_bands(picture)) == 2
+    assert picture.title == "Accuracy during meta-training, study quick: 3 seeds, 800 meta-steps"
+    assert "lowest to the highest seed" in picture.caption
 
 
 def test_band_is_lowest_to_highest_seed(made_up):
     variants = _summarised(made_up())
-    figure = convergence.build(TABLES, {"maml": variants["maml"]})
-    (band,) = [artist for artist in figure.axes[0].collections if type(artist).__name__ == "FillBetweenPolyCollection"]
+    picture = convergence.build(TABLES, {"maml": variants["maml"]})
+    (band,) = _bands(picture)
     corners = band.get_paths()[0].vertices
     last = pd.read_csv(TABLES / "curves.csv").query("variant == 'maml' and split == 'validation' and meta_step == 800")[
         "accuracy"
@@ -109,21 +152,21 @@ def test_band_is_lowest_to_highest_seed(made_up):
 
 @pytest.mark.parametrize("module", [convergence, adaptation])
 def test_one_seed_has_no_band_and_says_so(made_up, module):
-    figure = module.build(TABLES, _summarised(made_up(seeds=(0,))))
-    assert _bands(figure) == 0
-    assert "1 seed," in _words(figure) and "no band" in _words(figure)
+    picture = module.build(TABLES, _summarised(made_up(seeds=(0,))))
+    assert not _bands(picture)
+    assert "1 seed," in _words(picture) and "no band" in _words(picture)
 
 
 def test_diverged_seed_is_marked_where_it_broke(made_up):
     variants = _summarised(made_up(diverged={"n_plus_1": {1: 310}}))
-    figure = convergence.build(TABLES, variants)
-    broken = _lines(figure)["diverged/n_plus_1/1"]
+    picture = convergence.build(TABLES, variants)
+    broken = _lines(picture)["diverged/n_plus_1/1"]
     assert broken.get_xdata()[-1] == 310 and broken.get_linestyle() == ":"
     own = pd.read_csv(TABLES / "curves.csv").query("variant == 'n_plus_1' and seed == 1 and split == 'validation'")
     assert np.allclose(broken.get_ydata()[:-1], own["accuracy"]) and broken.get_ydata()[-1] == broken.get_ydata()[-2]
     mean = pd.read_csv(TABLES / "curves_mean.csv").query("variant == 'n_plus_1' and split == 'validation'")["accuracy"]
-    assert np.allclose(_lines(figure)["validation/n_plus_1"].get_ydata(), mean, atol=1e-6)
-    assert any("seed 1 diverged" in text.get_text() for text in figure.axes[0].get_legend().get_texts())
+    assert np.allclose(_lines(picture)["validation/n_plus_1"].get_ydata(), mean, atol=1e-6)
+    assert any("seed 1 diverged" in text for text in _legend(picture))
 
 
 def test_a_run_of_one_point_still_shows(made_up):
@@ -145,43 +188,53 @@ def test_variants_of_one_colour_differ_in_marker(made_up):
 def test_many_variants_get_a_panel_each(made_up):
     names = ("maml", *(f"v{number}" for number in range(9)))
     variants = _summarised(made_up(variants=names, seeds=(0,)))
-    figure = convergence.build(TABLES, variants)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [name.upper() for name in names]
-    assert [axes.get_lines()[0].get_gid() for axes in figure.axes[1:]] == ["reference/maml"] * 9
-    assert len({axes.get_ylim() for axes in figure.axes}) == 1
-    assert "Grey, dashed: MAML" in _words(figure)
+    picture = convergence.build(TABLES, variants)
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [name.upper() for name in names]
+    assert [axes.get_lines()[0].get_gid() for axes in picture.figure.axes[1:]] == ["reference/maml"] * 9
+    assert len({axes.get_ylim() for axes in picture.figure.axes}) == 1
+    assert "The dashed grey line is MAML." in picture.caption
 
 
 def test_what_differs_is_noted(made_up):
     variants = _summarised(made_up(variants=("maml", "a", "b"), smoke=("b",)))
-    figure = accuracy.build(TABLES, variants)
-    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes]
+    picture = accuracy.build(TABLES, variants)
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in picture.figure.axes]
     assert labels == [["MAML", "A"], ["B"]]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [
         "Headline: 3 seeds, 800 meta-steps",
         "Survey: 1 seed, short run of 400 meta-steps",
     ]
-    assert "20 tasks a seed" in _words(figure) and "Short: fewer meta-steps than a verdict" in _words(figure)
-    (shared,) = convergence.build(TABLES, variants).axes
-    assert [text.get_text() for text in shared.get_legend().get_texts()][
-        2
-    ] == "B\n(1 seed, short run of 400\nmeta-steps)"
+    assert "20 tasks a seed" in picture.title and "Short runs have fewer meta-steps than a verdict" in picture.caption
+    assert _legend(convergence.build(TABLES, variants))[2] == "B\n(1 seed, short run of 400\nmeta-steps)"
+
+
+def test_a_tall_legend_fits(made_up):
+    """Beside the axes, whatever the number of lines: the figure grows."""
+    names = ("maml", *(f"v{number}" for number in range(7)))
+    labels = {name: f"{name}, with a name that needs two lines of the legend" for name in names}
+    variants = _summarised(made_up(variants=names, smoke=names[1:], labels=labels, diverged={"maml": {1: 300}}))
+    picture = convergence.build(TABLES, variants)
+    picture.figure.draw_without_rendering()
+    legend, whole = picture.figure.axes[0].get_legend().get_window_extent(), picture.figure.bbox
+    assert len(_legend(picture)) == 11
+    assert whole.x0 <= legend.x0 and legend.x1 <= whole.x1 and whole.y0 <= legend.y0 and legend.y1 <= whole.y1
 
 
 def test_adaptation_lines(made_up):
-    figure = adaptation.build(TABLES, _summarised(made_up(diverged={"n_plus_1": {1: 300}})))
-    lines = _lines(figure)
+    picture = adaptation.build(TABLES, _summarised(made_up(diverged={"n_plus_1": {1: 300}})))
+    lines = _lines(picture)
     assert sorted(lines) == ["steps/maml", "steps/n_plus_1"]
     steps = pd.read_csv(TABLES / "steps.csv").query("variant == 'n_plus_1'").groupby("inner_step")["accuracy"].mean()
     assert list(lines["steps/n_plus_1"].get_xdata()) == [0, 1, 2, 3, 4, 5]
     assert np.allclose(lines["steps/n_plus_1"].get_ydata(), steps)
-    assert _bands(figure) == 2 and "20 meta-test tasks a seed" in _words(figure)
+    assert len(_bands(picture)) == 2 and "20 meta-test tasks a seed" in picture.caption
+    assert picture.figure.axes[0].get_ylabel() == "Meta-test accuracy"
 
 
 def test_accuracy_points_and_intervals(made_up):
     variants = _summarised(made_up(diverged={"n_plus_1": {1: 300}}))
-    figure = accuracy.build(TABLES, variants)
-    axes, lines = figure.axes[0], _lines(figure)
+    picture = accuracy.build(TABLES, variants)
+    axes, lines = picture.figure.axes[0], _lines(picture)
     table = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")
     dots = {artist.get_gid(): artist.get_offsets() for artist in axes.collections if artist.get_gid()}
     assert {gid: len(points) for gid, points in dots.items()} == {"seeds/maml": 3, "seeds/n_plus_1": 2}
@@ -195,33 +248,41 @@ def test_accuracy_points_and_intervals(made_up):
     )
     assert np.allclose(spans, sorted([*table["ci95_tasks"], *table["ci95_seeds"]]))
     assert lines["reference/maml"].get_xdata()[0] == table.loc["maml", "accuracy"]
-    assert 0 <= axes.get_xlim()[0] and axes.get_xlim()[1] <= 1
+    assert axes.get_xlim()[0] >= 0 and axes.get_xlim()[1] <= 1
 
 
-def test_every_seed_of_every_variant_diverged(made_up):
+def test_every_seed_of_every_variant_diverged(made_up, tmp_path):
     variants = _summarised(made_up(seeds=(0,), diverged={"maml": {0: 100}, "n_plus_1": {0: 10}}))
-    for module in OF_TABLES.values():
-        module.draw(TABLES, paths.figures("quick"), variants)
-    figure = accuracy.build(TABLES, variants)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["every seed diverged"] * 2
+    for name in OF_TABLES:
+        pictures.save(FIGURES[name].build([TABLES], variants), tmp_path, name)
+    picture = accuracy.build(TABLES, variants)
+    assert [text.get_text() for text in picture.figure.axes[0].texts] == ["every seed diverged"] * 2
     # The second variant broke before its first row: its cross stands at the foot of the axes.
     broken = _lines(convergence.build(TABLES, variants))["diverged/n_plus_1/0"]
     assert list(broken.get_xdata()) == [10] and list(broken.get_ydata()) == [0]
 
 
-def test_unknown_figure(made_up):
+def test_unknown_figure(made_up, tmp_path):
     with pytest.raises(ReportError, match="'nonsense'; expected one of: convergence"):
-        figures.draw("nonsense", made_up().params)
+        figures.draw("nonsense", made_up().params, tmp_path)
+
+
+def _exit_code(code):
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode
 
 
 def test_the_report_never_imports_torch():
-    modules = ", ".join(
-        ["megan.stages.summary", "megan.stages.claims", "megan.stages.report", *figures.MODULES.values()]
-    )
-    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    modules = [f"megan.report.{path.stem}" for path in Path(pictures.__file__).parent.glob("[!_]*.py")]
+    modules += [f"megan.report.figures.{path.stem}" for path in Path(figures.__file__).parent.glob("[!_]*.py")]
+    modules += ["megan.stages.summary", "megan.stages.claims", "megan.stages.report"]
+    assert _exit_code(f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)") == 0
 
 
 def test_summary_does_not_import_the_plotting():
     code = "import sys, megan.stages.summary, megan.report.figures; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert _exit_code(code) == 0
+
+
+def test_the_list_of_figures_is_light():
+    heavy = "{'matplotlib', 'pandas', 'scipy', 'seaborn'}"
+    assert _exit_code(f"import sys, megan.report.figures; sys.exit(bool({heavy} & set(sys.modules)))") == 0

@@ -1,5 +1,7 @@
-"""The page: whole, without network, escaped, and no number that no run produced."""
+"""The stage `report`: its folder of figures; and the page: whole, without network, escaped, no number without a run."""
 
+import base64
+import json
 import re
 from html.parser import HTMLParser
 
@@ -9,21 +11,23 @@ import pandas as pd
 import pytest
 
 from megan.config import paths
-from megan.report import figures
+from megan.report import figures, page
 from megan.report.claims import evidence
 from megan.report.claims.decide import decide
 from megan.report.claims.rules import CLAIMS
 from megan.report.inputs import ReportError
+from megan.runs import result
 
 CURVES = ("weighting", "accuracy")
+ENDINGS = ("json", "png", "svg")
 
 
 class Reader(HTMLParser):
-    """Text by table row, images, and every address that a browser would follow."""
+    """Text by table row, images with their captions, and every address that a browser would follow."""
 
     def __init__(self):
         super().__init__()
-        self.rows, self.images, self.addresses, self.tags, self.open = [], [], [], [], []
+        self.rows, self.images, self.captions, self.addresses, self.tags, self.open = [], [], [], [], [], []
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
@@ -31,6 +35,8 @@ class Reader(HTMLParser):
         self.addresses += [attributes[key] for key in ("src", "href") if key in attributes]
         if tag == "img":
             self.images.append(attributes)
+        elif tag == "figcaption":
+            self.captions.append("")
         elif tag == "tr":
             self.rows.append([])
         elif tag in ("td", "th"):
@@ -44,6 +50,8 @@ class Reader(HTMLParser):
     def handle_data(self, data):
         if self.rows and {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
+        if "figcaption" in self.open:
+            self.captions[-1] += data
 
 
 def _no_samples(params):
@@ -63,7 +71,7 @@ def _no_samples(params):
 
 @pytest.fixture
 def made(made_up, monkeypatch):
-    """Everything before the page, for a study given by keywords."""
+    """Everything before the report, for a study given by keywords; the report is then of the figures `CURVES`."""
 
     def make(**study):
         study = made_up(**study)
@@ -71,9 +79,7 @@ def made(made_up, monkeypatch):
         jobs.run(params, "summary")
         _no_samples(params)
         jobs.run(params, "claims")
-        monkeypatch.setattr(figures, "MODULES", {name: figures.MODULES[name] for name in CURVES})
-        for name in CURVES:
-            figures.draw(name, params)
+        monkeypatch.setattr(figures, "FIGURES", {name: figures.FIGURES[name] for name in CURVES})
         return params
 
     return make
@@ -111,11 +117,17 @@ def test_no_network_and_no_scripts(made):
     _, reader = _read(made())
     assert all(address.startswith(("data:image/svg+xml;base64,", "#")) for address in reader.addresses)
     assert not {"script", "link", "iframe"} & set(reader.tags)
-    assert [image["alt"].split(",")[0] for image in reader.images] == [
-        "Weight and schedule of the fakes",
-        "Meta-test accuracy",
-    ]
-    assert "The paper's Fig. 5" in reader.images[0]["alt"]
+
+
+def test_figures_stand_in_the_page_with_their_words(made):
+    _, reader = _read(made(labels={"maml": '<b>"MAML" & co</b>'}))
+    for number, name in enumerate(CURVES):
+        image, caption, path = reader.images[number], reader.captions[number], paths.figures("quick") / name
+        words = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert image["alt"] == words["alt"]
+        assert base64.b64decode(image["src"].partition(",")[2]) == path.with_suffix(".svg").read_bytes()
+        assert caption == f"Figure {number + 1}. {words['title']}. {words['caption']} figures/{name}.svg"
+    assert "The paper says of its Fig. 5" in reader.captions[0] and '<b>"MAML" & co</b>' in reader.captions[0]
 
 
 def test_text_is_escaped(made):
@@ -140,16 +152,33 @@ def test_every_seed_diverged(made):
     assert not np.any(["nan" in cell for row in reader.rows for cell in row])
 
 
-def test_same_bytes_twice(made):
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_same_bytes_twice(made, monkeypatch, threads):
     params = made()
+    monkeypatch.setenv("MEGAN_THREADS", "1")
     jobs.run(params, "report")
-    before = paths.report("quick").read_bytes()
+    files = [paths.report("quick"), *sorted(paths.figures("quick").iterdir())]
+    before = [path.read_bytes() for path in files]
+    monkeypatch.setenv("MEGAN_THREADS", threads)
     jobs.run(params, "report")
-    assert paths.report("quick").read_bytes() == before
+    assert [path.read_bytes() for path in files] == before
 
 
-@pytest.mark.parametrize("path", ["figures/weighting.svg", "claims/claims.csv", "tables/accuracy.csv"])
-def test_missing_or_torn_input(made, path):
+def test_the_folder_of_figures_is_whole_and_has_nothing_else(made):
+    params = made()
+    paths.figures("quick").mkdir(parents=True)
+    (paths.figures("quick") / "old.svg").write_text("<svg/>")
+    jobs.run(params, "report")
+    drawn = {f"{name}.{ending}" for name in CURVES for ending in ENDINGS}
+    assert {path.name for path in paths.figures("quick").iterdir()} == drawn | {"record.json"}
+    assert set(result.verified(paths.figures("quick"), "report")["files"]) == drawn
+    assert not [path for path in paths.results("quick").rglob("*.tmp")]
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("path", ["claims/claims.csv", "tables/accuracy.csv", "tables/seeds.csv"])
+def test_missing_or_torn_input(made, monkeypatch, path, threads):
+    monkeypatch.setenv("MEGAN_THREADS", threads)
     params = made()
     file = paths.results("quick") / path
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -159,3 +188,27 @@ def test_missing_or_torn_input(made, path):
     with pytest.raises(ReportError, match=f"{file.name} is missing; run `dvc repro`"):
         jobs.run(params, "report")
     assert not paths.report("quick").exists()
+    assert not [path for path in paths.results("quick").rglob("*.tmp")]
+
+
+def test_a_figure_that_fails_leaves_the_figures_of_before(made):
+    params = made()
+    jobs.run(params, "report")
+    before = {path.name: path.read_bytes() for path in paths.figures("quick").iterdir()}
+    (paths.tables("quick") / "seeds.csv").unlink()
+    with pytest.raises(ReportError, match=r"seeds.csv is missing"):
+        jobs.run(params, "report")
+    assert {path.name: path.read_bytes() for path in paths.figures("quick").iterdir()} == before
+
+
+@pytest.mark.parametrize("ending", ["svg", "json"])
+def test_missing_or_torn_figure(made, ending):
+    params = made()
+    jobs.run(params, "report")
+    file = paths.figures("quick") / f"weighting.{ending}"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ReportError, match=rf"weighting.{ending} .*run `dvc repro`"):
+        page.render(params)
+    file.unlink()
+    with pytest.raises(ReportError, match=f"weighting.{ending} is missing; run `dvc repro`"):
+        page.render(params)

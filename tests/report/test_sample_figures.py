@@ -1,7 +1,6 @@
-"""Figures of sampled images and of realism: what they draw, what their captions say, and what they say where there is nothing."""
+"""Figures of sampled images and of realism: what they draw, what their captions say, also where there is nothing."""
 
 import json
-from xml.etree import ElementTree
 
 import jobs
 import numpy as np
@@ -12,28 +11,29 @@ from scipy import stats
 
 from megan.config import paths
 from megan.report import figures, grids
-from megan.report.figures import conditioning_accuracy, conditioning_samples, examples, generators, realism
+from megan.report.figures import examples, realism, samples
 from megan.report.inputs import ReportError
 
 TABLES, SAMPLES = paths.tables("quick"), paths.samples("quick")
-DRAWN = [conditioning_samples, generators]
+CONDITIONING, GENERATORS = samples.FAKES
+ROWS = pytest.mark.parametrize("row", samples.FAKES, ids=lambda row: row.name)
 TASKS, DRAWS, WAYS = 4, 4, 5
 
 
-def _lines(figure):
-    return {line.get_gid(): line for axes in figure.axes for line in axes.get_lines() if line.get_gid()}
+def _lines(picture):
+    return {line.get_gid(): line for axes in picture.figure.axes for line in axes.get_lines() if line.get_gid()}
 
 
-def _caption(figure):
-    return " ".join(figure.get_supxlabel().split())
+def _titles(picture):
+    return [axes.get_title(loc="left") for axes in picture.figure.axes]
 
 
-def _titles(figure):
-    return [axes.get_title(loc="left") for axes in figure.axes]
+def _images(picture):
+    return [np.asarray(axes.images[0].get_array()) if axes.images else None for axes in picture.figure.axes]
 
 
-def _pictures(figure):
-    return [np.asarray(axes.images[0].get_array()) if axes.images else None for axes in figure.axes]
+def _built(row, variants):
+    return row.build([TABLES, SAMPLES], variants)
 
 
 def _made(study, others=(), **unlike):
@@ -80,100 +80,84 @@ def test_mosaic_places_every_image():
     assert (picture[5:7] == picture[0, 6]).all() and (picture[:, 30:40] == picture[0, 6]).all(), "gaps"
 
 
-@pytest.mark.parametrize("module", DRAWN)
-def test_grids_of_the_same_tasks(made_up, module):
-    variants, images = _made(made_up(variants=(*module.VARIANTS, "another")))
-    figure = module.build(TABLES, SAMPLES, variants)
-    pictures, titles = _pictures(figure), _titles(figure)
-    first = module.VARIANTS[0]
-    assert titles[0] == "Support images, meta-test tasks of seed 0" and np.array_equal(
-        pictures[0], grids.mosaic(images[f"support/{first}"][:, None])
-    )
-    assert titles[1].startswith("Real") and np.array_equal(pictures[1], grids.mosaic(images[f"query/{first}"][:, :2]))
-    assert len(titles) == 2 + len(module.VARIANTS)
-    for position, name in enumerate(module.VARIANTS):
-        assert np.array_equal(pictures[2 + position], grids.mosaic(images[f"fakes/{name}"][:, : grids.MOST_ROWS]))
-        told = f"KID {0.1 * (position + 1) + 0.01:.3g} +/- 0.025 over 3 seeds, distance {0.2 + 0.1 * position:.3f}, likeness 0.800"
+@ROWS
+def test_grids_of_the_same_tasks(made_up, row):
+    variants, images = _made(made_up(variants=(*row.variants, "another")))
+    picture = _built(row, variants)
+    grid, titles, first = _images(picture), _titles(picture), row.variants[0]
+    assert titles[0] == "Support images, meta-test tasks of seed 0"
+    assert np.array_equal(grid[0], grids.mosaic(images[f"support/{first}"][:, None]))
+    assert titles[1].startswith("Real") and np.array_equal(grid[1], grids.mosaic(images[f"query/{first}"][:, :2]))
+    assert len(titles) == 2 + len(row.variants)
+    for position, name in enumerate(row.variants):
+        assert np.array_equal(grid[2 + position], grids.mosaic(images[f"fakes/{name}"][:, : grids.MOST_ROWS]))
+        kid, distance = f"{0.1 * (position + 1) + 0.01:.3g}", f"{0.2 + 0.1 * position:.3f}"
+        told = f"KID {kid} +/- 0.025 over 3 seeds, distance {distance}, likeness 0.800"
         assert titles[2 + position].startswith(variants[name].label) and told in titles[2 + position]
-        assert f"{variants[name].label}: {told}" in _caption(figure)
-    assert (
-        "The paper's Fig." in _caption(figure)
-        and "Real drawings judged against others: KID 0.002" in _caption(figure)
-        and "Absent" not in _caption(figure)
-    )
+        assert f"{variants[name].label}: {told}" in picture.caption and variants[name].label in picture.alt
+    assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
+    assert "Real drawings judged against other real drawings: KID 0.002" in picture.caption
 
 
 def test_generators_say_accuracies(made_up):
-    variants, _ = _made(made_up(variants=generators.VARIANTS))
+    variants, _ = _made(made_up(variants=GENERATORS.variants))
     accuracy = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")["accuracy"]
-    caption = _caption(generators.build(TABLES, SAMPLES, variants))
-    for name in generators.VARIANTS:
+    caption = _built(GENERATORS, variants).caption
+    for name in GENERATORS.variants:
         assert f"{variants[name].label} {accuracy[name]:.1%}" in caption
 
 
 def test_one_seed_shows_the_interval_over_tasks(made_up):
-    variants, _ = _made(made_up(variants=conditioning_samples.VARIANTS, seeds=(0,)))
-    assert "KID 0.1 (0.05 to 0.9 over tasks)" in _titles(conditioning_samples.build(TABLES, SAMPLES, variants))[2]
+    variants, _ = _made(made_up(variants=CONDITIONING.variants, seeds=(0,)))
+    assert "KID 0.1 (0.05 to 0.9 over tasks)" in _titles(_built(CONDITIONING, variants))[2]
 
 
-@pytest.mark.parametrize("module", DRAWN)
-def test_absent_variants_are_said(made_up, module):
-    kept = module.VARIANTS[1:]
-    variants, _ = _made(made_up(variants=kept))
-    figure = module.build(TABLES, SAMPLES, variants)
-    assert f"{module.VARIANTS[0]}: not in this study" in _titles(
-        figure
-    ) and f"Absent here: {module.VARIANTS[0]}." in _caption(figure)
-    assert all(axes.images or axes.texts for axes in figure.axes), "an empty panel without words"
+@ROWS
+def test_absent_variants_are_said(made_up, row):
+    variants, _ = _made(made_up(variants=row.variants[1:]))
+    picture, missing = _built(row, variants), row.variants[0]
+    assert f"{missing}: not in this study" in _titles(picture)
+    assert f"Not in this study: {missing}." in picture.caption
+    assert all(axes.images or axes.texts for axes in picture.figure.axes), "an empty panel without words"
 
 
-@pytest.mark.parametrize("module", DRAWN)
-def test_without_any_of_its_variants(made_up, module):
+@ROWS
+def test_without_any_of_its_variants(made_up, row):
     variants, _ = _made(made_up(variants=("another",)))
-    figure = module.build(TABLES, SAMPLES, variants)
-    assert "no variant of this figure" in figure.axes[0].texts[0].get_text() and "Absent here" in _caption(figure)
+    picture = _built(row, variants)
+    assert "no variant of this figure" in picture.figure.axes[0].texts[0].get_text()
+    assert "Not in this study" in picture.caption
 
 
 def test_diverged_seeds_have_no_images(made_up):
-    one, every, _ = names = conditioning_samples.VARIANTS
+    one, every, _ = names = CONDITIONING.variants
     variants, _ = _made(made_up(variants=names, seeds=(0, 1), diverged={one: {0: 100}, every: {0: 100, 1: 200}}))
-    figure = conditioning_samples.build(TABLES, SAMPLES, variants)
-    titles = " | ".join(_titles(figure))
+    picture = _built(CONDITIONING, variants)
+    titles = " | ".join(_titles(picture))
     assert "seed 0, shown here, diverged" in titles and "every seed diverged, so there is no fake to show" in titles
-    assert "KID 0.11 (0.05 to 0.9 over tasks)" in _caption(figure), "the numbers of the seed that finished stay"
-    assert f"{variants[every].label}: none" in _caption(figure)
+    assert "KID 0.11 (0.05 to 0.9 over tasks)" in picture.caption, "the numbers of the seed that finished stay"
+    assert f"{variants[every].label}: none" in picture.caption
 
 
 def test_other_tasks_are_not_shown_beside(made_up):
-    names = conditioning_samples.VARIANTS
+    names = CONDITIONING.variants
     variants, _ = _made(made_up(variants=names), **{names[1]: np.zeros((TASKS, WAYS, 28, 28), np.uint8)})
-    assert any(
-        "its tasks are not those of the other rows" in title
-        for title in _titles(conditioning_samples.build(TABLES, SAMPLES, variants))
-    )
+    titles = _titles(_built(CONDITIONING, variants))
+    assert [title for title in titles if "its tasks are not those of the other rows" in title] == [titles[3]]
 
 
 def test_no_fakes_at_all(made_up):
-    names = conditioning_samples.VARIANTS
+    names = CONDITIONING.variants
     variants, _ = _made(made_up(variants=names, seeds=(0,), diverged={name: {0: 10} for name in names}))
-    figure = conditioning_samples.build(TABLES, SAMPLES, variants)
-    assert len(figure.axes) == 3 and all("every seed diverged" in title for title in _titles(figure))
-    assert "no variant of this figure" in realism.build(TABLES, SAMPLES, variants).axes[0].texts[0].get_text()
-
-
-def test_conditioning_accuracy(made_up):
-    variants, _ = _made(made_up(variants=conditioning_accuracy.VARIANTS))
-    figure = conditioning_accuracy.build(TABLES, variants)
-    assert list(_lines(figure)) == [f"validation/{name}" for name in conditioning_accuracy.VARIANTS]
-    accuracy = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")["accuracy"]
-    assert all(
-        f"{variants[name].label} {accuracy[name]:.1%}" in _caption(figure) for name in conditioning_accuracy.VARIANTS
-    )
+    picture = _built(CONDITIONING, variants)
+    assert len(picture.figure.axes) == 3 and all("every seed diverged" in title for title in _titles(picture))
+    empty = realism.build(TABLES, SAMPLES, variants).figure
+    assert "no variant of this figure" in empty.axes[0].texts[0].get_text()
 
 
 def test_examples(made_up):
     variants, images = _made(made_up())
-    figure = examples.build(TABLES, SAMPLES, variants)
+    figure = examples.build(TABLES, SAMPLES, variants).figure
     assert [axes.get_ylabel() for axes in figure.axes] == ["Greek", "Old Persian"]
     row, again = (np.asarray(image.get_array()) for image in figure.axes[1].images)
     assert np.array_equal(row, grids.mosaic(images["examples"][1][None, None, :-1])) and np.array_equal(
@@ -184,8 +168,8 @@ def test_examples(made_up):
 def test_realism_points(made_up):
     names = ("a", "b", "c", "d", "e", "f")
     variants, _ = _made(made_up(variants=("maml", *names), smoke=("f",), diverged={"b": {1: 100}}), others=("maml",))
-    figure = realism.build(TABLES, SAMPLES, variants)
-    lines = _lines(figure)
+    picture = realism.build(TABLES, SAMPLES, variants)
+    lines = _lines(picture)
     seeds = pd.read_csv(TABLES / "seeds.csv")
     for position, name in enumerate(names):
         mean = seeds.loc[seeds["variant"] == name, "accuracy"].mean()
@@ -202,38 +186,39 @@ def test_realism_points(made_up):
     )
     means = seeds[seeds["variant"].isin(names[:5])].groupby("variant")["accuracy"].mean()
     rho = stats.spearmanr(-np.arange(5), means).statistic
-    assert f"headline: {rho:+.2f} over 5 variants; survey: too few variants for a correlation (1)" in _caption(figure)
-    assert len(figure.axes) == 4 and figure.axes[2].get_title(loc="left").startswith("Survey")
+    assert f"headline: {rho:+.2f} over 5 variants; survey: too few variants for a correlation (1)" in picture.caption
+    assert len(picture.figure.axes) == 4 and _titles(picture)[2].startswith("Survey")
 
 
-READING = [
-    name
-    for name, module in figures.MODULES.items()
-    if module.rpartition(".")[2] in ("conditioning_samples", "generators", "examples", "realism")
-]
+READING = [name for name, entry in figures.FIGURES.items() if "samples" in entry.reads]
+MADE = (*CONDITIONING.variants, *GENERATORS.variants)
+
+
+def test_four_figures_read_samples():
+    assert READING == ["examples", "conditioning_samples", "generators", "realism"]
 
 
 @pytest.mark.parametrize("name", READING)
-def test_files_are_the_same_twice_and_carry_their_words(made_up, name):
-    study = made_up(variants=(*conditioning_samples.VARIANTS, *generators.VARIANTS), seeds=(0,))
+def test_files_are_the_same_twice_and_carry_their_words(made_up, tmp_path, name):
+    study = made_up(variants=MADE, seeds=(0,))
     _made(study)
-    files = [paths.figures("quick") / f"{name}.{suffix}" for suffix in ("png", "svg")]
-    figures.draw(name, study.params)
+    files = [tmp_path / f"{name}.{suffix}" for suffix in ("png", "svg", "json")]
+    figures.draw(name, study.params, tmp_path)
     before = [path.read_bytes() for path in files]
-    figures.draw(name, study.params)
+    figures.draw(name, study.params, tmp_path)
     assert [path.read_bytes() for path in files] == before
-    description = ElementTree.fromstring(before[1]).findtext(".//{http://purl.org/dc/elements/1.1/}description")
-    assert "The paper" in description and "Ours" in description
+    words = json.loads(before[2])
+    assert "The paper" in words["caption"] and ("Ours" in words["caption"] or "our figure" in words["caption"])
 
 
 @pytest.mark.parametrize("name", READING)
-def test_missing_and_torn_samples(made_up, name):
-    study = made_up(variants=(*conditioning_samples.VARIANTS, *generators.VARIANTS), seeds=(0,))
+def test_missing_and_torn_samples(made_up, tmp_path, name):
+    study = made_up(variants=MADE, seeds=(0,))
     _made(study)
     file = SAMPLES / ("realism.csv" if name == "realism" else "grids.safetensors")
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(ReportError, match=rf"samples/{file.name} .*run `dvc repro`"):
-        figures.draw(name, study.params)
+        figures.draw(name, study.params, tmp_path)
     file.unlink()
     with pytest.raises(ReportError, match=rf"samples/{file.name} is missing; run `dvc repro`"):
-        figures.draw(name, study.params)
+        figures.draw(name, study.params, tmp_path)

@@ -49,8 +49,8 @@ def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[D
         None if _absent(claim, evidence) or _unequal(claim, evidence) else claim.measure(evidence, rules)
         for claim in claims
     ]
-    obstacles = [_obstacles(claim, evidence, rules, one) for claim, one in zip(claims, measured)]
-    nodes = [None if problems else one.node for one, problems in zip(measured, obstacles)]
+    obstacles = [_obstacles(claim, evidence, rules, one) for claim, one in zip(claims, measured, strict=True)]
+    nodes = [one.node if one and not problems else None for one, problems in zip(measured, obstacles, strict=True)]
     raw = [[math.nan if node is None else getattr(node, which) for node in nodes] for which in ("p", "p_against")]
     adjusted = [holm(values) for values in raw]
     decisions = []
@@ -61,7 +61,7 @@ def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[D
         verdict = SUPPORTED if p_holm <= rules.level else NOT_SUPPORTED if p_against_holm <= rules.level else UNDECIDED
         part = decisive(one.node, against=verdict == NOT_SUPPORTED) if one else None
         detectable = part.detectable(rules.level / len(claims), rules.power) if part else math.nan
-        if problems:
+        if problems or part is None:
             reason = "; ".join(problems)
         else:
             reason = _reason(
@@ -190,7 +190,8 @@ def _reason(claim: Claim, verdict: str, part: Part, p: float, detectable: float,
         return words
     if verdict == NOT_SUPPORTED:
         return f"{words}; below {shown(part.refuted, part.unit)}, the least that would matter, adjusted p {p:.2g}"
-    words += f"; neither clearly above {shown(part.threshold, part.unit)} nor clearly below {shown(part.refuted, part.unit)} after correction"
+    above, below = shown(part.threshold, part.unit), shown(part.refuted, part.unit)
+    words += f"; neither clearly above {above} nor clearly below {below} after correction"
     return words if math.isnan(detectable) else f"{words}; an effect of {shown(detectable, part.unit)} would have shown"
 
 

@@ -1,6 +1,7 @@
 """What the claims are decided from: tables, samples and the plain GAN's quality, as seeds by variants."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -44,7 +45,7 @@ def read(params: Params) -> Evidence:
     tables, samples = paths.tables(params.study), paths.samples(params.study)
     names = list(params.variants)
 
-    def of(path, columns):
+    def of(path: Path, columns: list[str]) -> pd.DataFrame:
         table = read_table(path, ["variant", *columns])
         table = table[table["variant"].isin(names)]
         keys = ["variant", *(key for key in ("seed", "task", "meta_step", "split") if key in columns)]
@@ -84,7 +85,7 @@ def read(params: Params) -> Evidence:
 
 
 def _kept(table: pd.DataFrame, kept: dict[str, set[int]]) -> pd.DataFrame:
-    rows = [seed in kept[name] for name, seed in zip(table["variant"], table["seed"])]
+    rows = [seed in kept[name] for name, seed in zip(table["variant"], table["seed"], strict=True)]
     return table[pd.Series(rows, index=table.index, dtype=bool)]
 
 

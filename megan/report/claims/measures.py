@@ -31,12 +31,12 @@ def slightly_below(evidence: Evidence, rules: Claims, variant: str, reference: s
 
 def realism(evidence: Evidence, rules: Claims, worse: str, better: str, text: str) -> Part:
     """KID of `worse` less that of `better`; the margin is a share of the mean KID of `worse`."""
-    return _relative(evidence.kid, rules, worse, better, worse, text, "KID")
+    return _relative(evidence.kid[[worse, better]], rules, worse, text, "KID")
 
 
 def distance(evidence: Evidence, rules: Claims, far: str, near: str, text: str) -> Part:
     """Distance of fakes to their support image, `far` less `near`; the margin is a share of the mean of `near`."""
-    return _relative(evidence.distance, rules, far, near, near, text, "distance")
+    return _relative(evidence.distance[[far, near]], rules, near, text, "distance")
 
 
 def area(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Part:
@@ -97,7 +97,8 @@ def stability(
     difference = ranks[list(shaky)].mean(axis=1) - ranks[list(steady)].mean(axis=1)
     lost = [sum(len(evidence.diverged[name]) for name in group) for group in (shaky, steady)]
     runs = [sum(len(evidence.planned[name]) for name in group) for group in (shaky, steady)]
-    text = f"rank of instability of {what} over seeds ({lost[0]} of {runs[0]} runs against {lost[1]} of {runs[1]} diverged)"
+    counts = f"{lost[0]} of {runs[0]} runs against {lost[1]} of {runs[1]} diverged"
+    text = f"rank of instability of {what} over seeds ({counts})"
     return Part(text, "rank (0 to 1)", _floats(difference.sort_index()), rules.spread_margin)
 
 
@@ -128,7 +129,7 @@ def sensitivity(evidence: Evidence, rules: Claims, strong: Sequence[str], weak: 
     """
     kid, accuracies = evidence.kid.reindex(evidence.accuracy.index), evidence.accuracy
     both = kid.notna() & accuracies.notna()
-    matched = [both[a] & both[b] for a, b in zip(strong, weak)]
+    matched = [both[a] & both[b] for a, b in zip(strong, weak, strict=True)]
     values = []
     scale = (
         np.nanstd(kid[[*strong, *weak]].to_numpy(), ddof=1) if both[[*strong, *weak]].to_numpy().sum() > 1 else np.nan
@@ -168,10 +169,11 @@ def plain_gan(evidence: Evidence, rules: Claims, boundary: int) -> Part:
     )
 
 
-def _relative(frame: pd.DataFrame, rules: Claims, more: str, less: str, reference: str, text: str, unit: str) -> Part:
-    common = frame[[more, less]].dropna()
+def _relative(both: pd.DataFrame, rules: Claims, reference: str, text: str, unit: str) -> Part:
+    """The first column less the second; the margin is a share of the mean of the column `reference`."""
+    common = both.dropna()
     margin = rules.realism_margin * max(0.0, common[reference].mean()) if len(common) else 0.0
-    return Part(text, unit, _paired(frame, more, less), margin)
+    return Part(text, unit, _paired(both, *both.columns), margin)
 
 
 def _paired(frame: pd.DataFrame, more: str, less: str) -> tuple[float, ...]:

@@ -37,7 +37,7 @@ BOUNDARY = 25  # images below which a plain GAN is said to fail
 
 @dataclass(frozen=True)
 class Claim:
-    """`source`: where the paper says so. `variants` is empty for the plain GAN, `slight` where the paper says so of the size.
+    """`source`: where the paper says so. `variants` is empty for the plain GAN. `slight`: the paper calls it so.
 
     `paired`: each seed counts only where all variants finished it. Not where stability is
     measured, of which a lost run is a part, nor correlations over many variants.
@@ -87,9 +87,8 @@ def _weight(evidence: Evidence, rules: Claims) -> Measured:
 
 
 def _late_fakes(evidence: Evidence, rules: Claims) -> Measured:
-    return Measured(
-        measures.accuracy(evidence, rules, N1, WEIGHTED, "fakes after 3 of 5 steps less fakes from the first")
-    )
+    part = measures.accuracy(evidence, rules, N1, WEIGHTED, "fakes after 3 of 5 steps less fakes from the first")
+    return Measured(part)
 
 
 def _real_best(evidence: Evidence, rules: Claims) -> Measured:

@@ -31,7 +31,8 @@ def _row(one: Decision) -> dict[str, Any]:
     row = {
         "claim": one.claim.number, "text": one.claim.text, "verdict": one.verdict, "reason": one.reason,
         "p": one.p, "p_holm": one.p_holm, "p_against": one.p_against, "p_against_holm": one.p_against_holm,
-        "detectable": one.detectable, "meta_steps": one.meta_steps, "source": one.claim.source, "variants": " ".join(one.claim.variants),
+        "detectable": one.detectable, "meta_steps": one.meta_steps, "source": one.claim.source,
+        "variants": " ".join(one.claim.variants),
     }  # fmt: skip
     if one.part:
         row |= {"part": one.part.text, **_measured(one.part)}
@@ -50,8 +51,8 @@ def full(one: Decision) -> dict[str, Any]:
     tested = not math.isnan(one.p)
     parts = [
         {
-            "text": part.text, "decides": part.decides, "by_seed": [_number(value) for value in part.values], **_measured(part),
-            "p": part.p if tested else None, "p_against": part.p_against if tested else None,
+            "text": part.text, "decides": part.decides, "by_seed": [_number(value) for value in part.values],
+            **_measured(part), "p": part.p if tested else None, "p_against": part.p_against if tested else None,
         }
         for part in (one.measured.parts if one.measured else [])
     ]  # fmt: skip

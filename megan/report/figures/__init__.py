@@ -1,41 +1,55 @@
-"""The figures, a module each, imported only when drawn."""
+"""The figures, in the order of the page. `FIGURES` is the one place that lists them.
+
+A figure like one that exists is one more row in `comparisons` or `samples`. A figure of a new kind is a
+module here with a function `build(*folders, styles)`, and one more row in `FIGURES`.
+"""
 
 from importlib import import_module
 from pathlib import Path
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.report.inputs import ReportError
+from megan.report.figures import comparisons, samples
+from megan.report.figures.entry import Entry
 
-MODULES = {
-    "convergence": "megan.report.figures.convergence",
-    "weighting": "megan.report.figures.weighting",
-    "outer_losses": "megan.report.figures.outer_losses",
-    "shared_layers": "megan.report.figures.shared_layers",
-    "gan_losses": "megan.report.figures.gan_losses",
-    "conditioning_accuracy": "megan.report.figures.conditioning_accuracy",
-    "accuracy": "megan.report.figures.accuracy",
-    "adaptation": "megan.report.figures.adaptation",
-    "examples": "megan.report.figures.examples",
-    "conditioning_samples": "megan.report.figures.conditioning_samples",
-    "generators": "megan.report.figures.generators",
-    "plain_gan": "megan.report.figures.plain_gan",
-    "realism": "megan.report.figures.realism",
+FIGURES = {
+    entry.name: entry
+    for entry in (
+        Entry("convergence"),
+        *comparisons.N_PLUS_1,
+        Entry("shared_layers"),
+        *comparisons.MULTI_TASK,
+        Entry("accuracy"),
+        Entry("adaptation"),
+        Entry("examples", reads=("tables", "samples")),
+        *samples.FAKES,
+        Entry("plain_gan", reads=("gan",)),
+        Entry("realism", reads=("tables", "samples")),
+    )
 }
 
 
-def reads(name: str) -> tuple[str, ...]:
-    """The folders that a figure reads, as `paths` names them. Raises `ReportError` for a name that is not in `MODULES`."""
-    if name not in MODULES:
-        raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(MODULES)}")
-    return getattr(import_module(MODULES[name]), "READS", ("tables",))
+def draw(name: str, params: Params, folder: Path) -> None:
+    """Draw one figure of the current study into a folder that exists: `name.png`, `name.svg`, `name.json`.
 
-
-def draw(name: str, params: Params, out: Path | None = None) -> None:
-    """Draw one figure of the current study into `out`, or else into `paths.figures(study)`.
-
-    It reads the study's tables, or the folders that the module's `READS` names as `paths` does.
-    **Raises** `ReportError` for a name that is not in `MODULES`, or a missing table.
+    **Raises** `ReportError` for a name that is not in `FIGURES`, or an input that is missing or torn.
     """
-    sources = [getattr(paths, folder)(params.study) for folder in reads(name)]
-    import_module(MODULES[name]).draw(*sources, out or paths.figures(params.study), params.styles)
+    # Imported here: whoever asks only for names does not wait for pandas and matplotlib.
+    from megan.report import picture
+    from megan.report.inputs import ReportError
+
+    if name not in FIGURES:
+        raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(FIGURES)}")
+    sources = [getattr(paths, read)(params.study) for read in FIGURES[name].reads]
+    picture.save(FIGURES[name].build(sources, params.styles), folder, name)
+
+
+def draw_all(params: Params, folder: Path, processes: int = 1) -> None:
+    """Draw every figure into a folder that exists, in up to so many processes.
+
+    **Raises** `ReportError` as `draw` does, for the first figure that fails.
+    """
+    from megan.report import forks
+
+    import_module("megan.report.picture")  # once, for all processes
+    forks.each(lambda name: draw(name, params, folder), list(FIGURES), processes)

@@ -2,64 +2,42 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from megan.config.params import Style
-from megan.report import captions, layout, style
+from megan.report import captions, layout, picture, style
 from megan.report.inputs import read_table
-
-NAME = "adaptation"
-
-
-def draw(tables: Path, out: Path, variants: dict[str, Style]) -> None:
-    style.save(build(tables, variants), out, NAME)
+from megan.report.picture import Picture
 
 
-def build(tables: Path, variants: dict[str, Style]) -> Figure:
+def build(tables: Path, styles: dict[str, Style]) -> Picture:
     """One line a variant from step 0, before adaptation, to the last; a band over seeds."""
     steps = read_table(tables / "steps.csv", ["variant", "seed", "inner_step", "accuracy"])
-    facts = captions.read(tables, variants)
+    facts = captions.read(tables, styles)
     with style.theme():
-        figure, panels = layout.panels(variants, facts)
-        chosen = style.markers(variants) if len(panels) == 1 else {}
+        figure, panels = layout.panels(styles, facts)
+        chosen = style.markers(styles) if len(panels) == 1 else {}
         for panel in panels:
             if panel.reference:
-                rows = steps[steps["variant"] == panel.reference]
-                layout.mean_line(
-                    panel.axes,
-                    rows,
-                    "inner_step",
-                    f"reference/{panel.reference}",
-                    style.MUTED,
-                    band=False,
-                    linewidth=1.2,
-                    linestyle="--",
-                )
+                layout.reference_line(panel, steps[steps["variant"] == panel.reference], "inner_step")
             for name in panel.variants:
-                layout.mean_line(
-                    panel.axes,
-                    steps[steps["variant"] == name],
-                    "inner_step",
-                    f"steps/{name}",
-                    variants[name].colour,
-                    linewidth=2,
-                    marker=chosen.get(name) or "o",
-                    markersize=4,
-                    markeredgewidth=0,
-                )
-        layout.finish(panels, variants, facts, [], "Inner steps")
-        style.headings(
+                own, marker = steps[steps["variant"] == name], chosen.get(name) or "o"
+                look: style.Look = {"linewidth": 2, "marker": marker, "markersize": 4, "markeredgewidth": 0}
+                layout.mean_line(panel.axes, own, "inner_step", f"steps/{name}", styles[name].colour, **look)
+        layout.finish(panels, styles, facts, [], ("Inner steps", "Meta-test accuracy"))
+        return picture.titled(
             figure,
             captions.title(facts, "Meta-test accuracy during adaptation"),
-            _caption(facts) + layout.behind(panels, variants) + facts.short,
+            _caption(facts) + layout.behind(panels, styles) + facts.short,
+            f"Line charts of meta-test accuracy after each inner step for {captions.listed(styles)}.",
         )
-    return figure
 
 
 def _caption(facts: captions.Facts) -> str:
-    text = f"Mean over {facts.tasks_a_seed} meta-test tasks a seed, then over seeds, diverged seeds left out. Step 0: before adaptation."
+    text = (
+        f"A line shows the mean over {facts.tasks_a_seed} meta-test tasks a seed, then over the seeds that did not"
+        " diverge. Step 0 is before adaptation."
+    )
     if (facts.table["seeds"] > 1).any():
-        text += " Band: lowest to highest seed."
+        text += f" {captions.BAND}"
     if facts.single:
-        text += " A variant with one finished seed has no band."
-    return text + " The accuracy axis need not start at 0."
+        text += f" {captions.NO_BAND}"
+    return f"{text} {captions.AXIS}"

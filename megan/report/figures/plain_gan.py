@@ -2,32 +2,33 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from megan.config.params import Style
-from megan.report import grids, style
-from megan.report.inputs import COMMAND, ReportError, broken, read_json, read_table
+from megan.report import grids, picture, style
+from megan.report.inputs import broken, read_json, read_table
+from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
-NAME = "plain_gan"
-READS = ("gan",)
 ROWS = 2  # samples of each GAN
 NAMES = {"fashion_mnist": "Fashion-MNIST", "glyphs": "glyphs"}
 NUMBERS = ["kid", "kid_low", "kid_high", "collapse", "nearest", "kid_real", "collapse_real", "nearest_real"]
 PAPER = (
-    "The paper's Fig. 7 shows Fashion-MNIST after 500 updates from K = 100, 25, 10, 5 and 1 images; by its text a standard GAN begins to fail "
-    "below K = 25: no realistic samples, mode collapse, noise or numerical instability."
+    "The paper's Fig. 7 shows Fashion-MNIST after 500 updates on K = 100, 25, 10, 5 and 1 images. The paper says"
+    " that a standard GAN begins to fail below K = 25: no realistic samples, mode collapse, noise or numerical"
+    " instability."
 )
 READING = (
-    "One GAN for each class and K; the K images are of that class. KID: kernel distance to held-out real images of the class, in the features of a "
-    "classifier of real images, 0 is real. Likeness: mean cosine of those features over pairs of samples, 1 is one and the same image. "
-    "Nearest: root mean square pixel difference from the nearest of the K; below that of held-out real images the samples repeat what was trained on."
+    "There is one GAN for each class and K, trained on K images of that class. KID is the kernel distance to held-out"
+    " real images of the class, in the features of a classifier of real images; it is 0 for real images. Likeness is"
+    " the mean cosine of those features over pairs of samples; it is 1 when all are the same image. Nearest is the root"
+    " mean square pixel difference to the nearest of the K images; where it is below that of held-out real images, the"
+    " samples repeat the training images."
 )
 
 
@@ -35,58 +36,54 @@ READING = (
 class _Result:
     quality: pd.DataFrame
     images: dict[str, np.ndarray]
-    record: dict
+    record: dict[str, Any]
+
+    @property
+    def dataset(self) -> str:
+        return NAMES.get(self.record["dataset"], self.record["dataset"])
 
 
-def draw(gan: Path, out: Path, variants: dict[str, Style]) -> None:
-    style.save(build(gan), out, NAME)
-
-
-def build(gan: Path) -> Figure:
+def build(gan: Path, _: dict[str, Style]) -> Picture:
     """Training images, then samples of each K's GANs, of the first seed; KID and divergence beside each.
 
     **Raises** `ReportError` when a file of `gan` is missing, torn or lacks a K.
     """
     result = _read(gan)
-    counts = sorted(set(result.quality["images"]), reverse=True)
-    pictures = [("Real, trained on", result.images["training"])] + [
-        (_label(result.quality, count), result.images[f"K{count}"]) for count in counts
-    ]
+    classes, counts = result.record["classes"], sorted(set(result.quality["images"]), reverse=True)
+    rows = [("Real, trained on", result.images["training"])]
+    rows += [(_label(result.quality, count), result.images[f"K{count}"]) for count in counts]
     with style.theme():
-        columns = len(result.record["classes"])
-        figure = Figure(figsize=(9, 2.2 + len(pictures) * ROWS * 7.0 / max(columns, 6)), layout="constrained")
-        stacked = figure.subplots(len(pictures), 1, squeeze=False)[:, 0]
-        for axes, (label, images) in zip(stacked, pictures):
-            _row(axes, label, images[0, :, :ROWS].swapaxes(0, 1))
-        for column, name in enumerate(result.record["classes"]):
-            stacked[0].text(
-                (column + 0.5) / columns,
-                1.04,
-                name,
-                transform=stacked[0].transAxes,
-                ha="center",
-                va="bottom",
-                fontsize=8,
-            )
-        style.headings(figure, _title(result), _caption(result, counts))
-    return figure
+        height = 0.9 + len(rows) * ROWS * 7.0 / max(len(classes), 10)
+        figure = Figure(figsize=(9, height), layout="constrained")
+        stacked = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+        for axes, (label, images) in zip(stacked, rows, strict=True):
+            # uint8 [rows, classes, height, width]; black, which is a blank here, where a GAN diverged.
+            grids.show(axes, grids.mosaic(images[0, :, :ROWS].swapaxes(0, 1)[None]))
+            grids.label(axes, label)
+            axes.set_anchor("W")
+        _name_columns(stacked[0], classes)
+        alt = (
+            f"Grid of {result.dataset} images: real ones, then samples of plain GANs trained on"
+            f" {', '.join(map(str, counts))} images."
+        )
+        return picture.titled(figure, _title(result), _caption(result, counts), alt)
+
+
+def _name_columns(axes: Axes, names: list[str]) -> None:
+    place: style.Look = {"ha": "center", "va": "bottom", "transform": axes.transAxes}
+    for column, name in enumerate(names):
+        axes.text((column + 0.5) / len(names), 1.04, style.wrapped(name, 8), fontsize=7, **place)
 
 
 def _read(gan: Path) -> _Result:
     path = gan / "samples.safetensors"
     quality = read_table(gan / "quality.csv", ["images", "class", "seed", "updates", *NUMBERS])
     record = read_json(gan / "record.json", ["study", "dataset", "classes", "seeds", "parameters", "judge_accuracy"])
-    try:
-        images = load_file(path)
-    except FileNotFoundError:
-        raise ReportError(f"{path} is missing; run `{COMMAND}` to make it") from None
-    except (SafetensorError, OSError) as error:
-        raise broken(path, f"cannot be read ({error})") from None
+    images = grids.load(path)
+    seeds, classes = len(record["seeds"]), len(record["classes"])
     for name in ("training", *(f"K{count}" for count in sorted(set(quality["images"])))):
-        if name not in images or images[name].shape[:2] != (len(record["seeds"]), len(record["classes"])):
-            raise broken(
-                path, f"holds no {name!r} of {len(record['seeds'])} seeds and {len(record['classes'])} classes"
-            )
+        if name not in images or images[name].shape[:2] != (seeds, classes):
+            raise broken(path, f"holds no {name!r} of {seeds} seeds and {classes} classes")
     return _Result(quality, images, record)
 
 
@@ -97,35 +94,24 @@ def _label(quality: pd.DataFrame, count: int) -> str:
     return f"K = {count}\n{kid}" + (f"\n{lost} of {len(own)} diverged" if lost else "")
 
 
-def _row(axes: Axes, label: str, images: np.ndarray) -> None:
-    """`images` uint8 [rows, classes, height, width]; black, which is a blank here, where a GAN diverged."""
-    axes.imshow(grids.mosaic(images[None]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
 def _title(result: _Result) -> str:
-    gan, seeds = result.record["parameters"]["gan"], len(result.record["seeds"])
-    counts = f"{seeds} seed{'s' * (seeds != 1)}, {gan['updates']:,} update{'s' * (gan['updates'] != 1)}"
-    return f"A plain GAN on K images ({NAMES.get(result.record['dataset'], result.record['dataset'])}), study {result.record['study']}: {counts}"
+    updates, seeds = result.record["parameters"]["gan"]["updates"], len(result.record["seeds"])
+    counts = f"{seeds} seed{'s' * (seeds != 1)}, {updates:,} update{'s' * (updates != 1)}"
+    return f"A plain GAN on K images ({result.dataset}), study {result.record['study']}: {counts}"
 
 
 def _caption(result: _Result, counts: list[int]) -> str:
     quality, record = result.quality, result.record
-    other = (
-        ""
-        if record["dataset"] == "fashion_mnist"
-        else f" Ours is not on Fashion-MNIST but on the {record['dataset']}, which need no download."
-    )
-    floor = (
-        f"real images against held-out ones: KID {quality['kid_real'].mean():.2g}, likeness {quality['collapse_real'].mean():.2f}; "
-        f"the classifier knows {record['judge_accuracy']:.1%} of held-out images"
-    )
+    other = f" Our figure does not use Fashion-MNIST but the {record['dataset']}, which need no download."
     ours = "; ".join(_numbers(quality[quality["images"] == count], count) for count in counts)
-    return f"{PAPER}{other} Ours, means over classes and seeds: {ours}; {floor}. Shown: seed {record['seeds'][0]}, black on white. {READING}"
+    floor = (
+        f"Real images against held-out ones: KID {quality['kid_real'].mean():.2g}, likeness"
+        f" {quality['collapse_real'].mean():.2f}. The classifier recognises {record['judge_accuracy']:.1%} of held-out"
+        " images."
+    )
+    shown = f"The figure shows seed {record['seeds'][0]}, black on white."
+    excuse = "" if record["dataset"] == "fashion_mnist" else other
+    return f"{PAPER}{excuse} Ours, means over classes and seeds: {ours}. {floor} {shown} {READING}"
 
 
 def _numbers(own: pd.DataFrame, count: int) -> str:
@@ -138,7 +124,6 @@ def _numbers(own: pd.DataFrame, count: int) -> str:
         spread = f"+/- {seed_interval(seeds):.2g} over {len(seeds)} seeds"
     else:
         spread = f"({finished['kid'].min():.2g} to {finished['kid'].max():.2g} over classes)"
-    return (
-        f"K = {count}: KID {seeds.mean():.2g} {spread}, likeness {finished['collapse'].mean():.2f}, "
-        f"nearest {finished['nearest'].mean():.2f} (held-out {finished['nearest_real'].mean():.2f}){told}"
-    )
+    nearest = f"nearest {finished['nearest'].mean():.2f} (held-out {finished['nearest_real'].mean():.2f})"
+    likeness = f"likeness {finished['collapse'].mean():.2f}"
+    return f"K = {count}: KID {seeds.mean():.2g} {spread}, {likeness}, {nearest}{told}"

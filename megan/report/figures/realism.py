@@ -11,89 +11,75 @@ from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from megan.config.params import Style
-from megan.report import captions, curves, grids, style
+from megan.report import captions, curves, grids, picture, style
 from megan.report.inputs import read_table
+from megan.report.picture import Picture
 
-NAME = "realism"
-READS = ("tables", "samples")
 FEWEST = 5  # variants that a rank correlation needs
-PAPER = "The paper, sections 5.1.2 and 5.1.3 (no figure of this): without sharing, generators of more realistic fakes helped the classifier more; in N+1 noisy ones did less harm."
+SUBJECT = "Realism and accuracy"
+PAPER = (
+    "The paper, sections 5.1.2 and 5.1.3 (no figure): without sharing, generators of more realistic fakes helped the"
+    " classifier more; in N+1, noisy fakes did less harm."
+)
+HEIGHTS = {"accuracy": "Meta-test accuracy", "distance": "Distance to the support image"}  # columns of a row
 
 
-def draw(tables: Path, samples: Path, out: Path, variants: dict[str, Style]) -> None:
-    style.save(build(tables, samples, variants), out, NAME)
-
-
-def build(tables: Path, samples: Path, variants: dict[str, Style]) -> Figure:
+def build(tables: Path, samples: Path, styles: dict[str, Style]) -> Picture:
     """A row a tier: accuracy, and distance to the support image, each against KID; numbers name the variants."""
-    facts = captions.read(tables, variants)
-    rows = grids.realism(samples, variants, facts)
+    facts = captions.read(tables, styles)
+    rows = grids.realism(samples, styles, facts)
     accuracy = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])[["variant", "seed", "accuracy"]]
-    runs = (
-        rows[rows["variant"] != grids.REAL].merge(accuracy, on=["variant", "seed"]).dropna(subset=["kid", "accuracy"])
-    )
+    runs = rows[rows["variant"] != grids.REAL].merge(accuracy, on=["variant", "seed"])
+    runs = runs.dropna(subset=["kid", "accuracy"])
+    title = f"{SUBJECT}, study {facts.study}"
     if runs.empty:
-        return curves.nothing(
-            f"Realism and accuracy, study {facts.study}",
-            f"{PAPER} Ours: no variant here has finished a seed with fakes.",
-        )
-    numbers = {
-        name: position + 1 for position, name in enumerate(name for name in variants if name in set(runs["variant"]))
-    }
+        return curves.nothing(title, f"{PAPER} In this study no variant has finished a seed with fakes.")
+    found = set(runs["variant"])
+    numbers = {name: number for number, name in enumerate((name for name in styles if name in found), 1)}
     tiers = [tier for tier in facts.table["tier"].unique() if (facts.table.loc[list(numbers), "tier"] == tier).any()]
     with style.theme():
-        figure = Figure(figsize=(10, max(1.8 + 3.2 * len(tiers), 1.6 + 0.17 * len(numbers))), layout="constrained")
-        grid = figure.subplots(len(tiers), 2, squeeze=False)
-        for pair, tier in zip(grid, tiers):
-            names = [name for name in numbers if facts.table.loc[name, "tier"] == tier]
-            own = captions.read(tables, {name: variants[name] for name in names})
-            for axes, column in zip(pair, ("accuracy", "distance")):
-                _panel(axes, runs, names, column, numbers, variants)
+        height = max(0.7 + 2.9 * len(tiers), 0.8 + 0.17 * (len(numbers) + 2))
+        figure = Figure(figsize=(10, height), layout="constrained")
+        for pair, tier in zip(figure.subplots(len(tiers), 2, squeeze=False), tiers, strict=True):
+            own = {name: styles[name] for name in numbers if facts.table.loc[name, "tier"] == tier}
+            _row(pair, runs[runs["variant"].isin(own)], numbers, own)
             _reals(pair, rows)
-            for axes in pair:
-                _scale(axes, runs.loc[runs["variant"].isin(names), "kid"])
-            style.percent(pair[0], "y", pair[0].get_ylim())
-            pair[0].set(ylabel="Meta-test accuracy")
-            pair[1].set(ylabel="Distance to the support image")
-            pair[0].set_title(f"{tier.capitalize()}: {own.shared}", fontsize=9, loc="left")
-        for axes in grid[-1]:
+            shared = captions.read(tables, own).shared
+            pair[0].set_title(f"{tier.capitalize()}: {shared}", fontsize=9, loc="left")
+        for axes in figure.axes[-2:]:
             axes.set_xlabel("KID (left: more realistic)")
-        _legend(figure, numbers, variants, facts, rows)
-        caption = f"{PAPER} Ours: {_correlations(runs, facts, tiers)} {_reading(rows)} {grids.READING} {grids.judge(samples)}{facts.short}"
-        style.headings(figure, f"Realism and accuracy, study {facts.study}", caption)
-    return figure
-
-
-def _panel(
-    axes: Axes, runs: pd.DataFrame, names: list[str], column: str, numbers: dict[str, int], variants: dict[str, Style]
-) -> None:
-    for name in names:
-        own, colour = runs[runs["variant"] == name], variants[name].colour
-        if len(own) > 1:
-            axes.plot(
-                own["kid"],
-                own[column],
-                marker="o",
-                markersize=3.5,
-                markerfacecolor="white",
-                markeredgecolor=colour,
-                linestyle="",
-                gid=f"seeds/{column}/{name}",
-                zorder=2,
-            )
-        mean = own[["kid", column]].mean()
-        axes.plot(
-            *mean,
-            marker="o",
-            markersize=10,
-            markeredgecolor="white",
-            color=colour,
-            linestyle="",
-            clip_on=False,
-            gid=f"mean/{column}/{name}",
-            zorder=3,
+        handles = _variants(numbers, styles, facts) + _real_lines(rows)
+        figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False, labelspacing=0.35)
+        ours = f"Ours: {_correlations(runs, facts, tiers)} {_reading(rows)}"
+        return picture.titled(
+            figure,
+            title,
+            f"{PAPER} {ours} {grids.READING} {grids.judge(samples)}{facts.short}",
+            "Scatter plots against KID, a measure of realism: of the meta-test accuracy, and of the distance between"
+            " fakes and support images.",
         )
-        axes.annotate(str(numbers[name]), mean, fontsize=6, ha="center", va="center", color=_ink(colour), zorder=4)
+
+
+def _row(pair: np.ndarray, runs: pd.DataFrame, numbers: dict[str, int], styles: dict[str, Style]) -> None:
+    """Both panels of one tier."""
+    for axes, (column, words) in zip(pair, HEIGHTS.items(), strict=True):
+        for name, own in styles.items():
+            _variant(axes, runs.loc[runs["variant"] == name, ["kid", column]], f"{column}/{name}", own.colour)
+            mean = runs.loc[runs["variant"] == name, ["kid", column]].mean()
+            ink: style.Look = {"fontsize": 6, "ha": "center", "va": "center", "color": _ink(own.colour), "zorder": 4}
+            axes.annotate(str(numbers[name]), tuple(mean), **ink)
+        _scale(axes, runs["kid"])
+        axes.set_ylabel(words)
+    style.percent(pair[0], "y", pair[0].get_ylim())
+
+
+def _variant(axes: Axes, points: pd.DataFrame, gid: str, colour: str) -> None:
+    """A filled dot at the mean over seeds; where there are several, an open one for each seed."""
+    if len(points) > 1:
+        open_dot: style.Look = {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgecolor": colour}
+        axes.plot(*points.to_numpy().T, linestyle="", gid=f"seeds/{gid}", zorder=2, **open_dot)
+    dot: style.Look = {"marker": "o", "markersize": 10, "markeredgecolor": "white", "color": colour}
+    axes.plot(*points.mean(), linestyle="", clip_on=False, gid=f"mean/{gid}", zorder=3, **dot)
 
 
 def _ink(colour: str) -> str:
@@ -104,13 +90,12 @@ def _ink(colour: str) -> str:
 
 def _reals(pair: np.ndarray, rows: pd.DataFrame) -> None:
     own = rows[rows["variant"] == grids.REAL]
+    look: style.Look = {"color": style.MUTED, "linewidth": 1, "zorder": 1}
     if own["kid"].notna().any():
         for axes in pair:
-            axes.axvline(own["kid"].mean(), color=style.MUTED, linestyle="--", linewidth=1, zorder=1, gid="real/kid")
+            axes.axvline(own["kid"].mean(), linestyle="--", gid="real/kid", **look)
     if own["distance"].notna().any():
-        pair[1].axhline(
-            own["distance"].mean(), color=style.MUTED, linestyle=":", linewidth=1, zorder=1, gid="real/distance"
-        )
+        pair[1].axhline(own["distance"].mean(), linestyle=":", gid="real/distance", **look)
 
 
 def _scale(axes: Axes, kids: pd.Series) -> None:
@@ -121,28 +106,24 @@ def _scale(axes: Axes, kids: pd.Series) -> None:
         axes.margins(x=0.08)
 
 
-def _legend(
-    figure: Figure, numbers: dict[str, int], variants: dict[str, Style], facts: captions.Facts, rows: pd.DataFrame
-) -> None:
+def _variants(numbers: dict[str, int], styles: dict[str, Style], facts: captions.Facts) -> list[Line2D]:
     handles = []
     for name, number in numbers.items():
-        note = (
-            f" ({facts.notes[name].partition(', ')[2] or facts.notes[name]})" if "diverged" in facts.notes[name] else ""
-        )
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=variants[name].colour,
-                marker="o",
-                linestyle="",
-                label=f"{number}  {variants[name].label}{note}",
-            )
-        )
-    if (rows["variant"] == grids.REAL).any():
-        handles.append(Line2D([], [], color=style.MUTED, linestyle="--", linewidth=1, label="KID of real drawings"))
-        handles.append(Line2D([], [], color=style.MUTED, linestyle=":", linewidth=1, label="distance of real drawings"))
-    figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False, labelspacing=0.35)
+        label, note = f"{number}  {styles[name].label}", facts.notes[name]
+        if "diverged" in note:
+            label += f" ({note.partition(', ')[2] or note})"
+        handles.append(Line2D([], [], color=styles[name].colour, marker="o", linestyle="", label=label))
+    return handles
+
+
+def _real_lines(rows: pd.DataFrame) -> list[Line2D]:
+    if not (rows["variant"] == grids.REAL).any():
+        return []
+    look: style.Look = {"color": style.MUTED, "linewidth": 1}
+    return [
+        Line2D([], [], linestyle="--", label="KID of real drawings", **look),
+        Line2D([], [], linestyle=":", label="distance of real drawings", **look),
+    ]
 
 
 def _correlations(runs: pd.DataFrame, facts: captions.Facts, tiers: list[str]) -> str:
@@ -153,14 +134,16 @@ def _correlations(runs: pd.DataFrame, facts: captions.Facts, tiers: list[str]) -
         if len(own) < FEWEST or own["kid"].nunique() == 1 or own["accuracy"].nunique() == 1:
             words.append(f"{tier}: too few variants for a correlation ({len(own)})")
         else:
-            words.append(
-                f"{tier}: {stats.spearmanr(-own['kid'], own['accuracy']).statistic:+.2f} over {len(own)} variants"
-            )
+            rank = stats.spearmanr(-own["kid"], own["accuracy"]).statistic
+            words.append(f"{tier}: {rank:+.2f} over {len(own)} variants")
     return f"rank correlation of realism (low KID) with accuracy, all approaches together: {'; '.join(words)}."
 
 
 def _reading(rows: pd.DataFrame) -> str:
-    text = "Filled: mean over seeds, diverged seeds left out; open: one seed. Compare within a tier alone. Far down on the right side means copies of the support."
+    text = (
+        f"{captions.DOTS} Compare variants within a tier only. A variant far down in a panel on the right copies the"
+        " support."
+    )
     if (rows["variant"] == grids.REAL).any():
-        text += " Dashed and dotted: real drawings judged against other real drawings."
+        text += " The dashed and the dotted line are real drawings judged against other real drawings."
     return text

@@ -1,0 +1,54 @@
+"""A figure with its words, and the one way to write both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from megan.report import style
+from megan.runs import storage
+
+ENDINGS = ("png", "svg", "json")  # the files of one figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, its title and caption, and `alt`: one sentence for a reader who cannot see it."""
+
+    figure: Figure
+    title: str
+    caption: str
+    alt: str
+
+
+def titled(figure: Figure, title: str, caption: str, alt: str) -> Picture:
+    """The figure with its words. The title alone is drawn too. Call this within `style.theme()`."""
+    figure.suptitle(style.wrapped(title, int(figure.get_figwidth() * 10)), x=0.01, ha="left")
+    return Picture(figure, title, " ".join(caption.split()), alt)
+
+
+def save(picture: Picture, folder: Path, name: str) -> None:
+    """Write `name.png`, `name.svg` and `name.json` into the folder. The same picture gives the same bytes.
+
+    The JSON file holds title, caption and alt. The pictures hold no version and no date.
+    """
+    with style.theme():
+        _fix_layout(picture.figure)
+        picture.figure.savefig(folder / f"{name}.png", dpi=style.DPI, metadata={"Software": None})
+        picture.figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    words = {"title": picture.title, "caption": picture.caption, "alt": picture.alt}
+    storage.write_json(folder / f"{name}.json", words)
+
+
+def _fix_layout(figure: Figure) -> None:
+    """Lay the figure out once, for both files, and round the result.
+
+    The last digits of the layout differ from run to run, and the SVG names its clipping areas after them.
+    """
+    engine = figure.get_layout_engine()
+    if engine:
+        engine.execute(figure)
+    figure.set_layout_engine(None)
+    for axes in figure.axes:
+        left, bottom, width, height = (round(bound, 6) for bound in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
