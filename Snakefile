@@ -5,6 +5,7 @@
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
@@ -55,10 +56,13 @@ for STAGE in TODO:
         threads: scheduling.threads(STAGE, TODO, CORES)
         resources:
             **scheduling.resources(STAGE),
+        params:
+            stage=STAGE.address,
+            environment=partial(scheduling.environment, STAGE),
         message:
             STAGE.address
-        shell:
-            scheduling.command(STAGE)
+        shell:  # read when the job runs, so it may not name STAGE
+            "{params.environment} dvc --wait-for-lock repro --single-item {params.stage} > {log} 2>&1"
 
 
 onstart:

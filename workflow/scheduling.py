@@ -38,12 +38,9 @@ def resources(stage: Stage) -> dict[str, int]:
     return NEEDS.get(stage.name, {}).get("resources", {})
 
 
-def command(stage: Stage) -> str:
-    """The shell command of a stage. The user's MEGAN_THREADS goes before Snakemake's number of threads."""
-    repro = f"dvc --wait-for-lock repro --quiet --single-item {stage.address} > {{log}} 2>&1"
-    if NEEDS.get(stage.name, {}).get("alone"):
-        return repro
-    return "MEGAN_THREADS=${{MEGAN_THREADS:-{threads}}} " + repro
+def environment(stage: Stage, wildcards: object, threads: int) -> str:
+    """How many threads the stage may use, for the shell. The user's MEGAN_THREADS goes before Snakemake's number."""
+    return "" if NEEDS.get(stage.name, {}).get("alone") else f"MEGAN_THREADS=${{MEGAN_THREADS:-{threads}}}"
 
 
 def stale(stages: Mapping[str, Stage]) -> list[Stage]:
