@@ -4,7 +4,6 @@
 # decides what can run side by side, and DVC keeps the record, dvc.lock. See workflow/README.md.
 
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +28,13 @@ except MeganError as error:
 STAGES = registry.stages(PARAMS)
 # A job of a cluster reads this file again, on its node: there its own rule must be, whatever DVC says by then.
 TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(STAGES)
+WANTED = set(sys.argv) & {path for stage in STAGES.values() for path in stage.outputs}
+DONE = WANTED - {path for stage in TODO for path in stage.outputs}
+if not TODO or (DONE and DONE == WANTED):
+    print("Snakefile: everything is up to date", file=sys.stderr)
+    sys.exit(0)
+if DONE:
+    sys.exit(f"Snakefile: {', '.join(sorted(DONE))} is up to date, so there is no rule for it; leave it out")
 CORES = workflow.resource_settings.cores or 1  # none are given to a cluster: its profile sets threads
 
 
@@ -63,12 +69,3 @@ for STAGE in TODO:
             STAGE.address
         shell:  # read when the job runs, so it may not name STAGE
             "{params.environment} dvc --wait-for-lock repro --single-item {params.stage} > {log} 2>&1"
-
-
-onstart:
-    # A killed snakemake leaves its jobs running. Snakemake removes outputs before each job,
-    # and so would take the data from under them; their results are worth the wait.
-    if pids := scheduling.at_work():
-        print(f"dvc is at work here (process {', '.join(map(str, pids))}); waiting for it to end", file=sys.stderr)
-        while scheduling.at_work():
-            time.sleep(0.2)

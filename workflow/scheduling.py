@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -48,6 +50,7 @@ def stale(stages: Mapping[str, Stage]) -> list[Stage]:
 
     Runs stage `config` first, which the answer rests on.
     """
+    wait_for_others()
     logging.getLogger("dvc").setLevel(logging.WARNING)
     with Repo() as repo:
         repo.reproduce(CONFIG)
@@ -67,6 +70,18 @@ def waits_for(stage: Stage, others: Iterable[Stage]) -> list[str]:
 def _is_read(output: str, inputs: Iterable[str]) -> bool:
     """Whether an output is one of the inputs, or lies in one of them."""
     return any(PurePosixPath(output).is_relative_to(path) for path in inputs)
+
+
+def wait_for_others() -> None:
+    """Wait until no DVC process works here.
+
+    A killed snakemake leaves its jobs running. Snakemake removes outputs before each job, and so
+    would take the data from under them; their results are worth the wait.
+    """
+    if pids := at_work():
+        print(f"dvc is at work here (process {', '.join(map(str, pids))}); waiting for it to end", file=sys.stderr)
+        while at_work():
+            time.sleep(0.2)
 
 
 def at_work() -> list[int]:

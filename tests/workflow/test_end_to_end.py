@@ -83,7 +83,7 @@ def test_snakemake_makes_the_same(finished, prepared, spare):
     assert differing(project.content("data", "results"), before) in ([], ["results/quick/figures/record.json"])
     assert {address for address, entry in project.lock().items() if entry != lock[address]} == {"report"}
     assert status(project) == set()
-    assert "Nothing to be done" in project.run("snakemake --cores 2")
+    assert "Snakefile: everything is up to date" in project.run("snakemake --cores 2")
 
 
 def test_snakemake_fails_where_a_stage_fails(prepared, spare):
@@ -123,7 +123,7 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
         "megan/ops/native.cpp": tests | trainings | {"gan"},
         "megan/stages/encoder.py": {"encoder", "judge"},
         "megan/data/fetch.py": {"download", "prepare", "gan"},
-        "megan/config/params.py": set(),
+        "megan/config/params.py": {"config"},
         "megan/runs/checkpoint.py": set(),
         "megan/record.py": set(),
     }
@@ -142,7 +142,7 @@ def test_edited_parameter_makes_stale_only_what_reads_it(finished, spare):
     told = {"summary", "claims", "report"}  # each shows lengths and seeds
     cases = [
         ("variants.maml.colour", "#000000", {"summary", "report"}),
-        ("studies.quick.test.draws", 3, tests | {"samples"}),
+        ("studies.quick.test.sample_tasks", 5, tests | {"samples"}),
         ("studies.quick.train.learning_rate", 0.003, trainings | {"report"}),
         ("studies.quick.tiers.survey.meta_steps", 7, told),
         ("studies.quick.tiers.headline.test_tasks", 9, told | tests),
@@ -165,10 +165,12 @@ def test_edited_parameter_makes_stale_only_what_reads_it(finished, spare):
             document[last] = value
 
         project.edit_params(change)
-        assert status(project) == {"config"}, key
+        assert "config" in status(project), key
         project.run("dvc repro --quiet config")
         assert status(project) == stale, key
         project.path("params.yaml").write_bytes(before)
+        project.run("dvc repro --quiet config")
+        assert status(project) == set(), key
 
 
 def test_a_broken_file_stops_every_repro(finished, spare):
@@ -208,7 +210,7 @@ def test_experiment_runs_one_variant_and_what_follows(finished, spare):
     rows = list(csv.DictReader(io.StringIO(project.run("dvc exp show --csv --only-changed"))))
     mine = next(row for row in rows if row["Experiment"] == "lighter")
     assert mine["n_plus_1"] and mine["variants.n_plus_1.real_weight"] == "1.0"
-    assert len(mine) < 20
+    assert len(mine) < 25
     metrics = json.loads(project.run("dvc metrics show --json"))[""]["data"]
     assert set(metrics) == {"results/quick/metrics.json"}
     shown = json.loads(project.run("dvc exp show --json"))
@@ -313,7 +315,7 @@ def test_jobs_of_a_killed_snakemake_are_waited_for(longer, undisturbed, spare):
     first.wait()
     rerun_beside(project, stage, SCHEDULE, "dvc is at work here (process")
     assert_trained(project, undisturbed)
-    assert "train maml:" not in project.path(LOG).read_text(), "trained twice"
+    assert project.path(LOG).read_text().count("Running stage 'train@maml'") == 1, "trained twice"
 
 
 def test_snakemake_and_its_jobs_killed(longer, undisturbed, spare):
