@@ -122,7 +122,7 @@ def norms(dtype: torch.dtype, seconds: float) -> None:
         for kernel, tensors, run, reference in (
             ("forward", 2, lambda: native.norm_relu(z, gamma, beta, 1e-5), forward),  # noqa: B023
             ("grad", 3, lambda: native.norm_relu_grad(*saved), backward),  # noqa: B023
-            ("grad_grad", 5, lambda: native.norm_relu_grad_grad(*saved, uz, ug, ub), None),  # noqa: B023
+            ("grad_grad", 5, lambda: native.norm_relu_grad_grad(saved, (uz, ug, ub)), None),  # noqa: B023
         ):
             runs = {"native": run, "copy": lambda: a.copy_(z)} | ({"torch": reference} if reference else {})  # noqa: B023
             best = interleaved(runs, seconds)

@@ -160,22 +160,18 @@ def norm_relu_grad(
 
 
 def norm_relu_grad_grad(
-    z: torch.Tensor,
-    mean: torch.Tensor,
-    rstd: torch.Tensor,
-    gamma: torch.Tensor,
-    beta: torch.Tensor,
-    da: torch.Tensor,
-    uz: torch.Tensor | None,
-    ugamma: torch.Tensor | None,
-    ubeta: torch.Tensor | None,
+    saved: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor],
+    cotangents: tuple[Tensor | None, Tensor | None, Tensor | None],
     relu: bool = True,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradient of `norm_relu_grad` for the cotangents uz of dz, ugamma of dgamma, ubeta of dbeta (None: zero).
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient of `norm_relu_grad`.
 
+    **Arguments** `saved` its z, mean, rstd, gamma, beta, da; `cotangents` uz of dz, ugamma of dgamma, ubeta
+    of dbeta (None: zero).
     z, da, uz [T, ..., O], the others [T, O] -> grad_z [T, ..., O], grad_gamma [T, O], grad_da [T, ..., O];
     mean and rstd count as functions of z, and the gradient for beta is zero.
     """
+    (z, mean, rstd, gamma, beta, da), (uz, ugamma, ubeta) = saved, cotangents
     rows = [mean, rstd, gamma, beta] + [u for u in (ugamma, ubeta) if u is not None]
     tasks, count, channels = _norm_sizes("norm_relu_grad_grad", z, *rows, like=(da,) if uz is None else (da, uz))
     function, tensors = _prepare("norm_grad_grad", z, mean, rstd, gamma, beta, da, uz, ugamma, ubeta)

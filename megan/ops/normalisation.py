@@ -80,19 +80,12 @@ def _first(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: 
     return _wide(gamma * r) * _project(g, xhat), dgamma, g.sum(dim=(1, 2, 3))
 
 
-def _second(
-    z: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    mean: Tensor,
-    r: Tensor,
-    da: Tensor,
-    uz: Tensor,
-    ugamma: Tensor,
-    ubeta: Tensor,
-    relu: bool,
-) -> tuple:
-    """Gradients of <uz, dz> + <ugamma, dgamma> + <ubeta, dbeta> to z, gamma and da."""
+def _second(saved: tuple[Tensor, ...], cotangents: tuple[Tensor, Tensor, Tensor], relu: bool) -> tuple:
+    """Gradients of <uz, dz> + <ugamma, dgamma> + <ubeta, dbeta> to z, gamma and da.
+
+    **Arguments** `saved` z, gamma, beta, mean, r, da; `cotangents` uz, ugamma, ubeta.
+    """
+    (z, gamma, beta, mean, r, da), (uz, ugamma, ubeta) = saved, cotangents
     xhat, g, mask = _terms(z, gamma, beta, mean, r, da, relu)
     pg = _project(g, xhat)
     to_g = _wide(gamma * r) * _project(uz, xhat) + _wide(ugamma) * xhat + _wide(ubeta)
@@ -146,7 +139,8 @@ class _NormReluGrad(Function):
             uz = torch.zeros_like(z) if uz is None else uz
             ugamma = torch.zeros_like(gamma) if ugamma is None else ugamma
             ubeta = torch.zeros_like(beta) if ubeta is None else ubeta
-            to_z, to_gamma, to_da = _second(z, gamma, beta, mean, r, da, uz, ugamma, ubeta, ctx.relu)
+            to_z, to_gamma, to_da = _second((z, gamma, beta, mean, r, da), (uz, ugamma, ubeta), ctx.relu)
         else:
-            to_z, to_gamma, to_da = fused.norm_relu_grad_grad(z, mean, r, gamma, beta, da, uz, ugamma, ubeta, ctx.relu)
+            saved, cotangents = (z, mean, r, gamma, beta, da), (uz, ugamma, ubeta)
+            to_z, to_gamma, to_da = fused.norm_relu_grad_grad(saved, cotangents, ctx.relu)
         return to_z, to_gamma, None, None, None, to_da, None

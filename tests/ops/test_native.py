@@ -133,7 +133,7 @@ def norm_agrees(shape, relu, dtype=torch.float64, tolerance=1e-11):
         inner = sum((grads[i] * cotangents[i]).sum() for i in given)
         expected = torch.autograd.grad(inner, (z, gamma, beta, da), retain_graph=True, allow_unused=True)
         u = [cotangents[i].to(dtype) if i in given else None for i in range(3)]
-        grad_z, grad_gamma, grad_da = native.norm_relu_grad_grad(*tensors, *u, relu)
+        grad_z, grad_gamma, grad_da = native.norm_relu_grad_grad(tuple(tensors), tuple(u), relu)
         for actual, wanted, like in (
             (grad_z, expected[0], z),
             (grad_gamma, expected[1], gamma),
@@ -197,7 +197,7 @@ def test_threads_do_not_share_scratch(kernels):
         z = native.conv(x, w, 1)
         ones = torch.ones(3, z.shape[-1], dtype=z.dtype)
         a, mean, rstd = native.norm_relu(z, ones, ones, 1e-5)
-        return [z, a, *native.norm_relu_grad_grad(z, mean, rstd, ones, ones, a, z, ones, ones),
+        return [z, a, *native.norm_relu_grad_grad((z, mean, rstd, ones, ones, a), (z, ones, ones)),
                 native.conv_data_grad(z, w, 7, 7, 1), native.conv_weight_grad(x, z, 1)]  # fmt: skip
 
     expected = {i: work(x, w) for i, x, w in jobs}
@@ -248,8 +248,8 @@ def test_wrong_shapes_are_named(kernels):
         lambda: native.norm_relu(x, row[:1], row, 1e-5),
         lambda: native.norm_relu(x[:, :0], row, row, 1e-5),
         lambda: native.norm_relu_grad(x, row, row, row, row, x[:, :4]),
-        lambda: native.norm_relu_grad_grad(x, row, row, row, row, x, x[:, 1:], None, None),
-        lambda: native.norm_relu_grad_grad(x, row, row, row, row, x, None, row.T, None),
+        lambda: native.norm_relu_grad_grad((x, row, row, row, row, x), (x[:, 1:], None, None)),
+        lambda: native.norm_relu_grad_grad((x, row, row, row, row, x), (None, row.T, None)),
     ):
         with pytest.raises(ValueError, match=r"shapes \("):
             call()
