@@ -110,6 +110,20 @@ def test_git_keeps_it_and_dvc_goes_on(recorded):
 
 
 @pytest.mark.slow
+def test_check_says_whether_the_code_at_hand_agrees(recorded, spare):
+    project = spare(recorded)
+    agreed = project.run("python -m megan record --check quick")
+    assert project.run("git rev-parse HEAD").strip() in agreed and "agree with it" in agreed
+    project.append("megan/realism/measures.py", "\n# a comment\n")
+    told = project.run("python -m megan record --check quick", expect=1)
+    changed = "the code has changed since: megan/realism/measures.py"
+    assert f"samples: {changed}" in told and f"gan: {changed}" in told and "train@maml" not in told
+    project.edit_params(lambda document: document["studies"]["quick"]["train"].update(learning_rate=0.003))
+    told = project.run("python -m megan record --check quick", expect=1)
+    assert "train@maml: results/quick/train/maml was made with train.learning_rate = 0.002" in told
+
+
+@pytest.mark.slow
 def test_lock_in_a_clone(recorded, tiny, spare):
     """With the record's lock a clone without data or results has nothing to run."""
     clone = spare(tiny)
