@@ -128,7 +128,7 @@ def test_lock_in_a_clone(recorded, tiny, spare):
     """With the record's lock a clone without data or results has nothing to run."""
     clone = spare(tiny)
     assert ran(clone.run("dvc repro --allow-missing --dry", expect=None)) == [
-        "download"
+        "config"
     ]  # and no further: nothing is there
     clone.path("dvc.lock").write_bytes(recorded.path("results/record/quick/dvc.lock").read_bytes())
     assert ran(clone.run("dvc repro --allow-missing --dry")) == []
