@@ -124,7 +124,9 @@ def norms(dtype: torch.dtype, seconds: float) -> None:
             ("grad", 3, lambda: native.norm_relu_grad(*saved), backward),  # noqa: B023
             ("grad_grad", 5, lambda: native.norm_relu_grad_grad(saved, (uz, ug, ub)), None),  # noqa: B023
         ):
-            runs = {"native": run, "copy": lambda: a.copy_(z)} | ({"torch": reference} if reference else {})  # noqa: B023
+            runs = {"native": run, "copy": lambda: a.copy_(z)}  # noqa: B023
+            if reference:
+                runs["torch"] = reference
             best = interleaved(runs, seconds)
             size = z.numel() * z.element_size() / 1e9
             rate = {name: size * (2 if name == "copy" else tensors) / spent for name, spent in best.items()}

@@ -83,10 +83,8 @@ def _blocks() -> dict[str, dict[str, Any]]:
 def commands() -> Iterator[Command]:
     """Every stage, in the order of `dvc.yaml`."""
     for name, block in _blocks().items():
-        items = block.get("foreach", "")
-        # `${variants}` names a block of params.yaml; a list names the stage's own items.
-        kind = items.strip("${}").removesuffix("s") if isinstance(items, str) else name
-        yield Command(name, block.get("do", block)["desc"], kind)
+        items = block.get("foreach", "").strip("${}").removesuffix("s")  # `${variants}`: a block of params.yaml
+        yield Command(name, block.get("do", block)["desc"], items)
 
 
 def stages(params: Params) -> dict[str, Stage]:
@@ -120,7 +118,7 @@ def find(params: Params, name: str, item: str = "") -> Stage:
     address = f"{name}@{item}" if item else name
     if address in known:
         return known[address]
-    if isinstance(_blocks().get(name, {}).get("foreach"), str):
+    if "foreach" in _blocks().get(name, {}):
         params.variant(item)
     items = [stage.item for stage in known.values() if stage.name == name]
     if items:
