@@ -97,11 +97,6 @@ def check_study(name: str, study: Study) -> None:
                 f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split"
                 " leaves no alphabet whole"
             )
-        if data.rotations and data.dataset == "glyphs":
-            raise ParamsError(
-                f"{where}.data.rotations = true: expected false for the glyphs, among which some scripts"
-                " are rotations of one another"
-            )
         if tasks.ways > data.validation_characters:
             raise ParamsError(
                 f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters}"

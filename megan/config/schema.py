@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from megan.config.names import module_of
+
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
@@ -28,7 +30,7 @@ class Block(BaseModel):
 class Data(Block):
     """Which images, and how they are split (section 2.1)."""
 
-    dataset: Literal["glyphs", "omniglot"]
+    dataset: Annotated[str, module_of("data/sets")]
     protocol: Literal["alphabet", "standard"]
     split_seed: Seed
     validation_alphabets: Count
@@ -69,7 +71,7 @@ class Encoder(Block):
 class Gan(Block):
     """The plain GAN on few images of one class (section 5.1.1, Fig. 7)."""
 
-    dataset: Literal["glyphs", "fashion_mnist"]
+    dataset: Annotated[str, module_of("data/sets")]
     images: Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, strict=False)]
     classes: Annotated[int, Field(ge=1, le=10)]
     updates: Positive
@@ -163,7 +165,7 @@ class Variant(Block):
     """One system of the paper, every option resolved; `params.yaml` says what each means."""
 
     tier: Literal["headline", "ablation", "survey"]
-    approach: Literal["maml", "n_plus_1", "multi_task"]
+    approach: Annotated[str, module_of("meta/systems")]
     fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
     generator: Literal["standard", "fcn"]
     conditioning: Literal["none", "label", "image", "prototype"]
@@ -173,7 +175,7 @@ class Variant(Block):
     fake_steps: Count
     real_weight: Weight
     shared_statistics: bool
-    gan_loss: Literal["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"]
+    gan_loss: Annotated[str, module_of("meta/gan_losses")]
     generator_inner_lr: Rate
     clip: Rate
     gradient_penalty: Weight

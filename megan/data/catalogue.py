@@ -1,4 +1,4 @@
-"""Which alphabets and characters each data set has, and how a study splits them.
+"""Whether the data sets can make what a study asks for, and how a study splits them.
 
 It imports little on purpose: the command line checks a study against it before anything
 runs. The same function makes the split that stage `prepare` writes.
@@ -7,45 +7,27 @@ runs. The same function makes the split that stage `prepare` writes.
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from megan.config import params
+from megan.config import names, params
 from megan.config.params import ParamsError
-from megan.data.scripts import SCRIPTS
+from megan.data import dataset
+from megan.data.dataset import Alphabets
 
-# Characters of each alphabet of Omniglot, as published: 964 and 659.
-OMNIGLOT = {
-    "background": {
-        "Alphabet_of_the_Magi": 20, "Anglo-Saxon_Futhorc": 29, "Arcadian": 26, "Armenian": 41,
-        "Asomtavruli_(Georgian)": 40, "Balinese": 24, "Bengali": 46,
-        "Blackfoot_(Canadian_Aboriginal_Syllabics)": 14, "Braille": 26, "Burmese_(Myanmar)": 34,
-        "Cyrillic": 33, "Early_Aramaic": 22, "Futurama": 26, "Grantha": 43, "Greek": 24, "Gujarati": 48,
-        "Hebrew": 22, "Inuktitut_(Canadian_Aboriginal_Syllabics)": 16, "Japanese_(hiragana)": 52,
-        "Japanese_(katakana)": 47, "Korean": 40, "Latin": 26, "Malay_(Jawi_-_Arabic)": 40,
-        "Mkhedruli_(Georgian)": 41, "N_Ko": 33, "Ojibwe_(Canadian_Aboriginal_Syllabics)": 14,
-        "Sanskrit": 42, "Syriac_(Estrangelo)": 23, "Tagalog": 17, "Tifinagh": 55,
-    },
-    "evaluation": {
-        "Angelic": 20, "Atemayar_Qelisayer": 26, "Atlantean": 26, "Aurek-Besh": 26, "Avesta": 26,
-        "Ge_ez": 26, "Glagolitic": 45, "Gurmukhi": 45, "Kannada": 41, "Keble": 26, "Malayalam": 47,
-        "Manipuri": 40, "Mongolian": 30, "Old_Church_Slavonic_(Cyrillic)": 45, "Oriya": 46,
-        "Sylheti": 28, "Syriac_(Serto)": 23, "Tengwar": 25, "Tibetan": 42, "ULOG": 26,
-    },
-}  # fmt: skip
-
-Alphabets = dict[str, list[str]]  # names of the characters of each alphabet
 SPLITS = ("train", "validation", "test")
 
 
-def alphabets(dataset: str) -> dict[str, Alphabets]:
-    """Character names by part (`background`, `evaluation`) and alphabet, both sorted."""
-    if dataset == "omniglot":
-        return {
-            part: {name: [f"character{number:02d}" for number in range(1, count + 1)] for name, count in counts.items()}
-            for part, counts in OMNIGLOT.items()
-        }
-    parts: dict[str, Alphabets] = {"background": {}, "evaluation": {}}
-    for name in sorted(SCRIPTS):
-        parts[SCRIPTS[name].part][name] = [f"U+{ord(character):04X}" for character in SCRIPTS[name].characters]
-    return parts
+def characters(study_name: str, data: params.Data) -> dataset.Characters:
+    """The study's data set. Raises `ParamsError` for one that no few-shot task can be made of."""
+    found = dataset.load(data.dataset).characters
+    if found is None:
+        raise ParamsError(
+            f"params.yaml: studies.{study_name}.data.dataset = {data.dataset!r}: it has no alphabets to make tasks of;"
+            f" expected one of: {_able('characters')}"
+        )
+    return found
+
+
+def _able(ability: str) -> str:
+    return ", ".join(name for name in names.modules("data/sets") if getattr(dataset.load(name), ability))
 
 
 def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, Alphabets]:
@@ -59,7 +41,7 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
     """
     where = f"params.yaml: studies.{study_name}"
     make = _by_alphabet if data.protocol == "alphabet" else _pooled
-    splits = make(where, data, tasks, alphabets(data.dataset))
+    splits = make(where, data, tasks, characters(study_name, data).alphabets())
     for name, chosen in splits.items():
         sizes = [len(characters) for characters in chosen.values()]
         if tasks.scope == "alphabet" and tasks.ways > max(sizes):
@@ -75,7 +57,18 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
 
 
 def check(study_name: str, study: params.Study, variants: Mapping[str, params.Variant]) -> None:
-    """Raise `ParamsError` for a study, or a variant in it, that its data set cannot make."""
+    """Raise `ParamsError` for a study, or a variant in it, that its data sets cannot make."""
+    where = f"params.yaml: studies.{study_name}"
+    if study.data.rotations and not characters(study_name, study.data).rotations:
+        raise ParamsError(
+            f"{where}.data.rotations = true: expected false for {study.data.dataset!r}, in which some characters"
+            " are rotations of others"
+        )
+    if dataset.load(study.gan.dataset).by_class is None:
+        raise ParamsError(
+            f"{where}.gan.dataset = {study.gan.dataset!r}: it has no images by class for the plain GAN; expected"
+            f" one of: {_able('by_class')}"
+        )
     for part, chosen in split(study_name, study.data, study.tasks).items():
         sizes = [len(characters) for characters in chosen.values()]
         most = max(sizes) if study.tasks.scope == "alphabet" else sum(sizes)

@@ -9,8 +9,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +18,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from megan.config import paths
+from megan.data.dataset import Source
 from megan.errors import DataError
 from megan.runs import storage
 
@@ -29,16 +28,6 @@ SLOWEST = 512  # bytes a second, the least average of an attempt that has lasted
 GRACE = 60.0  # seconds
 WAIT = 3600.0  # seconds to wait for another process that fetches the same file
 BLOCK = 1 << 16
-
-
-@dataclass(frozen=True)
-class Source:
-    """One public file of a data set."""
-
-    name: str  # path below `data/downloads`, and below a mirror
-    address: str  # the public one
-    largest: int  # bytes; the right file has no more
-    verify: Callable[[Path], None]  # raises `DataError` for a wrong file
 
 
 class _Broken(Exception):

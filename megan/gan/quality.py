@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from megan.config.schema import Gan
+from megan.data.dataset import HELD
 from megan.gan import image_classifier, networks
-from megan.gan.images import HELD, Images
+from megan.gan.images import Images
 from megan.gan.training import LOG_EVERY, Trained
 from megan.realism import measures
 

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from megan.config.schema import Gan
+from megan.data.dataset import HELD
 from megan.gan import networks
-from megan.gan.images import HELD
 from megan.ops import streams
 
 LOG_EVERY = 10  # updates

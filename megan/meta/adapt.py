@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from megan.data.episodes import Episodes
-from megan.meta.systems.base import Descent, System
+from megan.meta.system import Descent, System
 from megan.models.initial import Weights
 
 

@@ -10,7 +10,7 @@ from megan.meta.adapt import trajectory
 from megan.meta.gradient import per_task
 from megan.meta.parallel import Chunk, Workers
 from megan.meta.processes import Tensors
-from megan.meta.systems import System
+from megan.meta.system import System
 from megan.models.initial import Weights
 
 CUDA_RUN = 256  # tasks

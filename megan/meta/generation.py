@@ -10,7 +10,7 @@ from megan.meta.adapt import adapt
 from megan.meta.evaluate import begin
 from megan.meta.parallel import Chunk, Workers
 from megan.meta.processes import Tensors
-from megan.meta.systems.with_fakes import WithFakes
+from megan.meta.with_fakes import WithFakes
 from megan.models.initial import Weights
 
 CUDA_RUN = 64  # tasks; each holds all its draws

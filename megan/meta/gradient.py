@@ -13,7 +13,7 @@ from torch import Tensor
 
 from megan.data.episodes import Episodes
 from megan.meta.adapt import adapt
-from megan.meta.systems.base import System
+from megan.meta.system import System
 from megan.models.initial import Weights
 
 QUERY_IMAGES = 64  # about so many at a time go through the adapted weights on a CPU

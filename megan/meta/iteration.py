@@ -15,7 +15,7 @@ from megan.meta import gradient, optimise
 from megan.meta.gradient import Outer
 from megan.meta.parallel import Chunk, Workers, is_out_of_memory
 from megan.meta.processes import Tensors
-from megan.meta.systems import System
+from megan.meta.system import System
 
 WARM_UPS = 3  # eager iterations before capture, for lazy initialisation and autotuning
 

@@ -12,7 +12,7 @@ from megan.data.packed import Split
 from megan.meta import systems
 from megan.meta.parallel import Workers
 from megan.meta.processes import Tensors
-from megan.meta.systems import System
+from megan.meta.system import System
 from megan.models import encoder
 
 

@@ -1,20 +1,17 @@
 """Stage `download`: the public files of the study's data sets, or a manifest of an embedded one.
 
-A data set is one module with its `SOURCES`, and one line in the registry below.
+`megan.data.sets` says what these are.
 """
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from megan.config import machine
-from megan.data import fashion_mnist, fetch, glyphs, omniglot
+from megan.data import dataset, fetch
+from megan.data.dataset import Source
 from megan.errors import DataError
 from megan.runs import storage
 from megan.runs.job import Job
-
-SOURCES: dict[str, tuple[fetch.Source, ...]] = {"omniglot": omniglot.SOURCES, "fashion_mnist": fashion_mnist.SOURCES}
-MANIFESTS: dict[str, Callable[[], dict]] = {"glyphs": glyphs.manifest}  # embedded: nothing to fetch
 
 
 def run(job: Job) -> None:
@@ -29,8 +26,8 @@ def run(job: Job) -> None:
     wanted = dict.fromkeys((job.settings.data.dataset, job.settings.gan.dataset))
     try:
         with storage.replacing_folder(job.folder) as folder:
-            for dataset in wanted:
-                _fill(folder, dataset)
+            for name in wanted:
+                _fill(folder, name)
     except OSError as error:
         raise DataError(
             f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or mend the"
@@ -38,22 +35,22 @@ def run(job: Job) -> None:
         ) from None
 
 
-def _fill(folder: Path, dataset: str) -> None:
-    if dataset in MANIFESTS:
-        storage.write_json(folder / "manifest.json", MANIFESTS[dataset]())
-        return
-    for source in SOURCES[dataset]:
-        path = _fetched(source, dataset)
+def _fill(folder: Path, name: str) -> None:
+    found = dataset.load(name)
+    if found.manifest:
+        storage.write_json(folder / "manifest.json", found.manifest())
+    for source in found.sources:
+        path = _fetched(source, name, found.sources)
         shutil.copyfile(path, folder / path.name)
 
 
-def _fetched(source: fetch.Source, dataset: str) -> Path:
+def _fetched(source: Source, name: str, sources: tuple[Source, ...]) -> Path:
     try:
         return fetch.fetch(source, machine.mirror())
     except DataError as error:
-        names = [other.name for other in SOURCES[dataset]]
+        names = [other.name for other in sources]
         files = " and ".join(name.rpartition("/")[2] for name in names)
         raise DataError(
-            f"{error}. Data set {dataset!r} needs {files}: put them into {fetch.target(source).parent}/,"
+            f"{error}. Data set {name!r} needs {files}: put them into {fetch.target(source).parent}/,"
             f" or set MEGAN_MIRROR to a folder or web address that holds {' and '.join(names)}, and run again"
         ) from None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from megan.config import machine
 from megan.config.schema import Gan
+from megan.data import dataset
 from megan.gan import image_classifier, quality
 from megan.gan.images import Images, real_images
 from megan.gan.quality import QUALITY, to_bytes
@@ -48,6 +49,7 @@ def run(job: Job) -> None:
             content = {
                 "study": job.study,
                 "dataset": options.dataset,
+                "title": dataset.load(options.dataset).title,
                 "classes": images.names,
                 "seeds": list(options.seeds),
             }

@@ -2,12 +2,10 @@
 
 from megan.config import paths
 from megan.config.params import DRAWERS
-from megan.data import catalogue, glyphs, omniglot, packed
+from megan.data import catalogue, packed
 from megan.errors import DataError
 from megan.runs import storage
 from megan.runs.job import Job
-
-READERS = {"omniglot": omniglot.read, "glyphs": glyphs.read}
 
 
 def run(job: Job) -> None:
@@ -18,9 +16,10 @@ def run(job: Job) -> None:
     """
     data = job.settings.data
     splits = catalogue.split(job.study, data, job.settings.tasks)
-    images, digests = READERS[data.dataset](paths.raw(job.study))
+    source = catalogue.characters(job.study, data)
+    images, digests = source.read(paths.raw(job.study))
     rows = {}  # of each character, in its alphabet's images
-    for part in catalogue.alphabets(data.dataset).values():
+    for part in source.alphabets().values():
         for name, characters in part.items():
             if images[name].shape[:2] != (len(characters), DRAWERS):
                 raise DataError(

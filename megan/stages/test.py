@@ -18,7 +18,7 @@ from megan.data.episodes import TaskSet
 from megan.meta import generation, setup
 from megan.meta.evaluate import Scores, evaluate
 from megan.meta.parallel import Workers
-from megan.meta.systems.with_fakes import WithFakes
+from megan.meta.with_fakes import WithFakes
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 

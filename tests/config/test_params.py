@@ -277,7 +277,12 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.omniglot_standard.data.validation_characters", 0, ["more than 0"]),
         ("studies.omniglot_standard.tasks.scope", "alphabet", ["studies.omniglot_standard.tasks.scope"]),
         ("studies.omniglot_standard.tasks.ways", 100, None),
-        ("studies.omniglot_standard.data.dataset", "glyphs", ["studies.omniglot_standard.data.rotations = true"]),
+        (
+            "studies.quick.data.dataset",
+            "fashion_mnist",
+            ["studies.quick.data.dataset", "no alphabets", "glyphs, omniglot"],
+        ),
+        ("studies.quick.gan.dataset", "omniglot", ["studies.quick.gan.dataset", "no images by class", "fashion_mnist"]),
         ("variants.maml.shared_layers", 2, ["variants.maml.shared_layers", "multi_task"]),
         ("variants.n_plus_1.condition_discriminator", True, ["variants.n_plus_1.condition_discriminator"]),
         ("variants.n_plus_1.skip", True, None),
@@ -305,6 +310,14 @@ def test_one_wrong_key(path, key, value, told):
     assert message.startswith("params.yaml")
     for part in told:
         assert part in message
+
+
+def test_glyphs_have_no_rotations(path):
+    document = copy.deepcopy(DOCUMENT)
+    document["study"] = "omniglot_standard"
+    put(document, "studies.omniglot_standard.data.dataset", "glyphs")
+    message = refusal(path, document)
+    assert "studies.omniglot_standard.data.rotations = true: expected false for 'glyphs'" in message
 
 
 @pytest.mark.parametrize("name", ["a.b", "a/b", "..", "a b", "", 3, None, 1.5, True])

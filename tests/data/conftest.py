@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from megan.config import params
-from megan.data import archives, catalogue, omniglot
+from megan.data import archives
+from megan.data.sets import omniglot
 
 TINY = {"background": {"Alpha": 3, "Beta": 2, "Gamma": 4}, "evaluation": {"Delta": 3, "Epsilon": 5}}
 
@@ -59,7 +60,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A mirror folder with a tiny Omniglot, which the constants are made to expect."""
-    monkeypatch.setattr(catalogue, "OMNIGLOT", TINY)
+    monkeypatch.setattr(omniglot, "COUNTS", TINY)
     monkeypatch.setattr(omniglot, "DIGESTS", {part: archives.digest(images(part)) for part in TINY})
     for part, name in omniglot.ARCHIVES.items():
         pack(tmp_path / "mirror" / "omniglot" / name, images(part))

@@ -1,5 +1,6 @@
 """Downloads from a server that fails in every usual way: one line, and no bad file that counts as good."""
 
+import dataclasses
 import json
 import shutil
 import time
@@ -10,11 +11,11 @@ from pathlib import Path
 import jobs
 import pytest
 
-from megan.config import params, paths, schema
-from megan.data import catalogue, fetch, glyphs, omniglot
+from megan.config import names, params, paths
+from megan.data import dataset, fetch, glyphs
+from megan.data.sets import omniglot
 from megan.errors import DataError
 from megan.runs import storage
-from megan.stages import download
 
 NAME = "images_background.zip"
 DOWNLOADS = paths.DOWNLOADS / "omniglot"
@@ -73,9 +74,9 @@ def test_public_address_without_network(tiny, data, monkeypatch):
     # Port 9 of the loopback refuses connections, as a machine without network sees at once.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     sources = tuple(
-        fetch.Source(one.name, "http://127.0.0.1:9/" + one.name, one.largest, one.verify) for one in omniglot.SOURCES
+        dataset.Source(one.name, "http://127.0.0.1:9/" + one.name, one.largest, one.verify) for one in omniglot.SOURCES
     )
-    monkeypatch.setitem(download.SOURCES, "omniglot", sources)
+    monkeypatch.setattr(omniglot, "DATA_SET", dataclasses.replace(omniglot.DATA_SET, sources=sources))
     refused(data, "http://127.0.0.1:9/omniglot/images_background.zip", "refused")
     assert left() == []
 
@@ -236,8 +237,8 @@ def test_wrong_bytes(server, data, monkeypatch, change, fragment):
 
 
 def test_too_large(server, data, monkeypatch):
-    sources = tuple(fetch.Source(one.name, one.address, 1000, one.verify) for one in omniglot.SOURCES)
-    monkeypatch.setitem(download.SOURCES, "omniglot", sources)
+    sources = tuple(dataset.Source(one.name, one.address, 1000, one.verify) for one in omniglot.SOURCES)
+    monkeypatch.setattr(omniglot, "DATA_SET", dataclasses.replace(omniglot.DATA_SET, sources=sources))
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
     refused(data, "more than the 1,000 bytes")
     assert left() == []
@@ -360,6 +361,7 @@ def test_glyphs_need_no_network(data):
 
 
 def test_every_data_set_has_a_source():
-    tasks, gan = (set(block.model_fields["dataset"].annotation.__args__) for block in (params.Data, schema.Gan))
-    assert set(download.SOURCES) | set(download.MANIFESTS) == tasks | gan
-    assert all(catalogue.alphabets(name) for name in tasks)
+    for name in names.modules("data/sets"):
+        found = dataset.load(name)
+        assert found.title and bool(found.sources) != bool(found.manifest), name
+        assert found.characters or found.by_class, name

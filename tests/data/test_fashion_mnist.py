@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from megan.config import paths
-from megan.data import fashion_mnist
+from megan.data.sets import fashion_mnist
 from megan.errors import DataError
-from megan.stages import download
 
 COUNTS = {"train": 30, "test": 20}  # of the tiny set: ten classes, all alike
 
@@ -50,7 +49,7 @@ def fashion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         dataclasses.replace(source, verify=functools.partial(fashion_mnist._verify, expected=file))
         for source, file in zip(fashion_mnist.SOURCES, expected, strict=True)
     ]
-    monkeypatch.setitem(download.SOURCES, "fashion_mnist", tuple(sources))
+    monkeypatch.setattr(fashion_mnist, "DATA_SET", dataclasses.replace(fashion_mnist.DATA_SET, sources=tuple(sources)))
     return tmp_path / "mirror"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from megan.config import params
-from megan.data import catalogue, omniglot
+from megan.data.sets import omniglot
 from megan.errors import DataError
 
 from .conftest import TINY, images, pack, png
@@ -52,7 +52,7 @@ def test_wrong_picture(content, match):
 
 def test_wrong_counts(raw, monkeypatch):
     changed = {**TINY, "background": {"Alpha": 2, "Beta": 3, "Gamma": 4}}
-    monkeypatch.setattr(catalogue, "OMNIGLOT", changed)
+    monkeypatch.setattr(omniglot, "COUNTS", changed)
     with pytest.raises(DataError, match=r"Beta/character03 has 0 drawings: expected 20"):
         omniglot.read(raw)
 
@@ -73,7 +73,7 @@ def test_other_layout(raw):
 
 
 def test_published_counts():
-    parts = catalogue.alphabets("omniglot")
+    parts = omniglot.alphabets()
     assert {part: (len(chosen), sum(map(len, chosen.values()))) for part, chosen in parts.items()} == {
         "background": (30, 964),
         "evaluation": (20, 659),

@@ -229,14 +229,14 @@ def test_two_networks_share_nothing(make_system, make_episodes):
 
 
 def test_penalty_is_zero_for_a_critic_of_slope_one():
-    from megan.meta import gan_losses
+    from megan.meta import gan_loss
 
     images = torch.rand(2, 3, 4, 4, 1, dtype=torch.float64).requires_grad_()
     direction = torch.randn(4, 4, 1, dtype=torch.float64)
     direction /= direction.norm()
     for slope, wanted in ((1.0, 0.0), (3.0, 4.0)):
         values = slope * (images * direction).sum(dim=(2, 3, 4))
-        assert gan_losses.gradient_penalty(values, images).tolist() == pytest.approx([wanted, wanted], abs=1e-9)
+        assert gan_loss.gradient_penalty(values, images).tolist() == pytest.approx([wanted, wanted], abs=1e-9)
 
 
 @pytest.mark.parametrize("source", ["augmentation", "alphabet", "noise"])

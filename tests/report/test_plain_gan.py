@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from megan.config import paths
+from megan.data.dataset import load
 from megan.report import figures
 from megan.report.figures import plain_gan
 from megan.report.inputs import ReportError
@@ -36,7 +37,8 @@ def write(dataset="glyphs", seeds=(0, 1), lost=()):
         {name: rng.integers(0, 256, (len(seeds), 3, 4, 28, 28), dtype=np.uint8) for name in names},
         folder / "samples.safetensors",
     )
-    record = {"study": "quick", "dataset": dataset, "classes": ["Alef", "Bet", "Gimel"], "seeds": list(seeds),
+    record = {"study": "quick", "dataset": dataset, "title": load(dataset).title,
+              "classes": ["Alef", "Bet", "Gimel"], "seeds": list(seeds),
               "parameters": {"gan": {"updates": 500}}, "judge_accuracy": 0.97}  # fmt: skip
     (folder / "record.json").write_text(json.dumps(record))
     return folder

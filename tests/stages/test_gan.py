@@ -16,8 +16,10 @@ from safetensors.torch import load_file
 
 from megan.config import params, paths
 from megan.config.schema import Gan
-from megan.data import fashion_mnist, glyphs
+from megan.data import dataset, glyphs
 from megan.data.scripts import SCRIPTS
+from megan.data.sets import fashion_mnist
+from megan.data.sets import glyphs as glyph_set
 from megan.gan import image_classifier, networks, quality, training
 from megan.gan import images as gan_images
 from megan.stages import gan as stage
@@ -38,14 +40,14 @@ OPTIONS = Gan(**TINY)
 
 def resize(monkeypatch, **sizes):
     """Other sizes, in every module that names them."""
-    for module in (gan_images, training, quality, image_classifier, stage):
+    for module in (dataset, glyph_set, fashion_mnist, training, quality, image_classifier, stage):
         for name in sizes.keys() & vars(module).keys():
             monkeypatch.setattr(module, name, sizes[name])
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    resize(monkeypatch, HELD=6, POOL=8, APART=5, GLYPHS=3, LOG_EVERY=1, SHOWN=2, STEPS=3, BATCH=8)
+    resize(monkeypatch, HELD=6, POOL=8, APART=5, LETTERS=3, LOG_EVERY=1, SHOWN=2, STEPS=3, BATCH=8)
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
     monkeypatch.setenv("MEGAN_THREADS", "1")
 

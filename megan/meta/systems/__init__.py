@@ -1,19 +1,17 @@
-"""The systems of the paper, one module for each.
+"""The methods of the paper, a module each; its name is its name in `params.yaml` (`approach`).
 
-Groups of weights: `shared`, `cls`, `dsc` (theta of Algorithm 1), `gen` (phi).
+A module states a subclass of `megan.meta.system.System` as `SYSTEM`.
 """
 
+from importlib import import_module
+
 from megan.config.params import Inner, Variant
-from megan.meta.systems.base import Descent, System
-from megan.meta.systems.maml import Maml
-from megan.meta.systems.multi_task import MultiTask
-from megan.meta.systems.n_plus_1 import NPlus1
+from megan.meta.system import Descent, System
 
-__all__ = ["SYSTEMS", "Descent", "System", "build"]
-
-SYSTEMS: dict[str, type[System]] = {"maml": Maml, "n_plus_1": NPlus1, "multi_task": MultiTask}  # by `approach`
+__all__ = ["Descent", "System", "build"]
 
 
 def build(variant: Variant, inner: Inner, ways: int, prototype_size: int = 0) -> System:
     """The system of a variant; `prototype_size` is the encoder's, where the generator is conditioned on prototypes."""
-    return SYSTEMS[variant.approach](variant, inner, ways, prototype_size)
+    found: type[System] = import_module(f"megan.meta.systems.{variant.approach}").SYSTEM
+    return found(variant, inner, ways, prototype_size)

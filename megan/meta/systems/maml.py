@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from megan.meta.systems.base import System
+from megan.meta.system import System
 
 
 @dataclass(frozen=True)
 class Maml(System):
     """Cross-entropy on the support in the inner loop, on the query in the outer loop."""
+
+
+SYSTEM = Maml

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from megan.data.episodes import Episodes
 from megan.meta import losses
-from megan.meta.systems.base import Descent
-from megan.meta.systems.with_fakes import WithFakes
+from megan.meta.system import Descent
+from megan.meta.with_fakes import WithFakes
 from megan.models import classifier
 from megan.models.classifier import Branch
 from megan.models.initial import Weights
@@ -92,3 +92,6 @@ class MultiTask(WithFakes):
             return self.criticise(weights, reals, episodes.support_labels), self.criticise(weights, made, labels)
         values = self.criticise(weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels]))
         return values[:, : reals.shape[1]], values[:, reals.shape[1] :]
+
+
+SYSTEM = MultiTask

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from megan.data.episodes import Episodes
 from megan.meta import losses
-from megan.meta.systems.base import Descent
-from megan.meta.systems.with_fakes import WithFakes
+from megan.meta.system import Descent
+from megan.meta.with_fakes import WithFakes
 from megan.models.initial import Weights
 
 
@@ -39,3 +39,6 @@ class NPlus1(WithFakes):
             Descent(theta, {"cls": self.inner.learning_rate}),
             *self.generator_descent(losses.critic_value(on_fake)),
         ]
+
+
+SYSTEM = NPlus1

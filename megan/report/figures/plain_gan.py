@@ -16,7 +16,7 @@ from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
 ROWS = 2  # samples of each GAN
-NAMES = {"fashion_mnist": "Fashion-MNIST", "glyphs": "glyphs"}
+KEYS = ["study", "dataset", "title", "classes", "seeds", "parameters", "judge_accuracy"]  # of the record
 NUMBERS = ["kid", "kid_low", "kid_high", "collapse", "nearest", "kid_real", "collapse_real", "nearest_real"]
 PAPER = (
     "The paper's Fig. 7 shows Fashion-MNIST after 500 updates on K = 100, 25, 10, 5 and 1 images. The paper says"
@@ -40,7 +40,7 @@ class _Result:
 
     @property
     def dataset(self) -> str:
-        return NAMES.get(self.record["dataset"], self.record["dataset"])
+        return self.record["title"]
 
 
 def build(gan: Path, _: dict[str, Style]) -> Picture:
@@ -78,7 +78,7 @@ def _name_columns(axes: Axes, names: list[str]) -> None:
 def _read(gan: Path) -> _Result:
     path = gan / "samples.safetensors"
     quality = read_table(gan / "quality.csv", ["images", "class", "seed", "updates", *NUMBERS])
-    record = read_json(gan / "record.json", ["study", "dataset", "classes", "seeds", "parameters", "judge_accuracy"])
+    record = read_json(gan / "record.json", KEYS)
     images = grids.load(path)
     seeds, classes = len(record["seeds"]), len(record["classes"])
     for name in ("training", *(f"K{count}" for count in sorted(set(quality["images"])))):

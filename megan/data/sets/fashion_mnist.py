@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from megan.data.fetch import Source
+from megan.config.schema import Gan
+from megan.data.dataset import APART, HELD, ByClass, DataSet, Source
 from megan.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
@@ -118,3 +119,14 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             )
         result[part] = np.stack(rows)
     return result, {file.name: file.digest for files in FILES.values() for file in files}
+
+
+def by_class(folder: Path, options: Gan) -> ByClass:
+    """The first classes: the K come from the training images, the held-out ones from the test images."""
+    parts, _ = read(folder)
+    train, classes = parts["train"], options.classes
+    held = parts["test"][:classes, :HELD]
+    return ByClass(train[:classes, :-APART], held, train[:, -APART:], list(CLASSES[:classes]))
+
+
+DATA_SET = DataSet(title="Fashion-MNIST", sources=SOURCES, by_class=by_class)

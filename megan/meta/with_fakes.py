@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from megan.data.episodes import Episodes
-from megan.meta import fakes, gan_losses, losses
-from megan.meta.gan_losses import GAN_LOSSES, GanLoss
-from megan.meta.systems.base import PHI, THETA, Descent, System
+from megan.meta import fakes, gan_loss, losses
+from megan.meta.gan_loss import GanLoss
+from megan.meta.system import PHI, THETA, Descent, System
 from megan.models import generator
 from megan.models.generator import Generator
 from megan.models.initial import Weights
@@ -24,7 +24,7 @@ class WithFakes(System):
 
     @cached_property
     def gan_loss(self) -> GanLoss:
-        return GAN_LOSSES[self.variant.gan_loss]
+        return gan_loss.load(self.variant.gan_loss)
 
     @cached_property
     def generator(self) -> Generator | None:
@@ -120,7 +120,7 @@ class WithFakes(System):
         if not between.requires_grad:
             between.requires_grad_()
         values = self.criticise(weights, between, self.fake_labels(episodes))
-        return self.variant.gradient_penalty * gan_losses.gradient_penalty(values, between)
+        return self.variant.gradient_penalty * gan_loss.gradient_penalty(values, between)
 
     def project(self, weights: Weights) -> Weights:
         """Clip what only the critic uses, where the GAN loss says so (Arjovsky et al. 2017).

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from megan.config.params import DRAWERS
-from megan.data import archives, catalogue
-from megan.data.fetch import Source
+from megan.config.schema import DRAWERS
+from megan.data import archives
+from megan.data.dataset import Alphabets, Characters, DataSet, Source
 from megan.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -28,6 +28,35 @@ SIZE = 28  # pixels of a prepared one
 LIMITS = archives.Limits(archive_bytes=64 << 20, members=60_000, member_bytes=64 << 10, total_bytes=128 << 20)
 
 
+# Characters of each alphabet of Omniglot, as published: 964 and 659.
+COUNTS = {
+    "background": {
+        "Alphabet_of_the_Magi": 20, "Anglo-Saxon_Futhorc": 29, "Arcadian": 26, "Armenian": 41,
+        "Asomtavruli_(Georgian)": 40, "Balinese": 24, "Bengali": 46,
+        "Blackfoot_(Canadian_Aboriginal_Syllabics)": 14, "Braille": 26, "Burmese_(Myanmar)": 34,
+        "Cyrillic": 33, "Early_Aramaic": 22, "Futurama": 26, "Grantha": 43, "Greek": 24, "Gujarati": 48,
+        "Hebrew": 22, "Inuktitut_(Canadian_Aboriginal_Syllabics)": 16, "Japanese_(hiragana)": 52,
+        "Japanese_(katakana)": 47, "Korean": 40, "Latin": 26, "Malay_(Jawi_-_Arabic)": 40,
+        "Mkhedruli_(Georgian)": 41, "N_Ko": 33, "Ojibwe_(Canadian_Aboriginal_Syllabics)": 14,
+        "Sanskrit": 42, "Syriac_(Estrangelo)": 23, "Tagalog": 17, "Tifinagh": 55,
+    },
+    "evaluation": {
+        "Angelic": 20, "Atemayar_Qelisayer": 26, "Atlantean": 26, "Aurek-Besh": 26, "Avesta": 26,
+        "Ge_ez": 26, "Glagolitic": 45, "Gurmukhi": 45, "Kannada": 41, "Keble": 26, "Malayalam": 47,
+        "Manipuri": 40, "Mongolian": 30, "Old_Church_Slavonic_(Cyrillic)": 45, "Oriya": 46,
+        "Sylheti": 28, "Syriac_(Serto)": 23, "Tengwar": 25, "Tibetan": 42, "ULOG": 26,
+    },
+}  # fmt: skip
+
+
+def alphabets() -> dict[str, Alphabets]:
+    """Names of the characters by part and alphabet, as the archives' folders have them."""
+    return {
+        part: {name: [f"character{number:02d}" for number in range(1, count + 1)] for name, count in counts.items()}
+        for part, counts in COUNTS.items()
+    }
+
+
 def members(path: Path, part: str) -> dict[str, bytes]:
     """PNG files `images_PART/ALPHABET/CHARACTER/DRAWING.png` of an archive, verified.
 
@@ -35,7 +64,7 @@ def members(path: Path, part: str) -> dict[str, bytes]:
     **Raises** `DataError` for a damaged archive, a wrong count or a changed image.
     """
     images = archives.read(path, LIMITS, lambda name: name.endswith(".png") and not name.startswith("__MACOSX/"))
-    expected = sum(len(names) for names in catalogue.alphabets("omniglot")[part].values()) * DRAWERS
+    expected = sum(len(names) for names in alphabets()[part].values()) * DRAWERS
     if len(images) != expected:
         raise DataError(
             f"{path} holds {len(images):,} images: expected {expected:,} of Omniglot's {part} set;"
@@ -79,7 +108,7 @@ def _part(path: Path, part: str) -> dict[str, np.ndarray]:
         character, _, _ = name.removeprefix(f"images_{part}/").rpartition("/")
         drawings.setdefault(character, []).append(shrink(content, f"{path}: {name}"))
     result = {}
-    for alphabet, characters in catalogue.alphabets("omniglot")[part].items():
+    for alphabet, characters in alphabets()[part].items():
         rows = [drawings.get(f"{alphabet}/{character}", []) for character in characters]
         for character, row in zip(characters, rows, strict=True):
             if len(row) != DRAWERS:
@@ -105,3 +134,6 @@ def shrink(content: bytes, where: str) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{where} is no sound PNG: {error}") from None
     return 255 - np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
+
+
+DATA_SET = DataSet(title="Omniglot", sources=SOURCES, characters=Characters(alphabets, read, rotations=True))
