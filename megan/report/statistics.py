@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, stdtrit
+from scipy import stats
 
 LEVEL = 0.95
 _UPPER = 0.5 + LEVEL / 2  # both tails together hold 1 - LEVEL
@@ -46,7 +46,7 @@ def task_interval_within_seeds(groups: Sequence[Sequence[float]]) -> float:
     if not arrays or any(array.size < 2 for array in arrays):
         return math.nan
     variance = sum(array.var(ddof=1) / array.size for array in arrays)
-    return float(ndtri(_UPPER) * math.sqrt(variance) / len(arrays))
+    return float(stats.norm.ppf(_UPPER) * math.sqrt(variance) / len(arrays))
 
 
 def seed_interval(means: Sequence[float]) -> float:
@@ -61,7 +61,7 @@ def seed_interval(means: Sequence[float]) -> float:
     array = np.asarray(means, dtype=float)
     if array.size < 2:
         return math.nan
-    return float(stdtrit(array.size - 1, _UPPER) * array.std(ddof=1) / math.sqrt(array.size))
+    return float(stats.t.ppf(_UPPER, array.size - 1) * array.std(ddof=1) / math.sqrt(array.size))
 
 
 @dataclass(frozen=True)

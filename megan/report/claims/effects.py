@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy import stats
+from scipy.special import nctdtrinc
 
 from megan.report import statistics
 
@@ -67,7 +68,7 @@ class Part:
         if self.seeds < 2 or self.given is not None:
             return math.nan
         degrees = self.seeds - 1
-        critical = stdtrit(degrees, 1 - level)
+        critical = stats.t.ppf(1 - level, degrees)
         return float(nctdtrinc(degrees, 1 - power, critical) * np.std(self.values, ddof=1) / math.sqrt(self.seeds))
 
 
@@ -155,8 +156,7 @@ def _above(values: Sequence[float], bound: float) -> float:
     array = np.asarray(values, dtype=float)
     if array.size < 2:
         return 1.0
-    excess, spread = array.mean() - bound, array.std(ddof=1)
-    if spread < _ALIKE:
+    if array.std(ddof=1) < _ALIKE:
         # No spread to scale with: what is left is that all signs agree (sign test).
-        return 0.5**array.size if excess > _ALIKE else 1.0
-    return float(stdtr(array.size - 1, -excess / (spread / math.sqrt(array.size))))
+        return 0.5**array.size if array.mean() - bound > _ALIKE else 1.0
+    return float(stats.ttest_1samp(array, bound, alternative="greater").pvalue)

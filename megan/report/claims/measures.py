@@ -205,7 +205,7 @@ def _spearman(x: pd.Series, y: pd.Series) -> float:
     use = np.isfinite(x) & np.isfinite(y)
     if use.sum() < _FEWEST or np.ptp(x[use]) == 0 or np.ptp(y[use]) == 0:
         return np.nan
-    return float(np.corrcoef(stats.rankdata(x[use]), stats.rankdata(y[use]))[0, 1])
+    return float(stats.spearmanr(x[use], y[use]).statistic)
 
 
 def _permuted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -228,5 +228,4 @@ def _permuted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
-    centred = x - x.mean()
-    return float(centred @ (y - y.mean()) / (centred @ centred)) if np.ptp(x) else np.nan
+    return float(stats.linregress(x, y).slope) if np.ptp(x) else np.nan
