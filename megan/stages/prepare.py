@@ -1,4 +1,4 @@
-"""Stage `prepare`: the raw data set as packed images of meta-training, validation and meta-test."""
+"""Stage `prepare`: packs the raw data set into images of meta-training, validation and meta-test."""
 
 from megan.config import paths
 from megan.config.params import DRAWERS
@@ -13,13 +13,13 @@ READERS = {"omniglot": omniglot.read, "glyphs": glyphs.read}
 def run(job: Job) -> None:
     """Write the study's `train`, `validation` and `test.safetensors`, and `splits.json`.
 
-    **Raises** `ParamsError` for a split that the data set cannot make, before anything is
+    **Raises** `ParamsError` for a split that is impossible with this data set, before anything is
     read, and `DataError` for raw data that is missing or wrong.
     """
     data = job.settings.data
     splits = catalogue.split(job.study, data, job.settings.tasks)
     images, digests = READERS[data.dataset](paths.raw(job.study))
-    rows = {}  # of each character, in its alphabet's images
+    rows = {}  # index of each character in the images of its alphabet
     for part in catalogue.alphabets(data.dataset).values():
         for name, characters in part.items():
             if images[name].shape[:2] != (len(characters), DRAWERS):
