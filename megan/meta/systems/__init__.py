@@ -15,5 +15,5 @@ SYSTEMS: dict[str, type[System]] = {"maml": Maml, "n_plus_1": NPlus1, "multi_tas
 
 
 def build(variant: Variant, inner: Inner, ways: int, prototype_size: int = 0) -> System:
-    """The system of a variant; `prototype_size` is the encoder's, where the generator is conditioned on prototypes."""
+    """The system of a variant; `prototype_size` is that of the encoder, if prototypes condition the generator."""
     return SYSTEMS[variant.approach](variant, inner, ways, prototype_size)

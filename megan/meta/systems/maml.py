@@ -1,4 +1,4 @@
-"""MAML (Finn et al. 2017; section 1.2 of the paper): the baseline, a classifier and nothing else."""
+"""MAML (Finn et al. 2017; section 1.2 of the paper): the baseline, a classifier without fakes."""
 
 from dataclasses import dataclass
 
@@ -7,4 +7,4 @@ from megan.meta.systems.base import System
 
 @dataclass(frozen=True)
 class Maml(System):
-    """Cross-entropy on the support in the inner loop, on the query in the outer loop."""
+    """Cross-entropy on the support in the inner loop and on the query in the outer loop."""
