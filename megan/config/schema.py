@@ -38,7 +38,7 @@ class Data(Block):
 
 
 class Tasks(Block):
-    """The few-shot task: N ways, K shots, Q queries a class (section 2.2)."""
+    """The few-shot task: N ways, K shots, Q queries per class (section 2.2)."""
 
     ways: Annotated[int, Field(ge=2, le=100)]
     shots: Positive
@@ -107,7 +107,7 @@ class Tiers(Block):
 
 
 class Test(Block):
-    """Fakes that meta-test saves, and further numbers of queries a class to test with."""
+    """Fakes that meta-test saves, and further numbers of queries per class to test with."""
 
     sample_tasks: Annotated[int, Field(ge=2, le=10**5)]
     draws: Annotated[int, Field(ge=2, le=100)]

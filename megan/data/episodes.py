@@ -62,7 +62,7 @@ class Sampler:
     dtype: torch.dtype = torch.float32
 
     def sample(self, seeds: Tensor, purpose: str, step: Tensor | int, tasks: Tensor, queries: int) -> Episodes:
-        """Draw the tasks `tasks` of each seed, with `queries` query drawings a class.
+        """Draw the tasks `tasks` of each seed, with `queries` query drawings per class.
 
         **Arguments** `seeds` int64 [seeds]; `purpose`, `step` and `tasks` int64 [tasks] key the
         streams. The support does not depend on the number of queries or `others`.

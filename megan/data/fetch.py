@@ -24,7 +24,7 @@ from megan.runs import storage
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two reads
 PAUSES = (1.0, 2.0, 4.0)  # seconds before each further attempt
-SLOWEST = 512  # bytes a second, the lowest allowed average after GRACE
+SLOWEST = 512  # bytes per second, the lowest allowed average after GRACE
 GRACE = 60.0  # seconds
 WAIT = 3600.0  # seconds to wait for another process that fetches the same file
 BLOCK = 1 << 16
@@ -216,7 +216,7 @@ def _receive(source: Source, address: str, response: requests.Response, part: Pa
                 break
             elapsed = time.monotonic() - began
             if elapsed > GRACE and (received - offset) / elapsed < SLOWEST:
-                raise _Broken(f"the server sends fewer than {SLOWEST} bytes a second")
+                raise _Broken(f"the server sends fewer than {SLOWEST} bytes per second")
     if received > source.largest:
         part.unlink()
         raise DataError(

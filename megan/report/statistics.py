@@ -83,7 +83,7 @@ class PairedDifference:
 def paired_difference(a: pd.DataFrame, b: pd.DataFrame) -> PairedDifference:
     """Compare two variants on the tasks that both were tested on.
 
-    Both tables have the columns `seed`, `task`, `accuracy` (0 to 1), one row a seed and
+    Both tables have the columns `seed`, `task`, `accuracy` (0 to 1), one row per seed and
     task; the same seed and task mean the same images. With `d_st` the difference on task t
     of seed s, the estimate is the mean over s of `d_s = mean_t d_st`. Its interval over
     seeds is the paired t interval (`seed_interval` of the `d_s`); the one over tasks is

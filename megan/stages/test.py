@@ -1,7 +1,7 @@
 """Stage `test`: meta-tests one trained variant on tasks of unseen classes.
 
 Writes tables with one row for each seed and task (`tasks.csv`), number of inner steps (`steps.csv`)
-and number of query images a class (`queries.csv`), and `record.json`. For a variant with fakes it also
+and number of query images per class (`queries.csv`), and `record.json`. For a variant with fakes it also
 writes `samples.safetensors` (see `generation.Samples`) and `critic.csv` (one row for each seed and
 sampled task). The tasks are the same for every variant.
 """
@@ -34,7 +34,7 @@ def run(job: Job) -> None:
         key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()
     }
     system, sampler = setup.system(job.params, job.item), setup.sampler(job.params, job.item, "test", workers)
-    progress.say(f"{job.address}: {count} tasks a seed, seeds {seeds.tolist()}")
+    progress.say(f"{job.address}: {count} tasks per seed, seeds {seeds.tolist()}")
 
     def scored(queries: int, every_step: bool) -> Scores:
         if not healthy:

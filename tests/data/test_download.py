@@ -148,7 +148,7 @@ def test_trickle(server, data, monkeypatch):
     monkeypatch.setattr(fetch, "PAUSES", ())
     server.behave = drip
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    refused(data, "bytes a second")
+    refused(data, "bytes per second")
 
 
 def test_resume_within_a_run(server, data, monkeypatch):

@@ -134,7 +134,7 @@ def _variant_obstacles(claim: Claim, evidence: Evidence, rules: Claims) -> list[
         problems.append("variants with different seeds")
     tasks = {name: evidence.tasks[name] for name in claim.variants if name in evidence.tasks}
     if len(set(tasks.values())) > 1:
-        problems.append(f"variants tested on different tasks: {_each(tasks)} a seed")
+        problems.append(f"variants tested on different tasks: {_each(tasks)} per seed")
     common = set.intersection(*map(set, planned.values()))
     if len(common) < rules.minimum_seeds:
         problems.append(_too_few(len(common), rules))

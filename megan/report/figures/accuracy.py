@@ -52,7 +52,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
         title = f"{subject}, study {facts.study}" if several else captions.title(facts, subject)
         return picture.titled(
             figure,
-            f"{title}, {facts.tasks_a_seed} tasks a seed",
+            f"{title}, {facts.tasks_a_seed} tasks per seed",
             _caption(facts, several),
             f"Dot plot of the meta-test accuracy, with intervals, of {captions.listed(styles)}.",
         )

@@ -33,7 +33,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
 
 def _caption(facts: captions.Facts) -> str:
     text = (
-        f"A line shows the mean over {facts.tasks_a_seed} meta-test tasks a seed, and over the seeds that did not"
+        f"A line shows the mean over {facts.tasks_a_seed} meta-test tasks per seed, and over the seeds that did not"
         " diverge. Step 0 is before adaptation."
     )
     if (facts.table["seeds"] > 1).any():
