@@ -1,7 +1,7 @@
-# The stages of dvc.yaml, several at a time or on a cluster: `snakemake --cores N`.
+# Runs the stages of dvc.yaml in parallel or on a cluster: `snakemake --cores N`.
 #
-# DVC is asked once what is stale. For each stale stage there is a rule here that runs it, so Snakemake
-# decides what can run side by side, and DVC keeps the record, dvc.lock. See workflow/README.md.
+# DVC is asked once which stages are stale. Each stale stage becomes a rule that runs it with DVC. So Snakemake
+# decides what runs in parallel, and DVC keeps dvc.lock up to date. See workflow/README.md.
 
 import sys
 from functools import partial
@@ -17,8 +17,8 @@ from megan.stages import registry
 
 if config:
     sys.exit(
-        f"Snakefile: --config and --configfile ({', '.join(map(str, config))}) would not reach the stages;"
-        " edit params.yaml instead, or give one run its values by: dvc exp run -S KEY=VALUE"
+        f"Snakefile: --config and --configfile ({', '.join(map(str, config))}) have no effect on the stages;"
+        " edit params.yaml instead, or set values for one run with: dvc exp run -S KEY=VALUE"
     )
 try:
     PARAMS = parameters.load()
@@ -26,7 +26,7 @@ except MeganError as error:
     sys.exit(f"Snakefile: {error}")
 
 STAGES = registry.stages(PARAMS)
-# A job of a cluster reads this file again, on its node: there its own rule must be, whatever DVC says by then.
+# A cluster job reads this file again on its node. Its rule must exist there, even if the stage is no longer stale.
 TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(STAGES)
 WANTED = set(sys.argv) & {path for stage in STAGES.values() for path in stage.outputs}
 DONE = WANTED - {path for stage in TODO for path in stage.outputs}
@@ -34,8 +34,8 @@ if not TODO or (DONE and DONE == WANTED):
     print("Snakefile: everything is up to date", file=sys.stderr)
     sys.exit(0)
 if DONE:
-    sys.exit(f"Snakefile: {', '.join(sorted(DONE))} is up to date, so there is no rule for it; leave it out")
-CORES = workflow.resource_settings.cores or 1  # none are given to a cluster: its profile sets threads
+    sys.exit(f"Snakefile: {', '.join(sorted(DONE))} is up to date, so there is no rule for it; omit it")
+CORES = workflow.resource_settings.cores or 1  # on a cluster no cores are given; the profile sets threads
 
 
 def outputs(stage):
@@ -67,5 +67,5 @@ for STAGE in TODO:
             environment=partial(scheduling.environment, STAGE),
         message:
             STAGE.address
-        shell:  # read when the job runs, so it may not name STAGE
+        shell:  # evaluated when the job runs, so it cannot use STAGE
             "{params.environment} dvc --wait-for-lock repro --single-item {params.stage} > {log} 2>&1"

@@ -1,4 +1,4 @@
-"""Speed of the native CPU kernels, beside torch's formulations and the core's own limit.
+"""Speed of the native CPU kernels, compared with torch and with the limit of the core.
 
 One thread, all candidates interleaved within one run: compare columns, not runs.
 

@@ -1,6 +1,6 @@
 """Speed and memory of contenders, interleaved, after a check that all compute the same.
 
-check    the float64 meta-gradient of each beside the autograd loop's
+check    compares the float64 meta-gradient of each with that of the autograd loop
 speed    rounds in which each contender has one turn, alone; the median over rounds
 memory   the peak of fresh processes, less that of as many interpreters with torch imported
 """
@@ -59,7 +59,7 @@ def entries(names: list[str], kinds: list[Kind], modes: list[Mode]) -> list[Entr
 
 
 class Measurement:
-    """`say` is told of progress; `found` is filled in by the methods, in the order check, speed, memory."""
+    """`say` is called with progress messages. The methods fill `found`, in the order check, speed, memory."""
 
     def __init__(
         self, found: list[Entry], tasks: int, device: str, say: Callable[[str], None], verbose: bool = False

@@ -1,6 +1,6 @@
-"""Second-order meta-gradients: megan beside its peers, on the same network, tasks and machine.
+"""Second-order meta-gradients: compares megan with other libraries on the same network, tasks and machine.
 
-    python -m benchmarks.peers                      # everything, some ten minutes on two idle cores
+    python -m benchmarks.peers                      # everything, about ten minutes on two idle cores
     python -m benchmarks.peers --quick              # one round, no memory: does it work?
     python -m benchmarks.peers --only megan loop    # some contenders
     python -m benchmarks.peers --problems maml-q1   # some problems

@@ -1,4 +1,4 @@
-"""Where the time of one meta-iteration goes, and how near it comes to the machine's matrix products.
+"""Profile of one meta-iteration, compared with the machine's matrix products.
 
     python -m benchmarks.profile_iteration             # under a minute on two cores
     python -m benchmarks.profile_iteration --variant n_plus_1 --queries 15
@@ -7,7 +7,7 @@ On a CPU one thread is profiled (a second does the same on other chunks). The en
 primitives are labelled, torch.profiler records them and every other operation, and each
 operation's time goes to the innermost label around it, or to a category by its name; what
 is left of the wall time is Python and autograd. On CUDA the kernels' time on the device is
-divided the same way, without graph capture, and the captured graph is timed beside it.
+divided the same way, without graph capture, and the captured graph is timed too.
 Writes `profile.csv` and `profile.md` under `benchmarks/results/<device>/`, and the table
 into docs/profile.md.
 """

@@ -4,7 +4,7 @@
     python -m benchmarks.scaling --quick    # the ends of each axis, a few seconds an axis
 
 The whole meta-iteration of `megan.meta.iteration` is timed (sampling, inner loop, outer
-gradient, Adam), on CUDA as the captured graph. Each axis departs from one point: 5-way
+gradient, Adam), on CUDA as the captured graph. Each axis changes one value of a common point: 5-way
 1-shot, five inner steps, meta-batch 32, one seed. Images are random: the cost does not
 depend on them. Writes `scaling.csv`, `scaling.md` and `scaling.png` under
 `benchmarks/results/<device>/`, and the table into docs/benchmarks.md.
@@ -114,7 +114,7 @@ def random_split(device: str) -> Split:
 
 def on_cpu(points: list[Point], split: Split, workers: Workers, minutes: float) -> None:
     """Rounds of one meta-iteration of each point, until the time is up; at least two."""
-    # Each point has its own processes: shared ones would be forked anew at every change of work.
+    # Each point has its own processes: shared ones would have to be forked again at every change of work.
     advance = {id(point): point.build(split, Workers(workers.device, workers.threads)) for point in points}
     for point in points:
         for _ in range(WARM_UPS if point.tasks <= 32 else 1):

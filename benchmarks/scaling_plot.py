@@ -1,4 +1,4 @@
-"""Time of a meta-iteration along each axis, beside proportional growth from the axis's first point."""
+"""Time of a meta-iteration along each axis, compared with proportional growth from the first point."""
 
 from pathlib import Path
 from typing import Any

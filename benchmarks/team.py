@@ -1,4 +1,4 @@
-"""Worker processes that share the tasks of a contender, started once and told to run one at a time."""
+"""Worker processes that share the tasks of a contender. They start once and run one at a time."""
 
 import json
 import os
@@ -34,7 +34,7 @@ class Mode:
 class Team:
     """`mode.processes` workers of contender `name`; the tasks of a problem are split evenly between them.
 
-    `patient`: idle threads sleep instead of spinning, for work beside that of other teams.
+    `patient`: idle threads sleep instead of spinning, so that other teams can work at the same time.
     """
 
     def __init__(self, name: str, mode: Mode, device: str, verbose: bool = False, patient: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""A process that runs one contender, and waits until it is told to: `python -m benchmarks.worker NAME THREADS DEVICE`.
+"""A process that runs one contender on request: `python -m benchmarks.worker NAME THREADS DEVICE`.
 
 It reads one JSON object a line from standard input, and answers each with one on standard output:
 
@@ -100,7 +100,7 @@ def main() -> None:
         command = json.loads(line)
         try:
             reply = {"ok": getattr(worker, command.pop("do"))(**command)}
-        except Exception as error:  # it is reported beside the contender's name, and the others go on
+        except Exception as error:  # it is reported with the contender's name, and the others continue
             text = (str(error).strip().splitlines() or [""])[0]
             reply = {"error": f"{type(error).__name__}: {text}", "missing": isinstance(error, ImportError)}
         replies.write(json.dumps(reply) + "\n")

@@ -1,7 +1,7 @@
 """`python -m megan STAGE [ITEM]`: a sub-command for each stage of `dvc.yaml`, and `record`.
 
-Every stage reads `params.yaml` first and refuses what cannot run; heavy modules are
-imported by the stage that needs them.
+Every stage first reads `params.yaml` and refuses settings that cannot run. Large modules are
+imported only by the stages that need them.
 """
 
 import argparse
@@ -18,28 +18,32 @@ from megan.stages import registry
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m megan", description="One stage of the reproduction; `dvc repro` runs them all."
+        prog="python -m megan", description="Run one stage of the reproduction. `dvc repro` runs all stages."
     )
     commands = parser.add_subparsers(dest="stage", required=True)
     for command in registry.commands():
         stage = commands.add_parser(command.name, help=command.description, description=command.description)
         if command.items:
             stage.add_argument("item", metavar=command.items.upper())
-    about = "Copy a finished study to results/record, for git; or check such a copy against the code at hand"
+    about = "Copy a finished study to results/record, for git; or compare such a copy with the present code"
     record = commands.add_parser("record", help=about, description=about)
     record.add_argument(
         "--weights",
         type=float,
         default=0,
         metavar="MIB",
-        help="with the best maml and n_plus_1, if they take no more than that",
+        help="also copy the weights of the best maml and n_plus_1 seed, at most this size",
     )
-    record.add_argument("--check", metavar="STUDY", help="only say where the record of STUDY disagrees")
+    record.add_argument(
+        "--check",
+        metavar="STUDY",
+        help="only print how the record of STUDY differs from the present parameters and code",
+    )
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sub-command; returns the exit code."""
+    """Run one sub-command. Returns the exit code."""
     try:
         parser = _parser()
     except MeganError as error:
@@ -52,7 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"megan {chosen.stage}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"megan {chosen.stage}: interrupted; the same command begins where it can", file=sys.stderr)
+        print(
+            f"megan {chosen.stage}: interrupted; the same command continues from the last checkpoint, if there is one",
+            file=sys.stderr,
+        )
         return 128 + signal.SIGINT
 
 
@@ -73,12 +80,12 @@ def _record(params: Params, check: str | None, weights_mib: float) -> int:
     if check is None:
         target = record.make(params, weights_mib)
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        print(f"{target}: {size / record.MIB:.1f} MiB; commit it with git")
+        print(f"{target}: {size / record.MIB:.1f} MiB; now commit it with git")
         return 0
     folder: Path = paths.RECORD / check
     commit, lines = record.verify(folder)["commit"], list(record.compare(params, folder))
-    print(f"{folder}: every file is as recorded; made at commit {commit}")
-    print("\n".join(lines) if lines else "the parameters and the code at hand agree with it")
+    print(f"{folder}: made at commit {commit}; all files match their digests")
+    print("\n".join(lines) if lines else "the present parameters and code agree with it")
     return 1 if lines else 0
 
 

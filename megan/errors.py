@@ -1,13 +1,13 @@
-"""The root of every error that a user can mend. The command line prints its message as one line."""
+"""The base class of all errors that a user can correct. The command line prints the message as one line."""
 
 LONGEST = 1500  # characters of a message
 
 
 class MeganError(Exception):
-    """Something outside the code is wrong; the message names it, what was expected and what to do.
+    """Something outside the code is wrong. The message says what, what was expected, and what to do.
 
-    As text it is one line of printable characters whatever a file's or a server's words in it
-    hold: no terminal escape, no text turned around, no page of names.
+    As text it is one line of printable characters, even if it quotes a file or a server: no
+    terminal escapes, no reversed text, no very long lists.
     """
 
     def __str__(self) -> str:
@@ -19,4 +19,4 @@ class MeganError(Exception):
 
 
 class DataError(MeganError):
-    """Data is missing, damaged or not what it should be; one line that says what to do."""
+    """Data is missing, damaged or wrong. The message says what to do."""

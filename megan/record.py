@@ -1,6 +1,6 @@
-"""Committed records: what a reader needs of a finished study, in `results/record/<study>/`, which git keeps.
+"""Records of finished studies in `results/record/<study>/`, which git tracks.
 
-`results/<study>/` is DVC's, and DVC refuses an output that git tracks.
+`results/<study>/` is managed by DVC, and DVC refuses an output that git tracks.
 """
 
 import json
@@ -21,22 +21,22 @@ from megan.stages import registry
 from megan.stages.registry import Stage
 
 MANIFEST = "MANIFEST.json"
-BEST = ("maml", "n_plus_1")  # whose weights may go with a record
-LEFT = (".safetensors", ".svg")  # raw tensors; figures are kept as PNG, and as SVG in the page
+BEST = ("maml", "n_plus_1")  # variants whose weights a record may contain
+LEFT = (".safetensors", ".svg")  # not copied: raw tensors; figures are copied as PNG, and the page contains them as SVG
 MIB = 2**20
 
 
 class RecordError(MeganError):
-    """A record cannot be made, or is not what it was; the message says what to do."""
+    """A record cannot be made, or was altered. The message says what to do."""
 
 
 def make(params: Params, weights_mib: float = 0) -> Path:
     """Copy the current study's results, with a digest of each file.
 
-    **Arguments** `weights_mib`: the best seed of `maml` and `n_plus_1` by validation accuracy
-    goes along, if that takes no more.
-    **Raises** `MeganError`, before anything is written, when DVC finds a stage out of date, or a
-    result is not what its record describes.
+    **Arguments** `weights_mib`: if not 0, also copy the weights of the seed of `maml` and of `n_plus_1`
+    with the best validation accuracy. This is their largest allowed size.
+    **Raises** `MeganError`, before anything is written, if a stage is out of date for DVC, or a
+    result does not match its record.
     """
     study, stages = params.study, registry.stages(params)
     lock = _lock(stages)
@@ -66,7 +66,7 @@ def make(params: Params, weights_mib: float = 0) -> Path:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of a record whose every file is as it was recorded.
+    """The manifest of a record, after checking the digest of every file.
 
     **Raises** `RecordError` naming the first file that is missing, altered or not listed.
     """
@@ -80,20 +80,20 @@ def verify(folder: Path) -> dict[str, Any]:
         if listed.get(name) != found.get(name):
             state = "missing" if name not in found else "not listed" if name not in listed else "altered"
             raise RecordError(
-                f"{folder / name} is {state}, by {MANIFEST}; restore the record from git, or run: python -m"
+                f"{folder / name} is {state} according to {MANIFEST}; restore the record from git, or run: python -m"
                 " megan record"
             )
     return manifest
 
 
 def compare(params: Params, folder: Path) -> Iterator[str]:
-    """A line for each stage of a record that the parameters or the code at hand would make otherwise.
+    """One line for each stage of a record whose parameters or code differ from the present ones.
 
     **Raises** `RecordError` as `verify` does.
     """
     study = verify(folder)["study"]
     if study not in params.studies:
-        yield f"params.yaml has no study {study!r} any more"
+        yield f"params.yaml no longer has the study {study!r}"
         return
     stages = registry.stages(params.model_copy(update={"study": study}))
     for path in sorted(folder.rglob(result.RECORD)):
@@ -107,22 +107,22 @@ def compare(params: Params, folder: Path) -> Iterator[str]:
 
 
 def _changed(params: Params, stage: Stage, made: dict[str, Any]) -> str:
-    """What would be otherwise if the stage ran now, or ""."""
+    """How the present parameters or code differ from those of the record, or ""."""
     try:
         result.check_parameters(stage.folder, made, registry.parameters(params, stage), stage.address)
     except result.StaleError as error:
         return str(error).partition(";")[0]
     code, now = made.get("code"), registry.code(stage)
     if code is None:
-        return "made by an earlier layout of the code"
+        return "made by an older version of the code, which recorded no source files"
     files = sorted(name for name in code.keys() | now.keys() if code.get(name) != now.get(name))
     return f"the code has changed since: {', '.join(files)}" if files else ""
 
 
 def _kept(params: Params, stage: Stage) -> Iterator[Path]:
-    """The files of a stage that a record keeps, its result verified.
+    """The files of a stage that a record contains, after verifying the result.
 
-    Of a meta-training and a meta-test it keeps `record.json` alone, since the tables hold the rest.
+    For meta-training and meta-test these are only `record.json`, because the tables hold the rest.
     """
     if stage.keeps_record:
         result.verified(stage.folder, stage.address)
@@ -138,7 +138,7 @@ def _kept(params: Params, stage: Stage) -> Iterator[Path]:
 
 
 def _lock(stages: dict[str, Stage]) -> dict[str, Any]:
-    """The entries of `dvc.lock` that the record rests on. Raises `RecordError` when one is stale."""
+    """The entries of `dvc.lock` for the study. Raises `RecordError` if a stage is stale."""
     for address, changes in json.loads(_dvc("status", "--json") or "{}").items():
         raise RecordError(f"{address} is not up to date ({' '.join(json.dumps(changes).split()):.300}); run: dvc repro")
     locked = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
@@ -155,7 +155,7 @@ def _dvc(*arguments: str) -> str:
 
 
 def _best_weights(params: Params, most_mib: float) -> dict[str, bytes]:
-    """By variant, the weights of the seed that did best on validation tasks, without the seed axis."""
+    """For each variant the weights of the seed with the best validation accuracy, without the seed axis."""
     import pandas
     from safetensors.numpy import load_file, save
 
@@ -180,14 +180,14 @@ def _best_weights(params: Params, most_mib: float) -> dict[str, bytes]:
     size = sum(map(len, packed.values())) / MIB
     if size > most_mib:
         raise RecordError(
-            f"the weights of {' and '.join(packed)} have {size:.1f} MiB: more than --weights {most_mib:g};"
-            " raise it, or leave it out"
+            f"the weights of {' and '.join(packed)} have {size:.1f} MiB, more than --weights {most_mib:g};"
+            " give a larger number, or omit the option"
         )
     return packed
 
 
 def _resolved(params: Params) -> dict[str, Any]:
-    """The current study's parameters, every default filled in."""
+    """The parameters of the current study, with all defaults filled in."""
     document = params.model_dump(mode="json")
     return {**document, "studies": {params.study: document["studies"][params.study]}}
 

@@ -73,7 +73,9 @@ def test_impossible_study_stops_before_anything_is_made(project, capsys):
 def test_without_the_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command_line.main(["download"]) == 1
-    assert line(capsys) == "megan download: params.yaml is not here; run the stage from the repository's root"
+    assert (
+        line(capsys) == "megan download: params.yaml does not exist here; run the stage from the root of the repository"
+    )
 
 
 @pytest.mark.parametrize("stage", ["train", "test"])

@@ -1,8 +1,8 @@
-"""A picture to judge the glyphs by: characters of every script beside those of Omniglot.
+"""Draws a picture that compares the glyphs with Omniglot: some characters of every script.
 
     python -m tools.contact_sheet [--study omniglot] [--output docs/contact_sheet.png]
 
-Omniglot's half is drawn where a study of it is prepared.
+The half of Omniglot is drawn if a study of it is prepared.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def glyph_rows() -> Rows:
 
 
 def prepared_rows(study: str, count: int) -> Rows:
-    """Two characters of each of `count` alphabets of a prepared study. Raises `DataError` where it is not prepared."""
+    """Two characters of each of `count` alphabets of a prepared study. Raises `DataError` if it is not prepared."""
     rows = []
     for name in catalogue.SPLITS:
         split = packed.load(paths.split(study, name))
@@ -44,7 +44,7 @@ def prepared_rows(study: str, count: int) -> Rows:
 
 
 def panel(title: str, rows: Rows) -> Image.Image:
-    """One data set: a line for each script, black on white."""
+    """The picture of one data set: one line for each script, black on white."""
     height = CELL + 4
     sheet = Image.new("L", (LABEL + 2 * (DRAWN * CELL + 16), (len(rows) + 1) * height), 255)
     pen = ImageDraw.Draw(sheet)
@@ -74,7 +74,7 @@ def draw(path: Path, study: str) -> None:
         sheet.paste(one, (left, 0))
         left += one.width
     with storage.replacing(path) as temporary:
-        # Sixteen grey levels are enough to look at, and halve the file.
+        # Sixteen grey levels are enough, and halve the file.
         sheet.quantize(16).save(temporary, format="PNG", optimize=True)
 
 

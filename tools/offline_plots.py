@@ -1,7 +1,8 @@
 """Writes an HTML template for `dvc plots` that needs no network.
 
-DVC's own page loads Vega from the web and stays empty without it. Snakemake ships the same
-files for its reports; here they are put into the page itself. Run from the repository's root:
+DVC's own page loads Vega from the web and stays empty without network. Snakemake ships the same
+files for its reports, and this script copies them into the page. Run it from the root of the
+repository:
 
     python tools/offline_plots.py
     dvc plots diff --html-template .dvc/tmp/offline_plots.html ...
@@ -41,12 +42,14 @@ def template() -> str:
 
 def main() -> int:
     if not Path("dvc.yaml").is_file():
-        print("dvc.yaml is not here; run this from the repository's root", file=sys.stderr)
+        print("dvc.yaml does not exist here; run this from the root of the repository", file=sys.stderr)
         return 1
     try:
         page = template()
     except FileNotFoundError as error:
-        print(f"this Snakemake does not ship {error.filename}; dvc plots needs the network then", file=sys.stderr)
+        print(
+            f"this version of Snakemake does not ship {error.filename}, so dvc plots needs the network", file=sys.stderr
+        )
         return 1
     TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
     TEMPLATE.write_text(page, encoding="utf-8")

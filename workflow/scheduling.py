@@ -1,4 +1,4 @@
-"""What Snakemake needs: which of DVC's stages are stale, what they wait for, and what each takes of the machine."""
+"""Data for Snakemake: the stale stages of DVC, their dependencies, and the resources that each needs."""
 
 import json
 import logging
@@ -14,8 +14,9 @@ from dvc.repo import Repo
 from megan.stages.registry import CONFIG, Stage
 
 GPU = {"gpu": 1}
-# What Snakemake alone knows of a stage: whether its number of threads changes its numbers, so that it gets all
-# cores as under `dvc repro`; its resources; on a cluster minutes and MB of memory.
+# What DVC does not know of a stage. `alone`: the number of threads changes its results, so it gets all cores, as
+# under `dvc repro`. `shares`: it shares the cores with its other variants. `resources`: GPUs, and for a cluster
+# minutes and MB of memory.
 NEEDS: dict[str, dict[str, Any]] = {
     "encoder": {"alone": True, "resources": GPU | {"runtime": 120}},
     "judge": {"alone": True, "resources": GPU | {"runtime": 120}},
@@ -28,7 +29,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 
 
 def threads(stage: Stage, todo: Iterable[Stage], cores: int) -> int:
-    """All cores, one, or a fair share where several of a stage can work side by side."""
+    """All cores, one, or an equal share if several jobs of a stage can run in parallel."""
     needs = NEEDS.get(stage.name, {})
     if needs.get("alone"):
         return cores
@@ -41,14 +42,14 @@ def resources(stage: Stage) -> dict[str, int]:
 
 
 def environment(stage: Stage, wildcards: object, threads: int) -> str:
-    """How many threads the stage may use, for the shell. The user's MEGAN_THREADS goes before Snakemake's number."""
+    """A shell assignment of the number of threads. MEGAN_THREADS of the user overrides the number of Snakemake."""
     return "" if NEEDS.get(stage.name, {}).get("alone") else f"MEGAN_THREADS=${{MEGAN_THREADS:-{threads}}}"
 
 
 def stale(stages: Mapping[str, Stage]) -> list[Stage]:
-    """The stages that DVC would run, and all that follow from them.
+    """The stages that DVC would run, and all stages that depend on them.
 
-    Runs stage `config` first, which the answer rests on.
+    Runs stage `config` first, because the answer depends on it.
     """
     wait_for_others()
     logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -56,7 +57,7 @@ def stale(stages: Mapping[str, Stage]) -> list[Stage]:
         repo.reproduce(CONFIG)
         found = set(repo.status()) & set(stages)
     todo: list[Stage] = []
-    for address, stage in stages.items():  # in the direction of the data
+    for address, stage in stages.items():  # in the order in which data flows
         if address in found or waits_for(stage, todo):
             todo.append(stage)
     return [stage for stage in todo if stage.name != CONFIG]
@@ -68,24 +69,26 @@ def waits_for(stage: Stage, others: Iterable[Stage]) -> list[str]:
 
 
 def _is_read(output: str, inputs: Iterable[str]) -> bool:
-    """Whether an output is one of the inputs, or lies in one of them."""
+    """Whether an output is one of the inputs, or is inside one of them."""
     return any(PurePosixPath(output).is_relative_to(path) for path in inputs)
 
 
 def wait_for_others() -> None:
-    """Wait until no DVC process works here.
+    """Wait until no DVC process is running in this repository.
 
-    A killed snakemake leaves its jobs running. Snakemake removes outputs before each job, and so
-    would take the data from under them; their results are worth the wait.
+    Jobs of a killed Snakemake continue to run. A new Snakemake removes the outputs of a job before it
+    starts, which would break running jobs. So it waits for them.
     """
     if pids := at_work():
-        print(f"dvc is at work here (process {', '.join(map(str, pids))}); waiting for it to end", file=sys.stderr)
+        print(
+            f"dvc is already running here (process {', '.join(map(str, pids))}); waiting for it to end", file=sys.stderr
+        )
         while at_work():
             time.sleep(0.2)
 
 
 def at_work() -> list[int]:
-    """Pids of the DVC processes that hold a file of this repository."""
+    """Process numbers of the DVC processes that use a file of this repository."""
     try:
         held = json.loads(Path(".dvc/tmp/rwlock").read_text(encoding="utf-8"))
         holders = [*held["write"].values(), *(reader for readers in held["read"].values() for reader in readers)]
@@ -96,7 +99,7 @@ def at_work() -> list[int]:
 
 
 def _is_dvc(pid: int) -> bool:
-    # A killed process stays in DVC's file, and its number may have gone to another.
+    # A killed process remains in DVC's file, and another process may have its number.
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and "dvc" in " ".join(process.cmdline())

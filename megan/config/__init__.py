@@ -1,1 +1,1 @@
-"""Parameters and their schema, paths, and settings of the machine."""
+"""Parameters and their schema, file paths, and settings of the machine."""

@@ -1,15 +1,15 @@
-"""Combinations of parameters that can never run, each refused with the key to change and the reason."""
+"""Refuses combinations of parameters that cannot run, with the key to change and the reason."""
 
 from megan.config.schema import DRAWERS, Study, Variant
 from megan.errors import MeganError
 
 
 class ParamsError(MeganError):
-    """`params.yaml` is unreadable or impossible; the message names the key and what to do."""
+    """`params.yaml` is unreadable or cannot run. The message names the key and what to do."""
 
 
 def check_variant(name: str, variant: Variant) -> None:
-    """Options that contradict one another, each with the reason."""
+    """Refuse options that contradict each other, with the reason."""
 
     def refuse(key: str, reason: str) -> None:
         raise ParamsError(f"params.yaml: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
@@ -17,7 +17,7 @@ def check_variant(name: str, variant: Variant) -> None:
     if variant.skip and variant.conditioning != "image":
         refuse(
             "skip",
-            f"a residual needs an image, and conditioning is {variant.conditioning!r}; set conditioning:"
+            f"skip needs a conditioning image, and conditioning is {variant.conditioning!r}; set conditioning:"
             " image or skip: false",
         )
     if variant.approach != "multi_task":
@@ -25,7 +25,7 @@ def check_variant(name: str, variant: Variant) -> None:
             if getattr(variant, key) != neutral:
                 refuse(
                     key,
-                    f"only approach 'multi_task' has a discriminator apart, this is {variant.approach!r};"
+                    f"only approach 'multi_task' has a separate discriminator, and this is {variant.approach!r};"
                     f" expected {neutral!r}",
                 )
     if (
@@ -46,7 +46,7 @@ def check_variant(name: str, variant: Variant) -> None:
 
 
 def check_study(name: str, study: Study) -> None:
-    """Combinations that can never run, each with the key to change."""
+    """Refuse combinations that cannot run, with the key to change."""
     data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
     asked = [(key, getattr(tasks, key)) for key in ("train_queries", "test_queries")] + [
         ("test.other_queries", count) for count in study.test.other_queries
@@ -64,19 +64,19 @@ def check_study(name: str, study: Study) -> None:
         )
     if study.judge.seed == study.encoder.seed:
         raise ParamsError(
-            f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, or the"
-            " judge begins as the network that conditions generators"
+            f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, because"
+            " the judge must differ from the network that conditions generators"
         )
     if study.test.draws > tasks.test_queries:
         raise ParamsError(
             f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries"
-            f" {tasks.test_queries}, as many real drawings stand beside them"
+            f" {tasks.test_queries}, because fakes are compared with as many real drawings"
         )
     if data.protocol == "alphabet":
         if data.rotations:
             raise ParamsError(
                 f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated"
-                " character is no character of its alphabet)"
+                " character does not belong to its alphabet)"
             )
         if data.validation_alphabets < 1:
             raise ParamsError(f"{where}.data.validation_alphabets = 0: expected at least 1 under protocol 'alphabet'")
@@ -94,8 +94,7 @@ def check_study(name: str, study: Study) -> None:
             )
         if tasks.scope == "alphabet":
             raise ParamsError(
-                f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', whose split"
-                " leaves no alphabet whole"
+                f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', which splits alphabets"
             )
         if tasks.ways > data.validation_characters:
             raise ParamsError(
@@ -105,7 +104,9 @@ def check_study(name: str, study: Study) -> None:
     for tier_name in type(study.tiers).model_fields:
         seeds = getattr(study.tiers, tier_name).seeds
         if len(set(seeds)) != len(seeds):
-            raise ParamsError(f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ")
+            raise ParamsError(
+                f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ from each other"
+            )
         if study.test.sample_tasks > (count := getattr(study.tiers, tier_name).test_tasks):
             raise ParamsError(
                 f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most"

@@ -1,7 +1,7 @@
-"""What differs by machine and never by experiment: the environment variables, read here alone.
+"""Settings of the machine: environment variables, which only this module reads.
 
-None of them enters the tracked parameters. The device, the number of threads and the
-kernel change a result by rounding only; provenance records them.
+They are not parameters of an experiment. The device, the number of threads and the kernel
+change only the rounding of results. The provenance files record them.
 """
 
 import os
@@ -13,16 +13,16 @@ MOST_THREADS = 1024
 
 
 class SettingsError(MeganError):
-    """An environment variable has a value that means nothing; the message names it."""
+    """An environment variable has an invalid value. The message names it."""
 
 
 def mirror() -> str | None:
-    """`MEGAN_MIRROR`: a folder, or the base address, that holds the data sets' public files."""
+    """`MEGAN_MIRROR`: a folder or web address with the public files of the data sets."""
     return os.environ.get("MEGAN_MIRROR") or None
 
 
 def device() -> str:
-    """`MEGAN_DEVICE`: `cpu`, `cuda` or `cuda:N`. Unset or `auto`: CUDA where there is one, else the CPU."""
+    """`MEGAN_DEVICE`: `cpu`, `cuda` or `cuda:N`. Unset or `auto`: CUDA if available, else the CPU."""
     import torch
 
     wanted = os.environ.get("MEGAN_DEVICE") or "auto"
@@ -41,11 +41,11 @@ def device() -> str:
 
 
 def threads() -> int:
-    """`MEGAN_THREADS`: CPU cores that one stage may use, a process or thread each.
+    """`MEGAN_THREADS`: CPU cores that one stage may use, with one process or thread on each.
 
-    Unset: all that this process may use.
+    Unset: all cores that this process may use.
     """
-    # Runtimes for threads end the process where the machine cannot start so many.
+    # The limit avoids a crash of the thread library if the machine cannot start so many.
     return _positive(
         "MEGAN_THREADS",
         most=MOST_THREADS,
@@ -54,7 +54,7 @@ def threads() -> int:
 
 
 def chunk(default: int) -> int:
-    """`MEGAN_CHUNK`: tasks adapted at a time, which bounds memory. Unset: `default`."""
+    """`MEGAN_CHUNK`: number of tasks adapted at a time, which limits memory. Unset: `default`."""
     return _positive("MEGAN_CHUNK", default)
 
 
@@ -67,14 +67,14 @@ def kernel() -> str:
 
 
 def cache() -> Path:
-    """`MEGAN_CACHE`: where compiled kernels are kept. Unset: the user's cache folder."""
+    """`MEGAN_CACHE`: the folder of compiled kernels. Unset: the user's cache folder."""
     if own := os.environ.get("MEGAN_CACHE"):
         return Path(own)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "megan"
     except RuntimeError:
         raise SettingsError(
-            "MEGAN_CACHE is unset, and this user has no home folder; set it to a folder that nobody else can write to"
+            "MEGAN_CACHE is unset, and this user has no home folder; set it to a folder that only you can write to"
         ) from None
 
 

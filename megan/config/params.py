@@ -1,7 +1,7 @@
-"""The only reader of `params.yaml`: typed, frozen, checked before anything runs.
+"""Reads `params.yaml` and checks all of it before anything runs. No other module reads the file.
 
-`schema` says what each block may hold, `checks` which combinations can never run. Here stand the
-reading, the filling in of defaults, and the one-line errors.
+`schema` defines the content of each block, `checks` the combinations that cannot run. This module
+reads the file, fills in defaults, and writes one-line errors.
 """
 
 import copy
@@ -71,15 +71,15 @@ class Params(Block):
 
     @property
     def styles(self) -> dict[str, Style]:
-        """Name and colour of each variant in figures and tables."""
+        """Label and colour of each variant in figures and tables."""
         return {name: variant.style for name, variant in self.variants.items()}
 
     def tier(self, variant: str) -> Tier:
-        """Length and seeds of a variant in the current study."""
+        """Training length, seeds and test tasks of a variant in the current study."""
         return getattr(self.current.tiers, self.variants[variant].tier)
 
     def variant(self, name: str) -> Variant:
-        """Raises `ParamsError` for a name that `params.yaml` does not hold."""
+        """The options of a variant. Raises `ParamsError` if `params.yaml` does not have it."""
         if name not in self.variants:
             raise ParamsError(_unknown("variant", name, list(self.variants)))
         return self.variants[name]
@@ -92,11 +92,11 @@ def _unknown(what: str, name: object, known: list[str]) -> str:
 
 
 def read(path: Path = paths.PARAMS) -> dict[str, Any]:
-    """The file as plain data, read as DVC reads it. Raises `ParamsError` when it is missing or no YAML mapping."""
+    """The file as plain data, read as DVC does. Raises `ParamsError` if it is missing or not a YAML mapping."""
     try:
         document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(f"{path} is not here; run the stage from the repository's root") from None
+        raise ParamsError(f"{path} does not exist here; run the stage from the root of the repository") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} cannot be read: {error}") from None
     except DuplicateKeyError as error:
@@ -105,26 +105,24 @@ def read(path: Path = paths.PARAMS) -> dict[str, Any]:
             f"{path}, line {line}: {str(error.problem).partition(' with value')[0]}; give it once"
         ) from None
     except YAMLError as error:
-        raise ParamsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
-        raise ParamsError(f"{path} is no valid YAML: nested too deeply") from None
+        raise ParamsError(f"{path} is not valid YAML: nested too deeply") from None
     except (
         ValueError,
         LookupError,
         AttributeError,
         TypeError,
-    ) as error:  # a value is not what its tag (!!int, ...) says
+    ) as error:  # a value does not match its tag (!!int, ...)
         told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ParamsError(
-            f"{path} is no valid YAML: a value is not of the type that it is tagged with ({told})"
-        ) from None
+        raise ParamsError(f"{path} is not valid YAML: a value does not have the type of its tag ({told})") from None
     if not isinstance(document, dict):
         raise ParamsError(f"{path} must be a mapping of keys, not {type(document).__name__}")
     return document
 
 
 KEYS = ("study", "study_defaults", "studies", "variant_defaults", "variants", "claims")
-OWN = ("tier", "label", "colour")  # keys that every variant gives itself
+OWN = ("tier", "label", "colour")  # keys without a default: every variant has its own
 
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
@@ -144,8 +142,8 @@ def load(path: Path = paths.PARAMS) -> Params:
     """Read and check `params.yaml`.
 
     **Returns** the frozen `Params`.
-    **Raises** `ParamsError`, one readable message naming the key, for an unknown key, a
-    wrong type or range, or an impossible combination.
+    **Raises** `ParamsError`, which names the key, for an unknown key, a wrong type or range, or
+    a combination that cannot run.
     """
     document = read(path)
     _check_blocks(document)
@@ -192,23 +190,23 @@ def _check_variant_defaults(document: dict[str, Any]) -> None:
     defaults = document["variant_defaults"]
     for key in OWN:
         if key in defaults:
-            raise ParamsError(f"params.yaml: variant_defaults.{key}: expected in each variant instead")
+            raise ParamsError(f"params.yaml: variant_defaults.{key} is not allowed: give it in each variant instead")
     complete = {**defaults, "tier": "headline", "label": "defaults", "colour": "#000000"}
     _checked(Variant, complete, "variant_defaults")
 
 
 def _name(what: str, name: object) -> str:
-    # A name becomes a folder and a DVC stage address; a dot or slash would break either.
+    # A name is used for folders and in DVC's stage names, where a dot or slash is not possible.
     if not isinstance(name, str) or not name.replace("_", "").isalnum() or not name.isascii():
         raise ParamsError(f"params.yaml: {what} name {name!r} may hold only letters, digits and underscores")
     if len(name) > LONGEST_NAME:
         raise ParamsError(
             f"params.yaml: {what} name {name!r} has {len(name)} characters; expected at most"
-            f" {LONGEST_NAME}, for files are named after it"
+            f" {LONGEST_NAME}, because file names contain it"
         )
     if what == "study" and name == paths.RECORD.name:
         raise ParamsError(
-            f"params.yaml: study name {name!r} is taken: {paths.RECORD} holds committed records; choose another"
+            f"params.yaml: study name {name!r} is reserved for {paths.RECORD}, the committed records; choose another"
         )
     return name
 
@@ -223,7 +221,7 @@ def _checked(model: type[Block], block: object, where: str) -> Any:
 
 
 def _first_problem(model: type[Block], error: ValidationError, where: str) -> str:
-    # Unknown keys first: a misspelt key also shows up as a missing one.
+    # Unknown keys first, because a misspelt key also causes a missing one.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
     *parents, key = problem["loc"] or ("",)
@@ -241,5 +239,5 @@ def _first_problem(model: type[Block], error: ValidationError, where: str) -> st
 def _shown(value: object) -> str:
     try:
         return f"{value!r:.80}"
-    except ValueError:  # Python prints no integer of thousands of digits
+    except ValueError:  # Python refuses to print integers with thousands of digits
         return f"a {type(value).__name__} too long to print"

@@ -1,19 +1,18 @@
-"""The only place that knows where files live.
+"""The paths of all files. No other module defines them.
 
-Every path is relative to the repository's root, which is the working directory of
-every stage: DVC and Snakemake both start their commands there.
+Paths are relative to the root of the repository. DVC and Snakemake start every stage there.
 """
 
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
 DOWNLOADS = Path("data/downloads")  # partial and verified archives, shared by all studies
-RECORD = Path("results/record")  # committed copies of finished studies; DVC keeps away from what git tracks
-RESUME = Path(".resume")  # state of unfinished work; no stage declares it
+RECORD = Path("results/record")  # copies of finished studies in git; DVC does not manage them
+RESUME = Path(".resume")  # state of unfinished work; not an output of any stage
 
 
 def raw(study: str) -> Path:
-    """Archives of the study's data set, or the manifest of an embedded one."""
+    """Archives of the study's data set, or the manifest of the embedded one."""
     return Path("data/raw") / study
 
 
@@ -32,12 +31,12 @@ def results(study: str) -> Path:
 
 
 def config(study: str) -> Path:
-    """Folder of the parameters that each stage takes, a YAML file a stage."""
+    """Folder with one YAML file of parameters for each stage."""
     return results(study) / "config"
 
 
 def provenance(study: str, stage: str) -> Path:
-    """What made a stage's result and how long it took: nothing that repeats, so no stage reads it."""
+    """Versions, device and time of a stage's run. They differ from run to run, so no stage reads them."""
     return results(study) / "provenance" / f"{stage}.json"
 
 
@@ -47,7 +46,7 @@ def encoder(study: str) -> Path:
 
 
 def judge(study: str) -> Path:
-    """Folder of the judge, an encoder that conditions no generator: the same files."""
+    """Folder of the judge, a second encoder that no generator uses; the same files as `encoder`."""
     return results(study) / "judge"
 
 
@@ -62,24 +61,24 @@ def trained(study: str, variant: str) -> Path:
 
 
 def tested(study: str, variant: str) -> Path:
-    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `queries.csv`, `record.json`; of its fakes
-    `samples.safetensors` and `critic.csv`.
+    """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `queries.csv`, `record.json`; if it has fakes
+    also `samples.safetensors` and `critic.csv`.
     """
     return results(study) / "test" / variant
 
 
 def samples(study: str) -> Path:
-    """Folder of what the judge found: `realism.csv`, `tasks.csv`, `grids.safetensors`, `record.json`."""
+    """Folder of the measurements of fakes: `realism.csv`, `tasks.csv`, `grids.safetensors`, `record.json`."""
     return results(study) / "samples"
 
 
 def metrics(study: str) -> Path:
-    """The one metrics file that `dvc metrics show` reads."""
+    """The metrics file that `dvc metrics show` reads."""
     return results(study) / "metrics.json"
 
 
 def tables(study: str) -> Path:
-    """Folder of the tidy tables: `curves.csv`, `accuracy.csv`, `comparisons.csv`, `steps.csv`."""
+    """Folder of the tables: `curves.csv`, `accuracy.csv`, `comparisons.csv`, `steps.csv`."""
     return results(study) / "tables"
 
 
@@ -93,5 +92,5 @@ def figures(study: str) -> Path:
 
 
 def report(study: str) -> Path:
-    """The page of figures and verdicts."""
+    """The report page with figures and verdicts."""
     return results(study) / "report.html"

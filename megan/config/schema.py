@@ -1,6 +1,6 @@
-"""What `params.yaml` may hold: each block's keys, types and ranges. `params` reads it.
+"""The schema of `params.yaml`: keys, types and ranges of each block.
 
-Nothing here has a default value, so that every number stands in the file.
+There are no default values here, so that the file shows every number.
 """
 
 import re
@@ -17,18 +17,18 @@ Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 LABEL_KEY = re.compile(r"\{(\w+)\}")
-UNSHAPING = ("tier", "label", "colour")  # keys of a variant that change none of its numbers
-DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs alike
+UNSHAPING = ("tier", "label", "colour")  # keys of a variant that do not affect its training or test
+DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs
 
 
 class Block(BaseModel):
-    """Typed, frozen; no key unknown, no type converted."""
+    """A frozen block. Unknown keys are refused, and types are not converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Data(Block):
-    """Which images, and how they are split (section 2.1)."""
+    """The data set and its split (section 2.1)."""
 
     dataset: Annotated[str, module_of("data/sets")]
     protocol: Literal["alphabet", "standard"]
@@ -40,7 +40,7 @@ class Data(Block):
 
 
 class Tasks(Block):
-    """The few-shot task: N ways, K shots, Q queries a class (section 2.2)."""
+    """The few-shot task: N ways, K shots, Q queries per class (section 2.2)."""
 
     ways: Annotated[int, Field(ge=2, le=100)]
     shots: Positive
@@ -95,7 +95,7 @@ class Train(Block):
 
 
 class Tier(Block):
-    """How long a variant trains, with which seeds, and on how many tasks of each it is tested."""
+    """Training length and seeds of a variant, and the number of test tasks for each seed."""
 
     meta_steps: Positive
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
@@ -109,7 +109,7 @@ class Tiers(Block):
 
 
 class Test(Block):
-    """Fakes that meta-testing keeps, and further numbers of queries a class to test with."""
+    """Fakes that meta-test saves, and further numbers of queries per class to test with."""
 
     sample_tasks: Annotated[int, Field(ge=2, le=10**5)]
     draws: Annotated[int, Field(ge=2, le=100)]
@@ -129,7 +129,7 @@ class Study(Block):
 
 
 class Claims(Block):
-    """Decision rules of the claims, fixed before any number is seen; docs/claims.md says how each is used."""
+    """Constants of the claims' rules, fixed before any result was seen; docs/claims.md explains them."""
 
     level: Annotated[float, Field(gt=0, le=0.2)]
     power: Annotated[float, Field(ge=0.5, lt=1)]
@@ -155,14 +155,14 @@ Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
 class Style(Block):
-    """A variant's name and colour in figures and tables."""
+    """Label and colour of a variant in figures and tables."""
 
     label: Label
     colour: Colour
 
 
 class Variant(Block):
-    """One system of the paper, every option resolved; `params.yaml` says what each means."""
+    """One system of the paper with all its options. Comments in `params.yaml` explain the options."""
 
     tier: Literal["headline", "ablation", "survey"]
     approach: Annotated[str, module_of("meta/systems")]
@@ -188,17 +188,17 @@ class Variant(Block):
     outer_discrimination_weight: Weight
     generator_outer_loss: Literal["classification", "fooling"]
     fooling_through: Literal["generator", "both"]
-    label: Label  # its name in figures and tables; {KEY} stands for the value of an option
+    label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option
     colour: Colour
 
     @property
     def options(self) -> dict[str, Any]:
-        """All that shapes its numbers: not its name, colour and tier."""
+        """All options that affect its numbers; not label, colour and tier."""
         return self.model_dump(mode="json", exclude=set(UNSHAPING))
 
     @property
     def style(self) -> Style:
-        """Its name and colour. In the label, the value of an option takes the place of `{KEY}`."""
+        """Its label and colour. In the label, `{KEY}` is replaced by the value of that option."""
         options = self.options
 
         def value(match: re.Match[str]) -> str:
@@ -216,10 +216,10 @@ class Variant(Block):
 
     @property
     def takes_others(self) -> bool:
-        """Whether drawings of other characters of the alphabet stand in the fakes' place."""
+        """Whether drawings of other characters of the alphabet replace the fakes."""
         return self.approach != "maml" and self.fake_source == "alphabet"
 
     @property
     def needs_encoder(self) -> bool:
-        """Whether the pre-trained encoder's prototypes condition the generator."""
+        """Whether the generator is conditioned on prototypes of the pre-trained encoder."""
         return self.approach != "maml" and self.conditioning == "prototype" and self.fake_source.endswith("generator")

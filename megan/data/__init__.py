@@ -1,4 +1,4 @@
-"""From the public files to tasks: stage `download` fetches, stage `prepare` splits, `episodes` samples tasks.
+"""Data: stage `download` fetches the public files, stage `prepare` splits them, `episodes` samples tasks.
 
-Each source of data has a module of its own.
+Each data set has its own module.
 """

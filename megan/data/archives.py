@@ -1,7 +1,7 @@
-"""Reading zip archives of unknown origin: into memory, never onto the disk.
+"""Reads zip archives of unknown origin into memory, never to the disk.
 
-Nothing here writes a member under its own name, so a path inside an archive can do no
-harm. Unsafe names are refused all the same: no archive of ours has them.
+No member is written under its own name, so a path inside an archive can do no harm. Unsafe
+names are still refused, because the published archives have none.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from megan.errors import DataError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a caller accepts. Declared sizes are checked before anything is unpacked."""
+    """Limits of an archive. Declared sizes are checked before anything is unpacked."""
 
     archive_bytes: int
     members: int
@@ -32,21 +32,21 @@ def read(path: Path, limits: Limits, wanted: Callable[[str], bool] = lambda name
 
     All members are checked, wanted or not: names (relative, no `..`, no backslash, no
     control character, none twice), kinds (plain files and folders), encryption, counts and
-    sizes. The checksum of each member that is read is compared by `zipfile`.
+    sizes. `zipfile` verifies the checksum of each member that is read.
 
-    **Raises** `DataError`, one line, for anything but a sound archive within `limits`.
+    **Raises** `DataError` for anything but a valid archive within `limits`.
     """
     try:
         size = path.stat().st_size
         if size > limits.archive_bytes:
             raise DataError(
-                f"{path} has {size:,} bytes: expected at most {limits.archive_bytes:,}; this is some other file"
+                f"{path} has {size:,} bytes: expected at most {limits.archive_bytes:,}; this is a different file"
             )
         with zipfile.ZipFile(path) as archive:
             members = _checked(path, archive.infolist(), limits)
             return {member.filename: _content(archive, member) for member in members if wanted(member.filename)}
     except FileNotFoundError:
-        raise DataError(f"{path} is not here") from None
+        raise DataError(f"{path} does not exist") from None
     except (
         OSError,
         EOFError,
@@ -59,15 +59,15 @@ def read(path: Path, limits: Limits, wanted: Callable[[str], bool] = lambda name
         zlib.error,
     ) as error:
         raise DataError(
-            f"{path} is no sound zip archive: {_beginning(path) or f'{error!s:.160}'}; delete it and fetch it again"
+            f"{path} is not a valid zip archive: {_beginning(path) or f'{error!s:.160}'}; delete it and fetch it again"
         ) from None
 
 
 def digest(members: dict[str, bytes]) -> str:
     """SHA-256 over sorted member names and contents.
 
-    Independent of packing, so a repacked archive of the same files has the same digest.
-    Lengths are hashed too, so that no two sets of members give the same bytes.
+    It does not depend on compression, so a repacked archive of the same files has the same digest.
+    Lengths are hashed too, so that different sets of members cannot give the same bytes.
     """
     state = hashlib.sha256()
     for name in sorted(members):
@@ -85,7 +85,7 @@ def _checked(path: Path, members: list[zipfile.ZipInfo], limits: Limits) -> list
     total = 0
     for member in members:
         name, where = member.filename, f"{path}: member {member.filename[:80]!r}"
-        # zipfile cuts a name at NUL, so the name as stored is checked as well.
+        # zipfile cuts a name at NUL, so the stored name is checked too.
         parts = name.removesuffix("/").split("/")
         if (
             "\\" in name
@@ -95,13 +95,13 @@ def _checked(path: Path, members: list[zipfile.ZipInfo], limits: Limits) -> list
         ):
             raise DataError(f"{where} has an unsafe name: expected a plain relative path")
         if name in seen:
-            raise DataError(f"{where} stands twice: expected each name once")
+            raise DataError(f"{where} appears twice: expected each name once")
         seen.add(name)
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise DataError(f"{where} is a link or a device: expected plain files")
+            raise DataError(f"{where} is a link or a device: expected ordinary files")
         if member.flag_bits & 0x1:
-            raise DataError(f"{where} is encrypted: expected none")
+            raise DataError(f"{where} is encrypted: expected no encryption")
         if member.file_size > limits.member_bytes or member.file_size > limits.ratio * max(member.compress_size, 1):
             raise DataError(
                 f"{where} unpacks from {member.compress_size:,} to {member.file_size:,} bytes:"
@@ -123,7 +123,7 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def _beginning(path: Path) -> str:
-    """What the file is, if its first bytes tell more than zipfile's own message; else an empty string."""
+    """What the file is, if its first bytes say more than the message of zipfile; else an empty string."""
     try:
         with open(path, "rb") as file:
             start = file.read(256).lstrip()
@@ -132,7 +132,7 @@ def _beginning(path: Path) -> str:
     if not start:
         return "it is empty"
     if start[:1] == b"<":
-        return "it is a web page, so a proxy, a login page or an error page answered"
+        return "it is a web page, for example of a proxy, a login or an error"
     if not start.startswith(b"PK"):
         return f"it begins with {start[:12]!r}"
     return ""

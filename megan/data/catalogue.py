@@ -1,7 +1,7 @@
 """Whether the data sets can make what a study asks for, and how a study splits them.
 
-It imports little on purpose: the command line checks a study against it before anything
-runs. The same function makes the split that stage `prepare` writes.
+This module imports little, because the command line uses it to check a study before anything
+runs. Stage `prepare` writes the split of the same function.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
     alphabets of meta-training. Protocol `standard` pools all characters, as in Vinyals et
     al. (2016) and Finn et al. (2017).
 
-    **Raises** `ParamsError` that names the key, if the study needs more than these characters.
+    **Raises** `ParamsError`, which names the key, if the data set has too few characters for the study.
     """
     where = f"params.yaml: studies.{study_name}"
     make = _by_alphabet if data.protocol == "alphabet" else _pooled
@@ -77,12 +77,12 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
                 raise ParamsError(
                     f"params.yaml: variants.{name}.fake_source = 'alphabet': its tasks need twice"
                     f" studies.{study_name}.tasks.ways = {study.tasks.ways} characters, and the {part} split has"
-                    f" {most} at most; lower tasks.ways or leave the variant out"
+                    f" {most} at most; lower tasks.ways or remove the variant"
                 )
 
 
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:
-    # By digest, not by a generator: the same order with every version of every library.
+    # By digest, not by a random generator, so that the order does not depend on a library's version.
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
 
 

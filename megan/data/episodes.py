@@ -1,6 +1,6 @@
-"""The task sampler: few-shot tasks cut from packed images on the training device (section 2.2).
+"""The task sampler: draws few-shot tasks from packed images on the training device (section 2.2).
 
-No Python loop runs over tasks, and nothing waits for the device.
+There is no Python loop over tasks, and nothing waits for the device.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from megan.ops import streams
 
 @dataclass(frozen=True)
 class Episodes:
-    """A batch of tasks; along the leading axis all tasks of the first seed, then of the next.
+    """A batch of tasks. Along the leading axis are all tasks of the first seed, then those of the next.
 
-    Images are channels-last with ink = 1. The classes of a task come in random order, so
-    the label of a class is its place: images 0..K-1 are class 0, and so on.
+    Images are channels-last with ink = 1. The classes of a task are in random order, and the
+    position of a class is its label: images 0..K-1 are class 0, and so on.
     """
 
     support: Tensor  # [seeds * tasks, ways * shots, height, width, channels]
@@ -26,13 +26,13 @@ class Episodes:
     support_labels: Tensor  # int64 [ways * shots]
     query_labels: Tensor  # int64 [ways * queries]
     classes: Tensor  # int64 [seeds * tasks, ways]: rows of the split's images
-    key: Tensor  # int64 [seeds * tasks]: the stream of the task's noise
+    key: Tensor  # int64 [seeds * tasks]: key of the random stream of the task's noise
     ways: int
     others: Tensor | None = None  # [seeds * tasks, ways * shots * others, height, width, channels]: other classes
     prototypes: Tensor | None = None  # [seeds * tasks, ways, features]: mean embedding of a class's support
 
     def part(self, tasks: slice) -> "Episodes":
-        """Some of the tasks."""
+        """A part of the tasks."""
         return replace(
             self,
             support=self.support[tasks],
@@ -46,11 +46,12 @@ class Episodes:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Cuts tasks from one split.
+    """Draws tasks from one split.
 
-    `scope` is `alphabet` (an alphabet uniformly among those with enough characters, then `ways`
-    of its classes) or `any` (`ways` classes of the split). With `others` a task also gets as many
-    other classes, drawn with the first ones, and `others` drawings of each for every support drawing.
+    `scope` is `alphabet` (choose an alphabet uniformly among those with enough characters, then
+    `ways` of its classes) or `any` (choose `ways` classes of the split). If `others` is not 0, a task
+    also has `ways` further classes, chosen together with the first, and for each support drawing
+    `others` drawings of these.
     """
 
     split: Split
@@ -61,11 +62,11 @@ class Sampler:
     dtype: torch.dtype = torch.float32
 
     def sample(self, seeds: Tensor, purpose: str, step: Tensor | int, tasks: Tensor, queries: int) -> Episodes:
-        """Draw the tasks `tasks` of each seed, with `queries` query drawings a class.
+        """Draw the tasks `tasks` of each seed, with `queries` query drawings per class.
 
         **Arguments** `seeds` int64 [seeds]; `purpose`, `step` and `tasks` int64 [tasks] key the
-        streams. Neither more queries nor `others` change the support.
-        **Raises** `ValueError` when no alphabet of the split has enough classes.
+        streams. The support does not depend on the number of queries or `others`.
+        **Raises** `ValueError` if no alphabet of the split has enough classes.
         """
         split, ways, shots, others = self.split, self.ways, self.shots, self.others
 
@@ -74,7 +75,7 @@ class Sampler:
 
         count = 2 * ways if others else ways
         classes = self._classes(stream, count)
-        # The drawings of each class: each place in the task has its own stream.
+        # The drawings of each class. Each class position in the task has its own stream.
         places = streams.bits(stream("drawing"), count)
         drawings = streams.choose(places, split.images.shape[1], max(shots + queries, shots * others))
 
@@ -118,7 +119,7 @@ class Sampler:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """The first `count` tasks of each seed under one purpose: the same for every variant."""
+    """The first `count` tasks of each seed for one purpose. They are the same for every variant."""
 
     sampler: Sampler
     seeds: Tensor  # int64 [seeds]

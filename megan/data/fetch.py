@@ -1,8 +1,7 @@
-"""Fetch one public file to `data/downloads`: verified, resumable, never left half done.
+"""Fetches one public file to `data/downloads`: verified, resumable, never incomplete.
 
-`requests` does the HTTP. `pooch` does not fit: it starts a broken download from zero, and it
-compares the digest of the archive's bytes, although a repacked archive of the same images is
-as good as the official one.
+HTTP uses `requests`. `pooch` is not suitable: it restarts a broken download from zero, and it
+compares a digest of the archive, which would refuse a repacked archive of the same images.
 """
 
 import os
@@ -24,14 +23,14 @@ from megan.runs import storage
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two reads
 PAUSES = (1.0, 2.0, 4.0)  # seconds before each further attempt
-SLOWEST = 512  # bytes a second, the least average of an attempt that has lasted GRACE
+SLOWEST = 512  # bytes per second, the lowest allowed average after GRACE
 GRACE = 60.0  # seconds
 WAIT = 3600.0  # seconds to wait for another process that fetches the same file
 BLOCK = 1 << 16
 
 
 class _Broken(Exception):
-    """An attempt failed in a way that another attempt may cure."""
+    """An attempt failed, but another attempt may succeed."""
 
 
 def target(source: Source) -> Path:
@@ -39,11 +38,11 @@ def target(source: Source) -> Path:
 
 
 def fetch(source: Source, mirror: str | None) -> Path:
-    """Return the verified file; fetch it only if it is not there yet.
+    """Return the verified file. Fetch it only if it does not exist yet.
 
     **Arguments** `mirror`: a folder or a base address that replaces the public source.
-    **Raises** `DataError` with the reason. A wrong or incomplete fetched file never gets the
-    final name, and a wrong `.part` is deleted.
+    **Raises** `DataError` with the reason. A wrong or incomplete file never gets the final name,
+    and a wrong `.part` file is deleted.
     """
     path = target(source)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +52,8 @@ def fetch(source: Source, mirror: str | None) -> Path:
             try:
                 source.verify(path)
                 return path
-            except DataError as error:  # kept until a right one replaces it: it may be the user's
-                problem = f"; besides, {error}"
+            except DataError as error:  # kept until a correct file replaces it, as it may be the user's
+                problem = f"; also, {error}"
         try:
             if mirror and "://" not in mirror:
                 _copy(source, Path(mirror), path)
@@ -62,7 +61,7 @@ def fetch(source: Source, mirror: str | None) -> Path:
                 _download(source, _address(source, mirror), path)
         except DataError as error:
             raise DataError(f"{error}{problem}") from None
-        _part(path).unlink(missing_ok=True)  # left by an attempt at another mirror, if any
+        _part(path).unlink(missing_ok=True)  # of an earlier attempt with another mirror, if any
     return path
 
 
@@ -71,7 +70,7 @@ def _part(path: Path) -> Path:
 
 
 def _only_process(path: Path) -> FileLock:
-    """Two studies of one data set may run side by side; the second waits and finds the file."""
+    """A lock for studies that fetch the same data set at once. The second waits and then finds the file."""
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=WAIT)
     try:
         lock.acquire(timeout=0.1)
@@ -87,7 +86,7 @@ def _address(source: Source, mirror: str | None) -> str:
     try:
         address = urlsplit(mirror)
         right = address.scheme in ("http", "https") and bool(address.hostname)
-    except ValueError:  # brackets that hold no IPv6 address
+    except ValueError:  # brackets without an IPv6 address
         right = False
     if not right:
         raise DataError(f"MEGAN_MIRROR = {_shown(mirror)!r}: expected a folder, or an address with http:// or https://")
@@ -95,7 +94,7 @@ def _address(source: Source, mirror: str | None) -> str:
 
 
 def _shown(address: str) -> str:
-    """The address without a password or token that it may carry."""
+    """The address without a password or token."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -112,9 +111,9 @@ def _copy(source: Source, mirror: Path, path: Path) -> None:
     if origin.stat().st_size > source.largest:
         raise DataError(
             f"{origin} has {origin.stat().st_size:,} bytes: expected at most {source.largest:,};"
-            " this is some other file"
+            " this is a different file"
         )
-    source.verify(origin)  # here too, so that the message names the mirror's own file
+    source.verify(origin)  # also here, so that the message names the file of the mirror
     with storage.replacing(path) as temporary:
         shutil.copyfile(origin, temporary)
         source.verify(temporary)
@@ -132,7 +131,7 @@ def _download(source: Source, address: str, path: Path) -> None:
             raise DataError(
                 f"{_shown(address)} does not deliver the right file: {str(error).replace(str(part), 'it')}"
             ) from None
-        # An earlier run left the beginning, and it may belong to another file.
+        # The beginning is of an earlier run and may be of another file.
         return _download(source, address, path)
     with open(part, "rb") as file:
         os.fsync(file.fileno())
@@ -140,7 +139,7 @@ def _download(source: Source, address: str, path: Path) -> None:
 
 
 def _complete(source: Source, address: str, part: Path) -> None:
-    """Bring `part` to the length that the server declares, in as many attempts as `PAUSES` allows."""
+    """Download `part` to the length that the server declares, with as many attempts as `PAUSES` allows."""
     for attempt in range(len(PAUSES) + 1):
         try:
             return _attempt(source, address, part)
@@ -165,9 +164,9 @@ def _attempt(source: Source, address: str, part: Path) -> None:
     with requests.Session() as session, session.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if response.status_code == 416 and offset:
             if response.headers.get("Content-Range", "").rpartition("/")[2] == str(offset):
-                return  # all of it was here already; the verification that follows judges it
+                return  # the file was already complete; it is verified next
             part.unlink()
-            raise _Broken("the server has no such range of the file")
+            raise _Broken("the server does not have the requested range of the file")
         if response.status_code == 429 or response.status_code >= 500:
             raise _Broken(f"the server answers {response.status_code} {response.reason}")
         if response.status_code not in (200, 206):
@@ -177,12 +176,12 @@ def _attempt(source: Source, address: str, part: Path) -> None:
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise DataError(
                 f"{_shown(address)} does not deliver the right file:"
-                " it is a web page, so a proxy, a login page or an error page answered"
+                " it is a web page, for example of a proxy, a login or an error"
             )
         if response.status_code == 206:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 part.unlink(missing_ok=True)
-                raise _Broken("the server sends another range than the one asked for")
+                raise _Broken("the server sends another range than requested")
         else:
             offset = 0
         _receive(source, address, response, part, offset)
@@ -192,12 +191,12 @@ def _receive(source: Source, address: str, response: requests.Response, part: Pa
     declared = response.headers.get("Content-Length", "")
     whole = offset + int(declared) if declared.isdecimal() else None
     received, began = offset, time.monotonic()
-    # disable=None: the bar shows on a terminal and stays out of log files.
+    # disable=None: show the bar on a terminal, not in log files.
     with (
         open(part, "ab" if offset else "wb") as file,
         tqdm(desc=source.name, total=whole, initial=offset, unit="B", unit_scale=True, disable=None) as bar,
     ):
-        # read1 returns what has arrived, so that even a trickle reaches the check of speed below.
+        # read1 returns what has arrived, so that the check of speed below also runs for very slow data.
         while block := response.raw.read1(BLOCK):
             file.write(block)
             bar.update(len(block))
@@ -206,12 +205,12 @@ def _receive(source: Source, address: str, response: requests.Response, part: Pa
                 break
             elapsed = time.monotonic() - began
             if elapsed > GRACE and (received - offset) / elapsed < SLOWEST:
-                raise _Broken(f"the server sends fewer than {SLOWEST} bytes a second")
+                raise _Broken(f"the server sends fewer than {SLOWEST} bytes per second")
     if received > source.largest:
         part.unlink()
         raise DataError(
             f"{_shown(address)} does not deliver the right file:"
-            f" it has more than the {source.largest:,} bytes expected at most"
+            f" it has more than {source.largest:,} bytes, the expected maximum"
         )
     if whole is not None and received < whole:
         raise _Broken(f"the connection ended after {received:,} of {whole:,} bytes")
@@ -219,9 +218,9 @@ def _receive(source: Source, address: str, response: requests.Response, part: Pa
 
 def _reason(error: Exception) -> str:
     if isinstance(error, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)) or "timed out" in str(error):
-        return f"the server stays silent for {TIMEOUT[1]:g} s"
+        return f"the server did not answer for {TIMEOUT[1]:g} s"
     if "resolve" in str(error):
-        return "its name cannot be resolved, so this machine seems to have no network"
+        return "its name cannot be resolved; this machine may have no network"
     if isinstance(error, requests.exceptions.ConnectionError) and "refused" in str(error):
         return "the connection is refused"
     return " ".join(str(error).split())[:160]

@@ -1,10 +1,10 @@
-"""Glyphs: an embedded data set in Omniglot's structure, for a machine without network.
+"""Glyphs: synthetic handwriting with the structure of Omniglot, for machines without network.
 
 The characters of seventeen scripts come from DejaVu Sans, the font that matplotlib ships.
-Each is thinned to its strokes. Then each of twenty "drawers" bends the strokes and draws
-them with a round pen, as in Omniglot. The spread of sizes, places, slants and proportions
-and the pen's width follow Omniglot's. The strength of the bending is set so that a
-nearest-neighbour classifier errs as often as on Omniglot: see docs/data.md.
+Each is thinned to its strokes. Then each of twenty simulated drawers bends the strokes and draws
+them with a round pen, as in Omniglot. The variation of size, position, slant and proportions
+and the width of the pen follow Omniglot. The strength of the bending is set so that a
+nearest-neighbour classifier has the same error rate as on Omniglot: see docs/data.md.
 """
 
 import json
@@ -21,16 +21,16 @@ from megan.data.scripts import SCRIPTS, expand
 from megan.errors import DataError
 from megan.runs import storage
 
-FONT = "DejaVuSans.ttf"  # by name: matplotlib also ships a last-resort font that has every code point
-SEED = 20  # of the drawers; part of the data set, so no parameter
+FONT = "DejaVuSans.ttf"  # by name, because matplotlib also ships a fallback font with every code point
+SEED = 20  # of the drawers; part of the data set, so not a parameter
 SIZE = 28  # pixels of a drawing
-FINE = 3  # the pen is drawn this much finer, for antialiasing
+FINE = 3  # factor of the finer grid for antialiasing
 EXTENT = 80  # pixels of a character's longer side when it is thinned
 MARGIN = 2
 UNIT = 20 / EXTENT  # pixels of a drawing per pixel of a thinned character, to compare near-duplicates
 NEAR = 2.0  # pixels of a drawing
 
-# One standard deviation each; lengths in pixels of a drawing.
+# Standard deviations, except where noted; lengths in pixels of a drawing.
 LENGTH = 15.7  # the longer side before the drawer's variation
 CENTRE = (13.3, 13.6)  # Omniglot's mean centre
 SHIFT = 1.35
@@ -47,17 +47,17 @@ _CORNERS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)
 
 
 def font_path() -> Path:
-    """The font's file. Raises `DataError` where matplotlib is installed without its fonts."""
+    """The font file. Raises `DataError` if matplotlib is installed without its fonts."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONT
     if not path.is_file():
         raise DataError(
-            f"{path} is not here: expected the font that matplotlib ships; install matplotlib from its wheel"
+            f"{path} does not exist: expected the font that matplotlib ships; install matplotlib from its wheel"
         )
     return path
 
 
 def manifest() -> dict:
-    """What the data set is made from: stage `download` records it, `read` compares it."""
+    """Font and seed of the data set. Stage `download` records them, `read` compares them."""
     return {"dataset": "glyphs", "fonts": {FONT: storage.digest_file(font_path())}, "seed": SEED}
 
 
@@ -66,14 +66,14 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     **Returns** the images of each script, uint8 `[characters, 20, 28, 28]` with ink = 255,
     characters in the order of their code points; and the digest of each font file.
-    **Raises** `DataError` when the font is another than the manifest in `folder` names.
+    **Raises** `DataError` if the font does not match the manifest in `folder`.
     """
     fonts = verified(folder)
     return {name: draw(script.characters) for name, script in SCRIPTS.items()}, fonts
 
 
 def verified(folder: Path) -> dict[str, str]:
-    """The digest of each font file, which `read` returns too. Raises `DataError` as it does."""
+    """The digest of each font file, as in `read`. Raises `DataError` as `read` does."""
     path = folder / "manifest.json"
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def verified(folder: Path) -> dict[str, str]:
 def draw(characters: list[str], drawers: int = DRAWERS) -> np.ndarray:
     """The drawings of the first `drawers` drawers, uint8 `[characters, drawers, 28, 28]`, ink = 255.
 
-    The data set has twenty drawers; further ones are drawn in the same way.
+    The data set has twenty drawers. Further drawers have the same distribution.
     """
     strokes = thin(outlines(characters))
     return np.stack(
@@ -103,7 +103,7 @@ def draw(characters: list[str], drawers: int = DRAWERS) -> np.ndarray:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # The basic layout, since not every platform has joining and ligatures.
+    # The basic layout, because not every platform supports joining and ligatures.
     return ImageFont.truetype(str(font_path()), size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -113,7 +113,7 @@ def outlines(characters: list[str]) -> np.ndarray:
     result = np.zeros((len(characters), side, side), bool)
     for row, character in zip(result, characters, strict=True):
         left, top, right, bottom = _font(200).getbbox(character)
-        font = _font(min(200, 200 * EXTENT // max(right - left, bottom - top)))  # so that no dot becomes a disc
+        font = _font(min(200, 200 * EXTENT // max(right - left, bottom - top)))  # so that a dot does not become a disc
         left, top, right, bottom = font.getbbox(character)
         image = Image.new("L", (side, side))
         ImageDraw.Draw(image).text(
@@ -127,8 +127,8 @@ def thin(shapes: np.ndarray) -> np.ndarray:
     """Thin bool images `[images, height, width]` with an empty border to strokes one pixel wide.
 
     Zhang and Suen (1984), "A fast parallel algorithm for thinning digital patterns". It
-    erases squares of two by two, such as what is left of a dot. Here each connected part
-    that vanishes leaves one pixel in its middle.
+    erases squares of two by two pixels, for example dots. Here each connected part that
+    vanishes leaves one pixel in its centre.
     """
     strokes = shapes.copy()
     inner = strokes[:, 1:-1, 1:-1]
@@ -174,7 +174,7 @@ def _spline(coordinates: np.ndarray) -> np.ndarray:
     return weights
 
 
-# Mean square of the weights: the factor from the knots' deviation to that of the bending.
+# Mean square of the weights. It relates the deviation of the knots to that of the bending.
 _SPREAD = float(np.square(_spline(np.linspace(-0.5, 0.5, 201))).sum(1).mean())
 
 
@@ -203,7 +203,7 @@ def _drawings(points: np.ndarray, code_point: int, drawers: int) -> np.ndarray:
     rows, columns = (np.clip(place * FINE, 0, grid - 1).astype(int) for place in places)
     empty = np.ones((drawers, grid, grid), bool)
     empty[np.arange(drawers)[:, None], rows, columns] = False
-    # One call for all drawers: the step from one to the next counts as farther than any within.
+    # One call for all drawers. A large step between drawers keeps their distances separate.
     distance = ndimage.distance_transform_edt(empty, sampling=(4 * grid, 1, 1))
     ink = np.clip(radius[..., None] * FINE - distance + 0.5, 0, 1)
     ink = ink.reshape(drawers, SIZE, FINE, SIZE, FINE).mean((2, 4))
@@ -211,7 +211,7 @@ def _drawings(points: np.ndarray, code_point: int, drawers: int) -> np.ndarray:
 
 
 def _placed(line: np.ndarray, centre: float, shift: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Move coordinates along one axis to their place, `[drawers, points]`; what fits in the picture stays inside."""
+    """Move coordinates along one axis to their position, `[drawers, points]`, inside the image if they fit."""
     line = line - (line.max(1, keepdims=True) + line.min(1, keepdims=True)) / 2 + centre + SHIFT * shift
     line = line - np.minimum(line.min(1, keepdims=True) - radius, 0)
     return line - np.maximum(line.max(1, keepdims=True) + radius - SIZE, 0)
@@ -220,8 +220,8 @@ def _placed(line: np.ndarray, centre: float, shift: np.ndarray, radius: np.ndarr
 def separation(strokes: np.ndarray) -> np.ndarray:
     """Hausdorff distance of each pair of thinned characters `[n, height, width]`: float32 `[n, n]`.
 
-    In pixels of a drawing whose longer side has 20 pixels. It is the farthest that any point
-    of one lies from the other's strokes, so one more dot is enough to tell them apart.
+    In pixels of a drawing whose longer side has 20 pixels. It is the largest distance of any point
+    of one character from the strokes of the other, so one extra dot makes it large.
     """
     distance = (
         np.stack([ndimage.distance_transform_edt(~stroke) for stroke in strokes])
@@ -233,7 +233,7 @@ def separation(strokes: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates() -> dict[str, list[str]]:
-    """Each script's candidates that are closer than `NEAR` to a character that was kept before."""
+    """The candidates of each script that are closer than `NEAR` to a character that was kept before."""
     named = [(name, character) for name, script in SCRIPTS.items() for character in expand(script.candidates)]
     apart = separation(thin(outlines([character for _, character in named])))
     kept: list[int] = []

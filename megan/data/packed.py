@@ -1,4 +1,4 @@
-"""The packed images of one split: the file that stage `prepare` writes and all training reads."""
+"""The packed images of one split, in the file that stage `prepare` writes."""
 
 import json
 import struct
@@ -17,7 +17,7 @@ from megan.runs import storage
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one split on a device. The classes of an alphabet are next to one another."""
+    """Images of one split on a device. The classes of an alphabet are adjacent."""
 
     images: Tensor  # uint8 [classes, drawers, height, width], ink = 255
     alphabet: Tensor  # int64 [classes]: row of `alphabet_names`
@@ -26,13 +26,13 @@ class Split:
     alphabet_names: tuple[str, ...]
     class_names: tuple[str, ...]
     largest: int  # classes of the largest alphabet
-    embedding: Tensor | None = None  # [classes, drawers, features] of the prototype encoder, where it is needed
+    embedding: Tensor | None = None  # [classes, drawers, features] of the prototype encoder, if needed
     _usable: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def usable_alphabets(self, ways: int) -> Tensor:
-        """Alphabets with at least `ways` classes, int64 `[alphabets]`; `ValueError` when there is none.
+        """Alphabets with at least `ways` classes, int64 `[alphabets]`; `ValueError` if there is none.
 
-        The answer is kept after the first call, since finding it waits for the device.
+        The answer is stored after the first call, because computing it waits for the device.
         """
         if ways not in self._usable:
             found = (self.size >= ways).nonzero()[:, 0]
@@ -43,7 +43,7 @@ class Split:
 
 
 def write(path: Path, images: dict[str, np.ndarray], names: dict[str, list[str]]) -> None:
-    """Write one split; equal content gives equal bytes.
+    """Write one split. Equal content gives equal bytes.
 
     **Arguments** by alphabet: `images` uint8 `[characters, drawers, height, width]`, and
     the `names` of the characters.
@@ -63,7 +63,7 @@ def write(path: Path, images: dict[str, np.ndarray], names: dict[str, list[str]]
 
 
 def _ordered(file: bytes) -> bytes:
-    """The same file with the keys of its header sorted: safetensors writes metadata in random order."""
+    """The same file with sorted header keys, because safetensors writes metadata in random order."""
     (length,) = struct.unpack("<Q", file[:8])
     header = json.dumps(
         json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
@@ -75,9 +75,9 @@ def _ordered(file: bytes) -> bytes:
 def load(path: Path, rotations: bool = False, device: str | torch.device = "cpu") -> Split:
     """Read one split.
 
-    **Arguments** `rotations`: add each character turned by 90, 180 and 270 degrees
-    counter-clockwise, as a class of its own after the upright ones of its alphabet.
-    **Raises** `DataError` for a file that is missing or that `write` did not write.
+    **Arguments** `rotations`: add each character rotated by 90, 180 and 270 degrees
+    counter-clockwise, as a new class after the upright ones of its alphabet.
+    **Raises** `DataError` if the file is missing or not written by `write`.
     """
     images, alphabet, alphabet_names, class_names = _read(path)
     size = torch.bincount(alphabet, minlength=len(alphabet_names))
@@ -103,7 +103,7 @@ def load(path: Path, rotations: bool = False, device: str | torch.device = "cpu"
 
 def _read(path: Path) -> tuple[Tensor, Tensor, list[str], list[str]]:
     if not path.is_file():
-        raise DataError(f"{path} is not here; run `python -m megan prepare`, or `dvc repro`")
+        raise DataError(f"{path} does not exist; run `python -m megan prepare`, or `dvc repro`")
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -124,7 +124,7 @@ def _read(path: Path) -> tuple[Tensor, Tensor, list[str], list[str]]:
         raise _wrong(path, f"alphabet is {alphabet.dtype} {list(alphabet.shape)}: expected int64 [{len(images)}]")
     for key, names in (("alphabets", alphabets), ("characters", characters)):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise _wrong(path, f"metadata {key!r} is no list of names")
+            raise _wrong(path, f"metadata {key!r} is not a list of names")
     if len(characters) != len(images):
         raise _wrong(path, f"metadata 'characters' has {len(characters)} names: expected {len(images)}")
     if (

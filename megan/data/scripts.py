@@ -1,7 +1,7 @@
-"""Which characters of which scripts the glyphs have: the characters that DejaVu Sans draws well.
+"""The scripts and characters of the glyphs: characters that DejaVu Sans draws well.
 
-The table has code points, not letters: letters of scripts that run from right to left make
-source text unreadable. Accented letters, digits and ligatures are left out.
+The table has code points, because letters of right-to-left scripts make source code unreadable.
+Accented letters, digits and ligatures are left out.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ def expand(points: str) -> list[str]:
     return result
 
 
-# The order matters: of two characters that look alike, the later one is removed. Scripts
-# with letters of their own come first and so keep them. The three Georgian scripts are on
+# The order matters: of two similar characters the later one is removed. Scripts with
+# distinct letters come first and keep them. The three Georgian scripts are on
 # the same side of the split, and so are Latin, Lisu and the phonetic letters.
 SCRIPTS = {
     "Ogham": Script(

@@ -1,7 +1,7 @@
-"""A small classifier of the data set, in whose features the plain GAN's samples are measured (Fig. 7).
+"""A small classifier of the data set. Samples of the plain GAN are measured in its features (Fig. 7).
 
-It learns from images of all classes of the data set that no GAN trains on. So its features
-are the same whichever classes and K a study has.
+It trains on images of all classes of the data set that no GAN trains on. So its features do not
+depend on the classes and K of a study.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def train(images: Tensor, seed: int, device: str) -> torch.nn.Sequential:
 
 @torch.no_grad()
 def accuracy(network: torch.nn.Sequential, held: Tensor) -> float:
-    """Share of `held` [classes, n, 28, 28] given their own class."""
+    """Share of `held` [classes, n, 28, 28] that are classified correctly."""
     device = next(network.parameters()).device
     chosen = network(held.flatten(0, 1)[:, None].to(device).float() / 255).argmax(dim=1).cpu()
     return float((chosen == torch.arange(len(held)).repeat_interleave(held.shape[1])).double().mean())
@@ -47,7 +47,7 @@ def features(network: torch.nn.Sequential, images: Tensor) -> np.ndarray:
 
 
 def nearest(images: Tensor, known: Tensor) -> float:
-    """How far `images` [n, 28, 28] are from the nearest of `known` [K, 28, 28].
+    """Distance of `images` [n, 28, 28] from the nearest of `known` [K, 28, 28].
 
     The root mean square difference of pixels (0 to 1), averaged over `images`.
     """

@@ -1,4 +1,4 @@
-"""The images that a plain GAN learns from, and those that its samples are compared with (section 5.1.1)."""
+"""The images that a plain GAN trains on, and those that its samples are compared with (section 5.1.1)."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from megan.data import dataset
 class Images:
     """Real images by class, uint8, and the names of the classes.
 
-    `train` [classes, n, 28, 28]: to take the K from. `held` [classes, HELD, 28, 28]: held out.
+    `train` [classes, n, 28, 28]: the K are chosen from these. `held` [classes, HELD, 28, 28]: held out.
     `apart` [all classes of the data set, n, 28, 28]: for the classifier that measures samples.
     """
 

@@ -1,11 +1,11 @@
-"""The plain GAN of Fig. 7, many at once, and the small classifier that its samples are judged by.
+"""The networks of the plain GANs of Fig. 7, many GANs at once, and of the classifier that measures their samples.
 
 The paper names no layers, only "an out-of-the-box GAN" (section 5.1.1). **Reading**: a DCGAN
-(Radford et al. 2016) cut down to 28 pixels. The generator projects noise to 7x7 and doubles
-it twice, with batch normalisation. The discriminator halves twice with leaky ReLU, without
-normalisation: a batch of one image repeated has no variance. Doubling is sub-pixel
-convolution (Shi et al. 2016): it does what a transposed 4x4 convolution does, but is cheaper
-here. Every weight has a leading axis of GANs.
+(Radford et al. 2016) reduced to 28 pixels. The generator projects noise to a 7x7 map and doubles
+its size twice, with batch normalisation. The discriminator halves the size twice with leaky ReLU.
+It has no normalisation, because a batch that repeats one image has no variance. Doubling uses
+sub-pixel convolution (Shi et al. 2016), which replaces a transposed 4x4 convolution and is
+cheaper here. Every weight has a leading axis of GANs.
 """
 
 import torch
@@ -20,7 +20,7 @@ from megan.ops.normalisation import norm_relu
 MADE = (32, 16)  # channels of the generator at 7 and 14 pixels
 SEEN = (16, 32)  # of the discriminator at 14 and 7
 SLOPE = 0.2
-FEATURES = 128  # of the judge
+FEATURES = 128  # of the classifier
 
 
 def generator_weights(keys: Tensor, noise_size: int) -> Weights:
@@ -69,9 +69,9 @@ def discriminate(weights: Weights, images: Tensor) -> Tensor:
 
 
 def classifier(classes: int) -> nn.Sequential:
-    """A classifier of images [images, 1, 28, 28] in (0, 1); all but its last layer gives the features.
+    """A classifier of images [images, 1, 28, 28] in (0, 1). The input of its last layer gives the features.
 
-    Two strided convolutions: a ResNet-18 would cost more than all the GANs that it judges.
+    It has two strided convolutions. A ResNet-18 would cost more than all the GANs.
     """
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(),

@@ -1,4 +1,4 @@
-"""How good a plain GAN's samples are, in the features of a classifier of the same data set."""
+"""Quality of a plain GAN's samples, in the features of a classifier of the same data set."""
 
 import numpy as np
 import pandas
@@ -29,7 +29,7 @@ QUALITY = (
 
 
 def classifier(images: Tensor, options: Gan, device: str, tensors: dict[str, Tensor]) -> torch.nn.Sequential:
-    """The classifier in whose features samples are measured, from `tensors` or into them."""
+    """The classifier in whose features samples are measured. It is read from `tensors`, or trained and stored there."""
     kept = {name.removeprefix("judge/"): value for name, value in tensors.items() if name.startswith("judge/")}
     if kept:
         network = networks.classifier(len(images)).to(device)
@@ -41,10 +41,10 @@ def classifier(images: Tensor, options: Gan, device: str, tensors: dict[str, Ten
 
 
 def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Sequential, options: Gan) -> list[list]:
-    """Rows of `quality.csv`, one for each class and seed; no numbers for a GAN that diverged.
+    """Rows of `quality.csv`, one for each class and seed; NaN for a GAN that diverged.
 
-    The columns that end in `_real` put real images in the samples' place: training images
-    against the held-out ones (kid), held-out ones alone (collapse) and against the K (nearest).
+    The columns that end in `_real` use real images instead of samples: training images compared with
+    held-out ones (kid), held-out ones alone (collapse), held-out ones compared with the K (nearest).
     """
     rows = []
     for place, label in ((place, label) for place in range(len(options.seeds)) for label in range(options.classes)):
@@ -69,7 +69,7 @@ def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Seq
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Images in 0..1 -> uint8; black where there is no number."""
+    """Images in 0..1 -> uint8; NaN becomes 0."""
     return (images.nan_to_num(0.0) * 255).round().to(torch.uint8).cpu()
 
 

@@ -1,9 +1,9 @@
 """A plain GAN on K images of one class, for every class and seed at once (section 5.1.1, Fig. 7).
 
 **Reading** of "K training examples": K images in all, of one class. So there is one GAN for
-each class, K and seed. For one class and seed a larger K only adds images, and initial weights
-and noise are the same for every K, so that only K differs. An update is one step of the
-discriminator and one of the generator, on a batch drawn from the K with replacement.
+each class, K and seed. For one class and seed, a larger K only adds images. Initial weights and
+noise are the same for every K. An update is one step of the discriminator and one of the
+generator, on a batch drawn from the K images with replacement.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ BETAS = (0.5, 0.999)  # of Adam, as in Radford et al. 2016
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gives, for every seed and class.
+    """The result of training, for every seed and class.
 
     `samples` [seeds, classes, HELD, 28, 28] in 0..1: NaN for a diverged GAN.
-    `updates` int64 [seeds, classes]: done while everything was finite.
+    `updates` int64 [seeds, classes]: number of updates before a loss was not finite.
     `losses` [updates / LOG_EVERY, 2, seeds, classes]: discriminator, generator.
     """
 
@@ -37,7 +37,7 @@ class Trained:
 
 
 def choose(options: Gan, population: int, device: str) -> Tensor:
-    """Which images train, int64 [seeds, classes, largest K]; a smaller K takes the first."""
+    """Indices of the training images, int64 [seeds, classes, largest K]. A smaller K uses the first of these."""
     return streams.choose(_keys("gan/images", 0, options, device), population, max(options.images)).cpu()
 
 
@@ -80,7 +80,7 @@ def train(images: Tensor, options: Gan, moved: Callable[[], None]) -> Trained:
         moved()
     with torch.no_grad():
         samples = (networks.generate(makes, _noise("gan/samples", 0, HELD, options, device))[..., 0] + 1) / 2
-    # The very last step may have diverged: no loss has seen its result.
+    # The last update may have diverged, which no loss shows.
     sound = samples.flatten(1).isfinite().all(dim=1)
     finite = torch.where(sound, finite, finite.clamp(max=options.updates - 1))
     samples[finite < options.updates] = torch.nan
@@ -95,7 +95,7 @@ def _noise(purpose: str, step: int, count: int, options: Gan, device: str) -> Te
 
 
 def _stepper(weights: dict[str, Tensor], options: Gan) -> Callable[[Tensor], None]:
-    """A step of Adam on losses [gans]. Adam moves each weight by its own history, so no GAN affects another."""
+    """A function that makes one step of Adam on losses [gans]. Adam is elementwise, so no GAN affects another."""
     leaves = [value.requires_grad_() for value in weights.values()]
     optimiser = torch.optim.Adam(leaves, lr=options.learning_rate, betas=BETAS, fused=True)
 

@@ -1,6 +1,6 @@
-"""What the engine knows of a system: its initial weights, its losses on one task, its predictions.
+"""The interface of a system for the engine: initial weights, losses on one task, predictions.
 
-The base class holds what all systems have in common. MAML, a system without fakes, adds nothing.
+The base class implements what all systems have in common. MAML, which has no fakes, adds nothing.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Descent:
     """A loss, and the step size of each group of weights that descends on it."""
 
     loss: Tensor  # [tasks]
-    rates: dict[str, float]  # group -> step size; in the outer loop a weight, since Adam has its own step size
+    rates: dict[str, float]  # group -> step size; in the outer loop a weight of the loss, as Adam has its own step size
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class System:
     variant: Variant
     inner: Inner
     ways: int
-    prototype_size: int = 0  # of the encoder, where the generator is conditioned on prototypes
+    prototype_size: int = 0  # of the encoder, if the generator is conditioned on prototypes
 
-    has_fake_output = False  # whether the classifier has an output "fake" beside its N classes
+    has_fake_output = False  # whether the classifier has an output "fake" in addition to its N classes
 
     @cached_property
     def cls(self) -> Branch:
@@ -46,7 +46,7 @@ class System:
 
     @property
     def makes_fakes(self) -> bool:
-        """Whether any loss ever sees a fake; such a variant has samples to show."""
+        """Whether any loss uses fakes. Such a variant has samples to show."""
         return False
 
     @property
@@ -59,11 +59,11 @@ class System:
         return classifier.initial_weights(seeds, self.cls, dtype)
 
     def classify(self, weights: Weights, images: Tensor, reals: int | None = None) -> Tensor:
-        """Class logits [tasks, images, outputs] of one batch whose first `reals` (all, if None) are real."""
+        """Class logits [tasks, images, outputs] of one batch; its first `reals` images (all, if None) are real."""
         return classifier.logits(weights, self.cls, images)
 
     def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
-        """What each group descends on in inner step `step` (from 0) of `steps`."""
+        """The losses that the groups descend on in inner step `step` (from 0) of `steps`."""
         return [self.classification(weights, episodes)]
 
     def classification(self, weights: Weights, episodes: Episodes) -> Descent:
@@ -72,22 +72,22 @@ class System:
         return Descent(losses.cross_entropy(logits, episodes.support_labels), {"shared": rate, "cls": rate})
 
     def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
-        """What the outer loop descends on: cross-entropy on the real query.
+        """The losses of the outer loop: cross-entropy on real queries.
 
         **Arguments** adapted `weights`, and their `logits` on the query.
         """
         return [Descent(self.query_loss(logits, episodes), dict.fromkeys(THETA + PHI, 1.0))]
 
     def project(self, weights: Weights) -> Weights:
-        """The weights within the bounds that the system sets, if any."""
+        """The weights, clipped to the bounds of the system, if any."""
         return weights
 
     def query_loss(self, logits: Tensor, episodes: Episodes) -> Tensor:
-        """Cross-entropy on the real query, the outer loss's first term and what curves show: [tasks]."""
+        """Cross-entropy on real queries: [tasks]. It is the first term of the outer loss, and curves show it."""
         return losses.cross_entropy(logits, episodes.query_labels)
 
     def scores(self, logits: Tensor, episodes: Episodes) -> tuple[Tensor, Tensor]:
-        """Accuracy by the largest of the N class outputs, and how often the fake output wins; each [tasks]."""
+        """Accuracy by the largest of the N class outputs, and share of queries won by the fake output; each [tasks]."""
         correct = logits[..., : self.ways].argmax(dim=-1) == episodes.query_labels
         fake_wins = logits.argmax(dim=-1) >= self.ways
         return correct.double().mean(dim=1), fake_wins.double().mean(dim=1)

@@ -1,4 +1,4 @@
-"""What N+1 and multi-task have in common: a source of fakes, a critic, and outer losses that may see both."""
+"""The common part of N+1 and multi-task: a source of fakes, a critic, and outer losses that may use both."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from megan.ops import streams
 
 @dataclass(frozen=True)
 class WithFakes(System):
-    """A classifier that meets fakes in its last `fake_steps` inner steps, and a generator that may learn there."""
+    """A classifier that trains on fakes in its last `fake_steps` inner steps, and a generator that may learn there."""
 
     @cached_property
     def gan_loss(self) -> GanLoss:
@@ -67,7 +67,7 @@ class WithFakes(System):
         return step >= steps - self.variant.fake_steps
 
     def fakes(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
-        """F_i, made anew from the current phi': [tasks, M * ways * shots, height, width, 1]."""
+        """New fakes F_i from the current phi': [tasks, M * ways * shots, height, width, 1]."""
         return fakes.make(self.variant, self.generator, weights, episodes, step)
 
     def fake_labels(self, episodes: Episodes) -> Tensor:
@@ -76,19 +76,19 @@ class WithFakes(System):
 
     @abstractmethod
     def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
-        """Critic values [tasks, images]: how real each image is found."""
+        """Critic values [tasks, images]; a high value means real."""
 
     @abstractmethod
     def is_critics_own(self, name: str) -> bool:
-        """Whether only the critic uses a weight, so that clipping it bounds nothing else."""
+        """Whether only the critic uses a weight, so that clipping it affects nothing else."""
 
     @abstractmethod
     def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
-        """What the classifier should call each fake, given its `logits` on them: int64 [fakes]."""
+        """The classifier's target for each fake, given its `logits` on fakes: int64 [fakes]."""
 
     @abstractmethod
     def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
-        """theta's losses of an inner step with the fakes `made`, then phi's."""
+        """The losses of theta in an inner step with the fakes `made`, then those of phi."""
 
     def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
         if not self.sees_fakes(step, steps):
@@ -96,7 +96,7 @@ class WithFakes(System):
         return self.adversarial_losses(weights, episodes, self.fakes(weights, episodes, step), step)
 
     def generator_descent(self, on_fakes: Tensor) -> list[Descent]:
-        """phi's inner step on its GAN loss, where it learns."""
+        """The inner step of phi on its GAN loss, if the generator learns."""
         if not self.generator_learns:
             return []
         return [Descent(self.gan_loss.generator(on_fakes), {"gen": self.variant.generator_inner_lr})]
@@ -110,7 +110,7 @@ class WithFakes(System):
         return network(torch.cat([reals, made], dim=1)).split([reals.shape[1], made.shape[1]], dim=1)
 
     def penalty(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> Tensor | float:
-        """The weighted gradient penalty at random points between reals and fakes, where the GAN loss has one."""
+        """The weighted gradient penalty at random points between reals and fakes, if the GAN loss has one."""
         if not self.gan_loss.penalises_gradient:
             return 0.0
         reals = episodes.support.repeat(1, self.variant.fakes_per_real, 1, 1, 1)
@@ -123,9 +123,9 @@ class WithFakes(System):
         return self.variant.gradient_penalty * gan_loss.gradient_penalty(values, between)
 
     def project(self, weights: Weights) -> Weights:
-        """Clip what only the critic uses, where the GAN loss says so (Arjovsky et al. 2017).
+        """Clip the weights that only the critic uses, if the GAN loss requires it (Arjovsky et al. 2017).
 
-        Straight through: the meta-gradient does not see the bound.
+        The meta-gradient ignores the clipping (straight-through).
         """
         if not self.gan_loss.clips_weights:
             return weights
@@ -137,11 +137,11 @@ class WithFakes(System):
         return {name: clipped(value) if self.is_critics_own(name) else value for name, value in weights.items()}
 
     def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
-        """What the outer loop descends on (sections 3.4, 4.2), from adapted `weights` and their query `logits`.
+        """The losses of the outer loop (sections 3.4, 4.2), from adapted `weights` and their query `logits`.
 
-        Cross-entropy on the real query, plus `outer_fake_weight` times that on fakes made
-        anew from the support, plus `outer_discrimination_weight` times each side's GAN loss.
-        Under `generator_outer_loss: fooling` ("hybrid") phi descends on its GAN loss only.
+        Cross-entropy on real queries, plus `outer_fake_weight` times that on new fakes made from
+        the support, plus `outer_discrimination_weight` times the GAN loss of each side. With
+        `generator_outer_loss: fooling` ("hybrid") phi descends only on its GAN loss.
         """
         variant = self.variant
         loss = self.query_loss(logits, episodes)

@@ -1,6 +1,6 @@
-"""The networks, each a function of its weights.
+"""The networks, as functions of their weights.
 
-Weights are a flat dictionary whose keys begin with the group that steps together in the
-inner loop: `cls.` (classifier) and `gen.` (generator). Initial weights carry a leading
-seed axis, adapted weights a leading task axis.
+Weights are a flat dictionary. A key begins with its group, such as `cls.` (classifier) or `gen.`
+(generator); a group is updated together in the inner loop. Initial weights have a leading seed axis,
+adapted weights a leading task axis.
 """

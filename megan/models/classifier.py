@@ -5,9 +5,9 @@ batch normalisation by the current batch and ReLU; the spatial mean of the last 
 64 features; a linear head. MAML and N+1 have the branch `cls` alone. Multi-task (section
 3.2, Fig. 4) has a second branch `dsc` with one output, and the first layers `shared`.
 
-What only one branch may know (the real/fake value for the classifier, the label for the
-discriminator) enters as constant planes at that branch's first own layer. So the other
-branch does not learn it through shared layers.
+Information for one branch only (the real/fake value for the classifier, the label for the
+discriminator) is added as constant input channels (planes) at the first layer that only this branch
+has. So the other branch cannot see it through shared layers.
 """
 
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ LAYERS = 4
 
 @dataclass(frozen=True)
 class Branch:
-    """One head and the layers that lead to it."""
+    """A network with one head: its shared layers, its own layers, and the head."""
 
-    name: str  # the group of its own layers: `cls` or `dsc`
+    name: str  # group of its own layers: `cls` or `dsc`
     outputs: int
-    shared: int = 0  # layers that it has in common with the other branch
-    planes: int = 0  # constant input planes at its first own layer
-    layer_norm: bool = False  # in place of batch normalisation, in its own layers
+    shared: int = 0  # number of first layers that both branches share
+    planes: int = 0  # constant input channels at its first own layer
+    layer_norm: bool = False  # instead of batch normalisation, in its own layers
 
     def group(self, layer: int) -> str:
         return "shared" if layer < self.shared else self.name
@@ -41,19 +41,19 @@ class Branch:
 def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weights:
     """Weights of the groups `shared` and `branch.name`, each [seeds, ...].
 
-    A layer is drawn by its number and branch, shared or not. More outputs of a head, or
-    more channels of a convolution, leave the first ones the same.
+    The draws of a layer depend on its number and branch, shared or not. Adding outputs to a head, or
+    channels to a convolution, does not change the other draws.
     """
     weights: Weights = {}
     for layer in range(LAYERS):
         group = branch.group(layer)
         channels = (1 if layer == 0 else FILTERS) + (branch.planes if layer == branch.shared else 0)
-        # Shared layers start as the classifier's own would.
+        # Shared layers have the initial weights of the classifier's layers.
         stream = f"{'cls' if group == 'shared' else group}.conv{layer}"
         weights[f"{group}.conv{layer}"] = initial.conv(seeds, stream, channels, FILTERS, dtype)
         weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"] = initial.norm(seeds, FILTERS, dtype)
     features = FILTERS + (branch.planes if branch.shared == LAYERS else 0)
-    # Drawn output by output, so that one more output does not change the others' draws.
+    # Drawn output by output, so that one more output does not change the other draws.
     head = initial.normal(seeds, f"{branch.name}.head", (branch.outputs, features), 1 / FILTERS, dtype)
     weights[f"{branch.name}.head"] = head.mT.contiguous()
     weights[f"{branch.name}.bias"] = torch.zeros(len(seeds), branch.outputs, dtype=dtype, device=seeds.device)
@@ -70,7 +70,7 @@ def logits(weights: Weights, branch: Branch, images: Tensor, planes: Tensor | No
     """Outputs of one branch.
 
     **Arguments** `images` [tasks, images, height, width, 1]; `planes` [tasks, images,
-    branch.planes], needed where the branch has any.
+    branch.planes], needed if the branch has any.
     **Returns** [tasks, images, outputs].
     """
     x = images

@@ -1,6 +1,6 @@
-"""The ResNet-18 that conditions generators on class prototypes, or judges fakes (sections 1.4, 3.1).
+"""The ResNet-18 that makes class prototypes for generators, or measures fakes as the judge (sections 1.4, 3.1).
 
-torchvision's, with a stem for small one-channel images.
+It is the network of torchvision, with a stem for small one-channel images.
 """
 
 from typing import Literal
@@ -13,16 +13,18 @@ from megan.config import paths
 from megan.config.params import Params
 
 FEATURES = 512
-BATCH = 256  # images that the encoder sees at a time
+BATCH = 256  # images in one forward pass
 
 
 def resnet(classes: int, stem_stride: int) -> nn.Module:
     """A ResNet-18 (He et al. 2016) for images [images, 1, 28, 28].
 
-    A 3x3 stem of stride 1 or 2 without max-pooling replaces the 7x7 one of stride 2, which
-    would leave almost nothing of 28 pixels. Stride 2 costs a quarter of stride 1.
+    A 3x3 stem of stride 1 or 2 without max-pooling replaces the 7x7 stem of stride 2, which would
+    reduce 28 pixels to almost nothing. Stride 2 costs a quarter of stride 1.
     """
-    from torchvision.models import resnet18  # takes a second to import, and most stages need only FEATURES
+    from torchvision.models import (
+        resnet18,
+    )  # slow to import, and most stages need only FEATURES
 
     network = resnet18(weights=None, num_classes=classes)
     network.conv1 = nn.Conv2d(1, 64, kernel_size=3, stride=stem_stride, padding=1, bias=False)
@@ -49,6 +51,6 @@ def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.
 def embed(images: Tensor, network: nn.Module) -> Tensor:
     """Embeddings [images, 512] of uint8 images [images, 28, 28].
 
-    They are computed in batches, but each image by itself: no statistic of the others enters.
+    They are computed in batches, but an embedding does not depend on the other images.
     """
     return torch.cat([features(network, batch[:, None].float() / 255) for batch in images.split(BATCH)])

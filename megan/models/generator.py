@@ -2,11 +2,11 @@
 
 `standard`: two strided convolutions encode a conditioning image to a 7x7 map. A linear layer
 turns the noise and any other condition into a second 7x7 map. Three convolutions at 7, 14 and
-28 pixels decode both together. `fcn`: convolutions at full resolution over the image and a
-map made from the noise. The paper gives no layers: **Reading**, sized so that making a fake
+28 pixels decode both maps. `fcn`: convolutions at full resolution over the image and a map made
+from the noise. **Reading**, as the paper gives no layers: the size is chosen so that making a fake
 costs about as much as classifying it.
 
-With `skip` the output is a residual on the conditioning image, G(x) + x.
+With `skip` the output is G(x) + x, a residual on the conditioning image x.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from megan.ops.normalisation import norm_relu
 ENCODED = (16, 32)  # filters of the two encoding convolutions
 DECODED = (32, 16, 8)  # filters of the decoding convolutions at 7, 14 and 28 pixels
 FULL = (16, 16)  # filters of the full-resolution convolutions
-PROTOTYPE_CODE = 32  # length that a prototype is reduced to before it joins the noise
+PROTOTYPE_CODE = 32  # length of a prototype's projection, which is appended to the noise
 
 
 @dataclass(frozen=True)
 class Generator:
-    """Which network, and what it is given."""
+    """The architecture and the inputs of a generator."""
 
     architecture: str  # standard | fcn
     skip: bool
@@ -43,14 +43,14 @@ class Generator:
 
     @property
     def side(self) -> int:
-        """Height and width of the map that the code becomes."""
+        """Height and width of the map made from the code (noise and conditions)."""
         return 7 if self.architecture == "standard" else 28
 
     @property
     def code_channels(self) -> int:
         if self.architecture == "fcn":
             return 1 if self.sees_image else 2
-        # Without an image the code also has the channels of the image's map.
+        # Without an image the code's map also gets the channels of the image's map.
         return 16 if self.sees_image else 16 + ENCODED[1]
 
 
@@ -92,7 +92,7 @@ def _layer(weights: Weights, name: str, x: Tensor, stride: int = 1) -> Tensor:
 
 def _double(x: Tensor) -> Tensor:
     """Nearest-neighbour upsampling: [tasks, images, h, w, c] -> [tasks, images, 2h, 2w, c]"""
-    # A view in torch's channels-last order: its kernel is several times faster than an expanded copy.
+    # torch's kernel for a channels-last view is several times faster than an expanded copy.
     doubled = F.interpolate(x.flatten(0, 1).permute(0, 3, 1, 2), scale_factor=2, mode="nearest")
     return doubled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2]).contiguous()
 
@@ -105,11 +105,11 @@ def generate(
     labels: Tensor,
     prototypes: Tensor | None = None,
 ) -> Tensor:
-    """G: one fake for each conditioning image.
+    """One fake G(x) for each conditioning image x.
 
     **Arguments** `noise` [tasks, fakes, noise_size]; `images` [tasks, fakes, 28, 28, 1];
-    `labels` int64 [fakes]; `prototypes` [tasks, fakes, prototype_size]. What the generator
-    does not see is ignored.
+    `labels` int64 [fakes]; `prototypes` [tasks, fakes, prototype_size]. Inputs that the
+    generator does not use are ignored.
     **Returns** [tasks, fakes, 28, 28, 1], ink = 1: in (0, 1), or around `images` with skip.
     """
     code = [noise]

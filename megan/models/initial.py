@@ -1,4 +1,4 @@
-"""Initial weights from counter-based streams, so that equal names give equal weights in every variant."""
+"""Initial weights from counter-based random streams. Equal names give equal weights in every variant."""
 
 import math
 
@@ -20,8 +20,8 @@ def normal(seeds: Tensor, name: str, shape: tuple[int, ...], deviation: float, d
 def conv(seeds: Tensor, name: str, channels: int, outputs: int, dtype: torch.dtype) -> Tensor:
     """[seeds, 3, 3, channels, outputs] after Glorot and Bengio 2010, as in the MAML network.
 
-    Drawn channel by channel: one more input channel does not change the others' draws. In a
-    first layer it does not count in the deviation either, or a constant plane would shrink it.
+    Drawn channel by channel, so that one more input channel does not change the other draws. In a
+    first layer further channels do not count in the deviation, or a constant plane would shrink it.
     """
     fan_in = 1 if channels < 8 else channels
     deviation = math.sqrt(2 / (9 * fan_in + 9 * outputs))

@@ -1,4 +1,4 @@
-"""Pre-training of a ResNet-18 as an ordinary classifier of characters, resumed from its last checkpoint."""
+"""Pre-training of a ResNet-18 as an ordinary classifier of characters. It resumes from its last checkpoint."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def _batch(images: Tensor, seed: int, which: str, step: int, size: int) -> tuple
 
 
 def fit(network: nn.Module, images: Tensor, options: Encoder, resume: checkpoint.Resume, which: str) -> float:
-    """Adam with a cosine schedule. Returns the wall time in seconds, earlier processes included."""
+    """Train with AdamW and a one-cycle schedule. Returns the wall time in seconds, including earlier processes."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.learning_rate, total_steps=options.steps)
     first, before = _restore(network, optimiser, schedule, resume)
@@ -75,7 +75,7 @@ def _save(
 def _restore(
     network: nn.Module, optimiser: torch.optim.Optimizer, schedule: LRScheduler, resume: checkpoint.Resume
 ) -> tuple[int, float]:
-    """Fill in the last checkpoint. Returns the step to begin with and the seconds already spent."""
+    """Load the last checkpoint. Returns the first step and the wall time so far in seconds."""
     saved = resume.load()
     if not saved:
         return 0, 0.0
@@ -96,7 +96,7 @@ def _restore(
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor) -> float:
-    """Share of `images` [classes, drawings, 28, 28] given their own class."""
+    """Share of `images` [classes, drawings, 28, 28] that are classified correctly."""
     network.eval()
     labels = torch.arange(len(images), device=images.device).repeat_interleave(images.shape[1])
     hits = 0

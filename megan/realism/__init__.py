@@ -1,1 +1,1 @@
-"""How real, how faithful and how varied generated images are, in the features of a network that made none of them."""
+"""Measures of how realistic, faithful and diverse fakes are, in the features of a network that no generator uses."""

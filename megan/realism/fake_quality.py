@@ -1,16 +1,16 @@
-"""How real, how faithful and how varied every variant's fakes are, in the features of the judge.
+"""How realistic, faithful and diverse the fakes of each variant are, in the features of the judge.
 
-Reals are the query images of the same tasks; all features are divided by the `measures.scale`
-of a seed's reals.
+Reals are the query images of the same tasks. All features are divided by the `measures.scale`
+of the reals of a seed.
 
 kid: `measures.kid_of_groups` over tasks; in `tasks.csv` over the classes of the task.
-distance: 1 - cosine of a fake and the support image that it was made from, 0 for a copy.
+distance: 1 - cosine between a fake and the support image that it was made from; 0 for a copy.
 A fake that was not made from an image (other conditioning, some controls) is compared with
-the support image in its place. pixels: their root mean square difference, ink = 1.
-collapse: mean cosine of the draws of one class in one task, 1 when they are identical. NaN
-for fakes that have no draws, other characters.
-Rows `real` hold the same measures of real drawings, which no fake needs to beat: kid judges
-every second drawing of the query against the others, distance and collapse take all of them.
+the support image at its position. pixels: their root mean square difference, with ink = 1.
+collapse: mean cosine between the draws of one class in one task; 1 if they are identical. NaN
+if there are no different draws, as for other characters.
+Rows `real` hold the same measures of real drawings, as a reference. kid compares every second
+query drawing with the others. distance and collapse use all query drawings.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from megan.realism import measures
 
 REALISM = ["variant", "seed", "kid", "kid_low", "kid_high", "distance", "pixels", "collapse", "images"]
 TASKS = ["variant", "seed", "task", "kid", "wasserstein"]
-REAL = "real"  # in place of a variant
+REAL = "real"  # instead of a variant's name
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Made:
     query: Tensor
     seeds: list[int]
     critic: pd.DataFrame
-    drawn: bool  # whether the draws differ, and are not the same images again
+    drawn: bool  # whether the draws differ from each other
 
 
 @dataclass(frozen=True)
 class Reals:
-    """What all variants of a seed are measured with."""
+    """Real images of a seed, used to measure all variants."""
 
     support: np.ndarray  # [tasks, ways * shots, features]
     query: np.ndarray  # [tasks, queries, ways, features]
     kernels: np.ndarray  # [tasks, tasks]: of the query
-    size: float  # by which features are divided
+    size: float  # scale by which features are divided
 
     @property
     def ways(self) -> int:
@@ -139,7 +139,7 @@ def _by_task(reals: Reals, fakes: np.ndarray) -> list[float]:
 
 
 def _floor(reals: Reals, seed: int) -> dict[str, float]:
-    """The measures of real drawings: each class's own drawings in place of its fakes."""
+    """The measures of real drawings, with drawings of a class instead of its fakes."""
     query, kid = reals.query, measures.Kid(np.nan, np.nan, np.nan)
     if query.shape[1] > 1:
         kid = measures.kid_of_groups(measures.group_pairs(_of_tasks(query[:, ::2]), _of_tasks(query[:, 1::2])), seed)
@@ -159,6 +159,6 @@ def _columns(kid: measures.Kid) -> dict[str, float]:
 
 
 def _pixels(fakes: Tensor, support: Tensor) -> float:
-    """Root mean square difference of each fake and its support image, as a share of ink; a mean over fakes."""
+    """Root mean square difference of each fake and its support image, with ink = 1; mean over fakes."""
     sources = support.repeat(1, fakes.shape[2] // support.shape[1], 1, 1)[:, None]
     return float(((fakes.double() - sources.double()) / 255).square().mean(dim=(-2, -1)).sqrt().mean())

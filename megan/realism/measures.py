@@ -1,10 +1,10 @@
-"""How far generated images are from real ones, in the features of an encoder that made none of them.
+"""Distance between generated and real images, in the features of an encoder.
 
 The kernel distance (KID) is the unbiased estimate of the squared maximum mean discrepancy
 with the kernel k(x, y) = (x . y / d + 1)^3 of Binkowski et al. 2018 ("Demystifying MMD
-GANs"), here with an interval. It is 0 for images that the features cannot tell apart; an
-estimate may be below 0. `scale` makes its size comparable between encoders. Features are
-float64 numpy arrays; numbers depend on the arguments only.
+GANs"), with an interval. It is 0 if the features have the same distribution. An estimate may be
+below 0. `scale` makes it comparable between encoders. Features are float64 numpy arrays. Results
+depend only on the arguments.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _BLOCK = 1024  # rows of a kernel matrix held at a time
 
 
 class Kid(NamedTuple):
-    """An estimate with its 95 % bootstrap percentile interval. NaN where there are too few images for it."""
+    """An estimate with its 95 % bootstrap percentile interval. NaN if there are too few images."""
 
     estimate: float
     low: float
@@ -33,7 +33,7 @@ def scale(features: np.ndarray) -> float:
 
 
 def kid(real: np.ndarray, fake: np.ndarray, seed: int) -> Kid:
-    """KID of independent images; the interval comes from resampling images of either side.
+    """KID of independent images. The interval comes from resampling the images of both sides.
 
     **Arguments** `real` [n, d], `fake` [m, d], as the encoder gives them: both are divided by
     the `scale` of `real`; `seed` keys the resampling.
@@ -51,7 +51,7 @@ def kid(real: np.ndarray, fake: np.ndarray, seed: int) -> Kid:
 
 
 def kid_of_groups(pairs: np.ndarray, seed: int) -> Kid:
-    """KID of images that come in groups (tasks); the interval comes from resampling groups.
+    """KID of images in groups (tasks). The interval comes from resampling groups.
 
     **Arguments** `pairs` from `group_pairs`; `seed` keys the resampling.
     """
@@ -66,14 +66,14 @@ def mean_of_groups(pairs: np.ndarray) -> float:
 
 
 def group_pairs(real: np.ndarray, fake: np.ndarray, real_kernels: np.ndarray | None = None) -> np.ndarray:
-    """What each pair of groups adds to the squared discrepancy: [groups, groups].
+    """The contribution of each pair of groups to the squared discrepancy: [groups, groups].
 
-    Only pairs of different groups count. So images of one group may be alike (a task's classes,
-    a class's drawings), and fakes may be like the reals that they were made from: the estimate
-    is unbiased as long as groups are independent.
+    Only pairs of different groups count. So images within a group may be similar (the classes of a
+    task, the drawings of a class), and fakes may be similar to the reals that they were made from.
+    The estimate is unbiased if groups are independent.
 
     **Arguments** `real` [groups, n, d], `fake` [groups, m, d], divided by `scale`;
-    `real_kernels`: `group_kernels(real, real)`, where it is known.
+    `real_kernels`: `group_kernels(real, real)`, if known.
     """
     own = group_kernels(real, real) if real_kernels is None else real_kernels
     mixed = group_kernels(real, fake)
@@ -98,7 +98,7 @@ def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of the angle between features, [..., d] with [..., d] -> [...]; 1 = the same direction."""
+    """Cosine of the angle between features, [..., d] with [..., d] -> [...]; 1 for equal directions."""
     norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return np.sum(a * b, axis=-1) / np.where(norms == 0, 1, norms)
 
@@ -106,7 +106,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def likeness(features: np.ndarray) -> float:
     """Mean cosine over all pairs of different images of one class: [classes, n, d].
 
-    1 = identical, so collapsed. NaN for n = 1.
+    1 if all are identical (collapse). NaN for n = 1.
     """
     count = features.shape[1]
     if count < 2:
@@ -131,10 +131,10 @@ def _counts(seed: int, side: str, count: int) -> np.ndarray:
 
 
 def _within(pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean of `pairs` [n, n] over pairs of different members, each as often as `counts` [resamples, n] says."""
+    """Mean of `pairs` [n, n] over pairs of different members, each repeated as in `counts` [resamples, n]."""
     apart = pairs - np.diag(np.diag(pairs))
     weight = counts.sum(axis=1) ** 2 - np.square(counts).sum(axis=1)
-    with np.errstate(invalid="ignore"):  # a resample of one member alone has no pair and no mean
+    with np.errstate(invalid="ignore"):  # a resample with a single member has no pair, so no mean
         return ((counts @ apart) * counts).sum(axis=1) / weight
 
 

@@ -1,1 +1,1 @@
-"""Tables and figures from the CSV and JSON files of the stages before; nothing here imports torch."""
+"""Tables and figures from the CSV and JSON files of earlier stages. Nothing here imports torch."""

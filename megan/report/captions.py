@@ -1,4 +1,4 @@
-"""What a figure must say of its data: study, tasks, seeds, length, and who diverged."""
+"""Facts that titles and captions give: study, tasks, seeds, training length, and diverged seeds."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import pandas as pd
 from megan.config.params import Style
 from megan.report.inputs import broken, read_table
 
-# Sentences that several captions share.
+# Sentences that several captions use.
 BAND = "The band spans the lowest to the highest seed."
 NO_BAND = "A variant with one finished seed has no band."
-CROSS = "A dotted line is a seed that diverged; the cross marks where."
+CROSS = "A dotted line is a seed that diverged; the cross marks the meta-step."
 DOTS = "Filled dots are means over the seeds that did not diverge; open dots are single seeds."
 AXIS = "The accuracy axis need not start at 0 %."
 
@@ -22,8 +22,8 @@ class Facts:
     """Read from `accuracy.csv` and `diverged.csv`, for the variants of one figure.
 
     `table` is `accuracy.csv` indexed by variant; `diverged` has the columns variant, seed,
-    meta_step, loss; `shared` is what holds for most variants ("2 seeds, 800 meta-steps"),
-    and `notes[variant]` what sets one apart, diverged seeds among it, else "".
+    meta_step, loss; `shared` holds for most variants ("2 seeds, 800 meta-steps");
+    `notes[variant]` says how one variant differs, for example in diverged seeds, else "".
     """
 
     study: str
@@ -34,23 +34,23 @@ class Facts:
 
     @property
     def tasks_a_seed(self) -> str:
-        """Meta-test tasks of one seed, a range where tiers differ; "0" when every seed diverged."""
+        """Meta-test tasks of one seed; a range if tiers differ; "0" if every seed diverged."""
         finished = self.table[self.table["seeds"] > 0]
         counts = sorted(set(finished["tasks"] // finished["seeds"])) or [0]
         return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
     @property
     def single(self) -> bool:
-        """Whether some variant has one finished seed only, and so no band and no seed interval."""
+        """Whether a variant has only one finished seed, and so no band and no interval over seeds."""
         return bool((self.table["seeds"] == 1).any())
 
     @property
     def short(self) -> str:
-        """The caption's words where runs are marked as short, else ""."""
+        """A sentence of the caption if runs are marked as short, else ""."""
         return " Short runs have fewer meta-steps than a verdict on a claim needs." if self.table["short"].any() else ""
 
     def label(self, variant: str, name: str) -> str:
-        """`name`, with what sets the variant apart on a line of its own."""
+        """`name`, and on a second line how the variant differs from the others."""
         return f"{name}\n({self.notes[variant]})" if self.notes[variant] else name
 
 
@@ -86,7 +86,7 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
             for n, short in zip(table["meta_steps"], table["short"], strict=True)
         ],
     ]
-    usual = [Counter(texts).most_common(1)[0][0] for texts in parts]  # of equally common ones, the first
+    usual = [Counter(texts).most_common(1)[0][0] for texts in parts]  # the first of equally common ones
     notes = {}
     for position, variant in enumerate(variants):
         own = [texts[position] for texts, common in zip(parts, usual, strict=True) if texts[position] != common]
@@ -107,7 +107,7 @@ def title(facts: Facts, subject: str) -> str:
 
 
 def listed(styles: dict[str, Style]) -> str:
-    """The variants' labels as one phrase; of many variants their number."""
+    """The labels of the variants as one phrase, or the number of variants if they are many."""
     return "; ".join(own.label for own in styles.values()) if len(styles) <= 8 else f"{len(styles)} variants"
 
 

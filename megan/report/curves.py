@@ -1,4 +1,4 @@
-"""Validation accuracy against meta-steps: the lines that several figures share, and figures of a few named variants."""
+"""Validation accuracy against meta-steps: the curves of several figures, and figures that compare a few variants."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ COLUMNS = ["variant", "seed", "meta_step", "split", "accuracy"]
 
 
 def present(names: Sequence[str], styles: dict[str, Style]) -> dict[str, Style]:
-    """Those of `names` that this study has, in their order."""
+    """The variants of `names` that this study has, in the same order."""
     return {name: styles[name] for name in names if name in styles}
 
 
 def absent(names: Sequence[str], styles: dict[str, Style]) -> str:
-    """The caption's words for those it does not have, else ""."""
+    """A sentence of the caption on variants that the study does not have, else ""."""
     missing = [name for name in names if name not in styles]
     return f" Not in this study: {', '.join(missing)}." if missing else ""
 
@@ -37,7 +37,7 @@ def finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str)
 def validation(
     axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, marker: str = ""
 ) -> None:
-    """A thick line with a band from the lowest to the highest seed, and every seed that diverged."""
+    """A thick line with a band from the lowest to the highest seed, and each diverged seed."""
     layout.mean_line(
         axes, finished(curves, facts, name, "validation"), "meta_step", f"validation/{name}", colour, linewidth=2,
         marker=marker or None, markersize=4, markeredgewidth=0,
@@ -56,10 +56,10 @@ def diverged_key() -> Line2D:
 def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture:
     """One pair of axes with the validation curves of the row's variants.
 
-    The caption sets what the paper shows beside our numbers, and names the variants that the study lacks.
+    The caption describes the paper's figure, gives our numbers, and names the variants that the study lacks.
     """
     shown = present(row.variants, styles)
-    facts = captions.read(tables, styles)  # all of them, so that a table that lacks one is refused
+    facts = captions.read(tables, styles)  # all variants, so that a table without one of them is refused
     curves = read_table(tables / "curves.csv", COLUMNS)
     if not shown:
         return nothing(f"{row.subject}, study {facts.study}", row.paper + absent(row.variants, styles))
@@ -84,9 +84,9 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
 
 
 def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> str:
-    """Our meta-test accuracies in words, each with its paired difference to the first of `shown`.
+    """Our meta-test accuracies as text, each with its paired difference to the first of `shown`.
 
-    The difference is over seeds that both finished, with a 95 % interval over seeds where there are two.
+    The difference is over seeds that both finished. With two or more seeds it has a 95 % interval over seeds.
     """
     seeds = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])
     wide = seeds.pivot(index="seed", columns="variant", values="accuracy")
@@ -106,7 +106,7 @@ def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> st
 
 
 def nothing(title: str, caption: str) -> Picture:
-    """A figure that says that the study has none of its variants."""
+    """An empty figure with the text that the study has none of its variants."""
     with style.theme():
         figure = Figure(figsize=(9, 1.6), layout="constrained")
         axes = figure.subplots()
@@ -118,7 +118,7 @@ def nothing(title: str, caption: str) -> Picture:
 
 def _difference(differences: pd.Series, alike: bool) -> str:
     if not alike:
-        return " (not compared: another number of meta-steps)"
+        return " (not compared: different number of meta-steps)"
     if differences.empty:
         return " (not compared: no seed in common)"
     half = seed_interval(differences)
@@ -138,7 +138,7 @@ def _reading(facts: captions.Facts) -> str:
 
 
 def _diverged(axes: Axes, own: pd.DataFrame, meta_step: int, colour: str, gid: str) -> None:
-    """The seed's own curve, dotted, with a cross at the meta-step that broke it, at its last known height."""
+    """The dotted curve of a seed, with a cross at the meta-step where it diverged, at its last known accuracy."""
     known = own[own["accuracy"].notna() & (own["meta_step"] <= meta_step)]
     if (known["split"] == "validation").any():
         known = known[known["split"] == "validation"]

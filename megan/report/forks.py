@@ -1,4 +1,4 @@
-"""Work spread over processes: forks of this one, which already know all that it has read and imported."""
+"""Runs jobs in several processes. They are forks of this process, so they need not import or read anything again."""
 
 import ctypes
 import os
@@ -23,8 +23,8 @@ Failure = tuple[int, Exception] | None  # which job failed, and how
 def each(work: Work, jobs: Sequence[str], count: int) -> None:
     """Call `work` on every job, in up to `count` processes. This process is one of them.
 
-    **Raises** the error of the first job, in their order, that failed; `ReportError` when a process cannot
-    start or was ended from outside.
+    **Raises** the error of the first failed job, in the order of `jobs`; `ReportError` if a process cannot
+    start or was killed from outside.
     """
     count = max(1, min(count, len(jobs))) if sys.platform == "linux" else 1
     forks: list[tuple[ForkProcess, Connection]] = []
@@ -35,7 +35,7 @@ def each(work: Work, jobs: Sequence[str], count: int) -> None:
         failures += [connection.recv() for _, connection in forks]
     except EOFError:
         raise ReportError(
-            "a process that drew figures was ended from outside, most likely because memory ran out;"
+            "a process that draws figures was killed from outside, most likely because memory ran out;"
             " lower MEGAN_THREADS and run the same command again"
         ) from None
     finally:
@@ -49,7 +49,7 @@ def each(work: Work, jobs: Sequence[str], count: int) -> None:
 
 
 def _share(work: Work, jobs: Sequence[str], number: int, count: int) -> Failure:
-    """Do every `count`-th job, up to the first that fails."""
+    """Do every `count`-th job, and stop at the first that fails."""
     for index in range(number, len(jobs), count):
         try:
             work(jobs[index])
@@ -63,20 +63,20 @@ def _forked(work: Work, jobs: Sequence[str], number: int, count: int) -> tuple[F
     receiver, sender = context.Pipe(duplex=False)
 
     def serve() -> None:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # end when the parent ends, for whatever reason
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # end when the parent ends, in any way
         if os.getppid() != parent:
             return
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
         failure = _share(work, jobs, number, count)
         if failure and not isinstance(failure[1], MeganError | OSError | MemoryError):
-            # Not every error can be sent, and of one that is sent the place where it arose is lost.
+            # Not every error can be sent, and sending an error loses its traceback.
             failure = failure[0], RuntimeError("".join(traceback.format_exception(failure[1])))
         sender.send(failure)
 
     process = context.Process(target=serve, daemon=True)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads: numpy's, which are idle
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; those of numpy are idle
             process.start()
     except OSError as error:
         receiver.close()
@@ -84,5 +84,5 @@ def _forked(work: Work, jobs: Sequence[str], number: int, count: int) -> tuple[F
             f"cannot start {count} processes to draw figures ({error.strerror}); lower MEGAN_THREADS"
         ) from None
     finally:
-        sender.close()  # the fork holds the other copy: when it ends, so does the pipe
+        sender.close()  # the fork holds the other copy, so the pipe ends with it
     return process, receiver

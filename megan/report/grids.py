@@ -1,4 +1,4 @@
-"""Grids of sampled images, the same tasks in every row, with the judge's numbers; words where there are no images."""
+"""Grids of sampled images with the judge's numbers. All rows show the same tasks. A row without images says why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,15 +30,15 @@ READING = (
     "KID is the kernel distance to real drawings of the same classes; it is about 0 for real drawings."
     " Distance is 1 minus the cosine between a fake and the support image of its class; it is 0 for a copy."
     " Likeness is the mean cosine between the fakes of one class in one task; it is 1 when all are the same image."
-    " All three use the features of an encoder that conditions no generator."
+    " All three use the features of a separate network, the judge, which no generator uses."
 )
 
-Section = tuple[str, np.ndarray | None]  # a title and a picture, or no picture where the title says why
+Section = tuple[str, np.ndarray | None]  # a title and a picture; without a picture the title says why
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """Images by name, the judge's table, and the seed whose tasks are shown."""
+    """Images by name, the table of the judge's numbers, and the seed whose tasks are shown."""
 
     images: dict[str, np.ndarray]
     table: pd.DataFrame
@@ -46,12 +46,12 @@ class _Samples:
 
 
 def read(samples: Path) -> dict[str, np.ndarray]:
-    """The images of `grids.safetensors`, uint8, ink = 255. Raises `ReportError` when they are missing or torn."""
+    """The images of `grids.safetensors`, uint8, ink = 255. Raises `ReportError` if they are missing or damaged."""
     return load(samples / "grids.safetensors")
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file of images. Raises `ReportError` when it is missing or torn."""
+    """The arrays of a file of images. Raises `ReportError` if it is missing or damaged."""
     try:
         return load_file(path)
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def realism(samples: Path, variants: dict[str, Style], facts: captions.Facts) ->
 
 
 def numbers(table: pd.DataFrame, name: str) -> str:
-    """KID with its interval, distance and likeness of one variant (or of `real`) in words; "" where it has none."""
+    """KID with its interval, distance and likeness of one variant (or of `real`) as text; "" if it has none."""
     own = table[table["variant"] == name].dropna(subset="kid")
     if own.empty:
         return ""
@@ -84,11 +84,11 @@ def numbers(table: pd.DataFrame, name: str) -> str:
 
 
 def judge(samples: Path) -> str:
-    """How much the encoder that judges has learned, without which KID and distances mean little."""
+    """The accuracy of the judge as text. If it is low, KID and distances mean little."""
     told = read_json(samples / "record.json", ["judge_accuracy"])["judge_accuracy"]
     return (
-        f"That encoder recognises {told['validation_accuracy']:.1%} of held-back drawings of {told['classes']:,}"
-        " characters; the lower this share, the less the numbers mean."
+        f"The judge recognises {told['validation_accuracy']:.1%} of held-out drawings of {told['classes']:,} characters"
+        f" (chance {1 / told['classes']:.2%}). If this share is low, ignore these three numbers."
     )
 
 
@@ -97,7 +97,8 @@ def compared(
 ) -> Picture:
     """The support, other real drawings of its classes, and the fakes of each of the row's variants on the same tasks.
 
-    The caption sets what the paper shows beside the judge's numbers, with `accuracies` also our meta-test accuracies.
+    The caption describes the paper's figure and gives the judge's numbers; with `accuracies` also our meta-test
+    accuracies.
     """
     everything = captions.read(tables, styles)
     shown = curves.present(row.variants, styles)
@@ -111,7 +112,7 @@ def compared(
         figure = _stacked(_sections(_Samples(images, table, seed), row.variants, shown, facts))
         ours = "; ".join(f"{own.label}: {numbers(table, name) or 'none'}" for name, own in shown.items())
         floor = numbers(table, REAL)
-        floor = f" Real drawings judged against other real drawings: {floor}." if floor else ""
+        floor = f" Real drawings compared with other real drawings: {floor}." if floor else ""
         outcomes = curves.outcomes(tables, facts, shown) if accuracies else ""
         return picture.titled(
             figure,
@@ -138,7 +139,7 @@ def show(axes: Axes, canvas: np.ndarray, **look: Any) -> None:
 
 
 def label(axes: Axes, text: str) -> None:
-    """Name a row of images on its left, and draw neither ticks nor frame."""
+    """Put a label to the left of a row of images, and draw no ticks and no frame."""
     axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
@@ -146,7 +147,7 @@ def label(axes: Axes, text: str) -> None:
 
 
 def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], facts: captions.Facts) -> list[Section]:
-    """Real drawings where there are fakes to set beside them, then each variant's fakes."""
+    """Real drawings, if there are fakes to compare, then the fakes of each variant."""
     images = samples.images
     sections: list[Section] = []
     first = next((name for name in names if f"fakes/{name}" in images), None)
@@ -180,16 +181,16 @@ def _fakes(images: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _why_none(samples: _Samples, name: str, first: str | None, facts: captions.Facts) -> str:
-    """Why no fakes of a variant stand beside those of the `first`, or ""."""
+    """Why a variant has no row of fakes next to those of the `first`, or ""."""
     if f"fakes/{name}" in samples.images:
         alike = np.array_equal(samples.images[f"support/{name}"], samples.images[f"support/{first}"])
-        return "" if alike else "its tasks are not those of the other rows"
+        return "" if alike else "its tasks differ from those of the other rows"
     if not facts.table.loc[name, "seeds"]:
-        return "every seed diverged, so there is no fake to show"
+        return "every seed diverged, so there are no fakes to show"
     lost = facts.diverged.loc[facts.diverged["variant"] == name, "seed"]
     if samples.seed is not None and samples.seed in set(lost):
         return f"seed {samples.seed}, shown here, diverged"
-    return "it left no fakes of the tasks shown here"
+    return "it has no fakes for the tasks shown here"
 
 
 def _stacked(sections: list[Section]) -> Figure:

@@ -1,4 +1,4 @@
-"""Reading what the stages before left, and refusing what is missing, torn or of another run."""
+"""Reads the results of earlier stages, and refuses files that are missing, damaged or of another run."""
 
 import json
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ COMMAND = "dvc repro"
 
 
 class ReportError(MeganError):
-    """An input of the report is missing or wrong; one line names the file and what to run."""
+    """An input of the report is missing or wrong. The message names the file and the command to run."""
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where the loss of a seed stopped being finite. `loss` is NaN where none was recorded."""
+    """The meta-step at which the loss of a seed was no longer finite. `loss` is NaN if none was recorded."""
 
     meta_step: int
     loss: float
@@ -31,11 +31,11 @@ class Divergence:
 class VariantResults:
     """All results of one variant.
 
-    `short`: it trained for fewer meta-steps than a verdict on a claim asks for.
+    `short`: it trained for fewer meta-steps than a verdict on a claim needs.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
-    loss, fake_wins, and keeps what a diverged seed did before. `tasks` (seed, task,
+    loss, fake_wins, and includes a diverged seed up to its divergence. `tasks` (seed, task,
     accuracy, fake_wins) and `steps` (seed, inner_step, accuracy, fake_wins) hold finished
-    seeds only. Accuracy and fake_wins are shares from 0 to 1, fake_wins NaN without fakes.
+    seeds only. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
     """
 
     variant: str
@@ -52,37 +52,37 @@ class VariantResults:
 
     @property
     def finished(self) -> list[int]:
-        """Seeds that did not diverge: the ones that means are taken over."""
+        """Seeds that did not diverge. Means are over these seeds."""
         return [seed for seed in self.seeds if seed not in self.diverged]
 
 
 def broken(path: Path, problem: str) -> ReportError:
-    return ReportError(f"{path} {problem}; run `{COMMAND}` to make it anew")
+    return ReportError(f"{path} {problem}; run `{COMMAND}` to make it again")
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A CSV table with at least `columns`. Raises `ReportError` when it is missing or torn."""
+    """A CSV table with at least `columns`. Raises `ReportError` if it is missing or damaged."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         raise ReportError(f"{path} is missing; run `{COMMAND}` to make it") from None
     except OSError as error:
         raise broken(path, f"cannot be read ({error.strerror})") from None
-    # Every writer ends its last line: a file that stops inside a number still parses.
+    # Every writer ends its last line. Without this check a file cut within a number would parse.
     if not text.endswith(b"\n"):
-        raise broken(path, "is torn: its last line is cut short")
+        raise broken(path, "is incomplete: its last line is cut short")
     try:
         table = pd.read_csv(path)
     except (ValueError, UnicodeDecodeError) as error:
-        raise broken(path, f"is no readable CSV ({' '.join(str(error).split())})") from None
+        raise broken(path, f"is not a readable CSV file ({' '.join(str(error).split())})") from None
     absent = [column for column in columns if column not in table.columns]
     if absent:
-        raise broken(path, f"lacks the column {absent[0]!r}")
+        raise broken(path, f"has no column {absent[0]!r}")
     return table
 
 
 def read_json(path: Path, keys: list[str]) -> dict[str, Any]:
-    """A JSON object with at least `keys`. Raises `ReportError` when it is missing or torn."""
+    """A JSON object with at least `keys`. Raises `ReportError` if it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -90,17 +90,17 @@ def read_json(path: Path, keys: list[str]) -> dict[str, Any]:
     except OSError as error:
         raise broken(path, f"cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
-        raise broken(path, "is no valid JSON") from None
+        raise broken(path, "is not valid JSON") from None
     if not isinstance(content, dict):
-        raise broken(path, "is no JSON object")
+        raise broken(path, "is not a JSON object")
     absent = [key for key in keys if key not in content]
     if absent:
-        raise broken(path, f"lacks the key {absent[0]!r}")
+        raise broken(path, f"has no key {absent[0]!r}")
     return content
 
 
 def variant_results(params: Params, variant: str) -> VariantResults:
-    """Everything that training and testing left of one variant, verified before by digest."""
+    """All training and test results of one variant. Their digests were verified before."""
     trained, tested = paths.trained(params.study, variant), paths.tested(params.study, variant)
     record, options = result.load(trained), params.variant(variant)
     meta_steps = record["meta_steps"]
@@ -124,7 +124,7 @@ def variant_results(params: Params, variant: str) -> VariantResults:
 
 
 def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.DataFrame:
-    """No row of a seed that diverged, whatever a file holds: it would show in every mean."""
+    """The table without rows of diverged seeds, so that no mean includes them."""
     return table[~table["seed"].isin(list(diverged))].reset_index(drop=True)
 
 

@@ -1,4 +1,4 @@
-"""Curves of many variants: one pair of axes while they can be told apart, else a panel each."""
+"""Layout of curves: one pair of axes for few variants, one panel for each of many variants."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from megan.report.captions import Facts
 
 TOGETHER = 8  # variants that one pair of axes can hold
 _DOT = {"marker": "o", "markersize": 4, "markeredgewidth": 0}
-REFERENCES = ("maml", "maml_short")  # the one of the same length is repeated in grey behind each panel
+REFERENCES = ("maml", "maml_short")  # the one of the same length is drawn in grey in each panel
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes, the variants in colour on it, and the one in grey behind them."""
+    """One pair of axes, its variants in colour, and a reference variant in grey."""
 
     axes: Axes
     variants: list[str]
@@ -28,7 +28,7 @@ class Panel:
 
 
 def panels(variants: dict[str, Style], facts: Facts) -> tuple[Figure, list[Panel]]:
-    """A figure with its panels, titled when there are several."""
+    """A figure with its panels. Several panels have titles."""
     if len(variants) <= TOGETHER:
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         return figure, [Panel(figure.subplots(), list(variants), None)]
@@ -39,7 +39,7 @@ def panels(variants: dict[str, Style], facts: Facts) -> tuple[Figure, list[Panel
     result = []
     for axes, (name, variant) in zip(grid, variants.items(), strict=False):
         title = style.wrapped(facts.label(name, variant.label), 32)
-        axes.set_title(title, fontsize=8, loc="left", y=1)  # without y, matplotlib looks for room a dozen times
+        axes.set_title(title, fontsize=8, loc="left", y=1)  # with y, matplotlib skips a slow search
         result.append(Panel(axes, [name], _reference(name, variants, facts)))
     for axes in grid[len(variants) :]:
         axes.remove()
@@ -47,7 +47,7 @@ def panels(variants: dict[str, Style], facts: Facts) -> tuple[Figure, list[Panel
 
 
 def _columns(count: int) -> int:
-    """Panels side by side."""
+    """Number of panels in a row."""
     return min(5, math.ceil(math.sqrt(count)))
 
 
@@ -60,7 +60,7 @@ def mean_line(axes: Axes, rows: pd.DataFrame, x: str, gid: str, colour: str, ban
     mean = by_step.mean()
     if mean.empty:
         return
-    if len(mean) == 1:  # of one point, as in a very short run, a line shows nothing
+    if len(mean) == 1:  # a line through one point, as in a very short run, is invisible
         line = _DOT | {key: value for key, value in line.items() if value}
     axes.plot(mean.index, mean, color=colour, gid=gid, **line)
     if band and rows["seed"].nunique() > 1:
@@ -68,7 +68,7 @@ def mean_line(axes: Axes, rows: pd.DataFrame, x: str, gid: str, colour: str, ban
 
 
 def reference_line(panel: Panel, rows: pd.DataFrame, x: str) -> None:
-    """The panel's reference: a dashed grey line without a band."""
+    """Draw the reference of the panel: a dashed grey line without a band."""
     gid = f"reference/{panel.reference}"
     mean_line(panel.axes, rows, x, gid, style.MUTED, band=False, linewidth=1.2, linestyle="--")
 
@@ -76,9 +76,9 @@ def reference_line(panel: Panel, rows: pd.DataFrame, x: str) -> None:
 def finish(
     panels: list[Panel], variants: dict[str, Style], facts: Facts, extra: list[Line2D], labels: tuple[str, str]
 ) -> None:
-    """Axis `labels` (x, y), percentages, and beside a single panel a legend of the variants and `extra`.
+    """Set axis `labels` (x, y) and percentages. A single panel gets a legend of the variants and `extra`.
 
-    Several panels have the same limits of y. They carry their variants' names; the caption explains the rest
+    Several panels have equal y limits. Their titles name the variants; the caption explains the grey line
     (`behind`).
     """
     limits = [panel.axes.dataLim for panel in panels if panel.axes.has_data()]
@@ -103,7 +103,7 @@ def finish(
 
 
 def _legend(axes: Axes, variants: dict[str, Style], facts: Facts, extra: list[Line2D]) -> None:
-    """Beside the axes. The figure grows where the legend is the taller of the two."""
+    """A legend to the right of the axes. The figure grows if the legend is taller than the axes."""
     markers = style.markers(variants)
     handles = []
     for name, variant in variants.items():
@@ -126,13 +126,13 @@ def _legend(axes: Axes, variants: dict[str, Style], facts: Facts, extra: list[Li
 
 
 def behind(panels: list[Panel], variants: dict[str, Style]) -> str:
-    """The caption's words for the grey line, where there is one."""
+    """A sentence of the caption on the grey line, if there is one."""
     used = [name for name in REFERENCES if any(panel.reference == name for panel in panels)]
     return f" The dashed grey line is {' or '.join(variants[name].label for name in used)}." if used else ""
 
 
 def _reference(name: str, variants: dict[str, Style], facts: Facts) -> str | None:
-    """MAML of the variant's own length; of another, where there is none, rather than nothing."""
+    """MAML with the same training length as the variant, or else MAML with another length, if there is one."""
     known = [other for other in REFERENCES if other in variants]
     steps = facts.table["meta_steps"]
     alike = [other for other in known if steps[other] == steps[name]]

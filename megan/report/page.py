@@ -1,6 +1,6 @@
-"""One page with what was run, the verdicts and every figure.
+"""The report page: settings of the runs, verdicts and all figures.
 
-The page holds all of it, figures included, so that it can be sent as one file.
+The HTML file contains the figures, so it can be sent as one file.
 """
 
 import base64
@@ -21,7 +21,7 @@ TEMPLATE = "page.html"
 
 
 def render(params: Params) -> str:
-    """The page as HTML; all text from tables and parameters is escaped."""
+    """The page as HTML. All text from tables and parameters is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
@@ -97,7 +97,7 @@ def _variants(params: Params, tables: Path) -> list[dict[str, Any]]:
 
 
 def _claim(row: dict[str, Any]) -> dict[str, Any]:
-    """One row of the table of claims, as text; empty where there is no number."""
+    """One row of the table of claims, as text. A cell without a number is empty."""
     unit = row["unit"] if isinstance(row["unit"], str) else ""
     effect = "" if pd.isna(row["effect"]) else shown(row["effect"], unit)
     if effect and not pd.isna(row["ci95_low"]):
@@ -119,7 +119,7 @@ def _verdicts(claims: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def _figure(study: str, name: str) -> dict[str, str]:
-    """The figure as a data address, with the words beside it."""
+    """The figure as a data URL, with its title, caption and alternative text."""
     path = paths.figures(study) / f"{name}.svg"
     words = read_json(path.with_suffix(".json"), ["title", "caption", "alt"])
     try:
@@ -127,7 +127,7 @@ def _figure(study: str, name: str) -> dict[str, str]:
     except FileNotFoundError:
         raise ReportError(f"{path} is missing; run `{COMMAND}` to make it") from None
     if not content.rstrip().endswith(b"</svg>"):
-        raise broken(path, "is torn: it has no end")
+        raise broken(path, "is incomplete: its end is missing")
     return {"name": name, "data": "data:image/svg+xml;base64," + base64.b64encode(content).decode(), **words}
 
 

@@ -1,4 +1,4 @@
-"""A figure with its words, and the one way to write both."""
+"""A figure with its title and caption, and the function that writes both to files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ class Picture:
 
 
 def titled(figure: Figure, title: str, caption: str, alt: str) -> Picture:
-    """The figure with its words. The title alone is drawn too. Call this within `style.theme()`."""
+    """The figure with its title and caption. Only the title is drawn inside it. Call this within `style.theme()`."""
     figure.suptitle(style.wrapped(title, int(figure.get_figwidth() * 10)), x=0.01, ha="left")
     return Picture(figure, title, " ".join(caption.split()), alt)
 
@@ -41,7 +41,7 @@ def save(picture: Picture, folder: Path, name: str) -> None:
 
 
 def _fix_layout(figure: Figure) -> None:
-    """Lay the figure out once, for both files, and round the result.
+    """Compute the layout once, for both files, and round the result.
 
     The last digits of the layout differ from run to run, and the SVG names its clipping areas after them.
     """

@@ -1,10 +1,10 @@
 """Confidence intervals of accuracies, and paired differences between two variants.
 
-Two questions have two intervals, and they are never mixed. How exactly do these tasks
-measure these trained networks? The interval over tasks. Would other seeds agree? The
-interval over seeds, the unit of inference for every comparison. All functions return
-the half-width, so that a result reads "mean +/- half-width", and NaN where there is too
-little data for one.
+There are two kinds of intervals, which are never mixed. The interval over tasks says how
+exactly the tasks measure these trained networks. The interval over seeds says whether other
+seeds would agree; comparisons use it, as the seed is the unit of inference. All functions
+return the half-width, for a result of the form "mean +/- half-width", or NaN if there are
+too few data.
 """
 
 import math
@@ -37,7 +37,7 @@ def task_interval_within_seeds(groups: Sequence[Sequence[float]]) -> float:
 
     `z sqrt(sum_g s_g^2 / n_g) / k` for k seeds: the variance of a mean over strata
     (Cochran, Sampling Techniques, 3rd ed., theorem 5.3, with equal weights). The trained
-    networks are held fixed, so this says nothing of how another seed would do.
+    networks are held fixed, so this does not say how another seed would perform.
 
     `groups`: one sequence of task values a seed. **Returns** NaN when there is no seed or
     a seed has fewer than two tasks.
@@ -66,7 +66,7 @@ def seed_interval(means: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Accuracy of `a` less that of `b`, in accuracy (0 to 1), on the tasks that both met."""
+    """Accuracy of `a` minus that of `b` (0 to 1), on the tasks that both were tested on."""
 
     difference: float
     """Mean over seeds of the per-seed mean differences; NaN when no task is shared."""
@@ -81,9 +81,9 @@ class PairedDifference:
 
 
 def paired_difference(a: pd.DataFrame, b: pd.DataFrame) -> PairedDifference:
-    """Compare two variants on the tasks that both met.
+    """Compare two variants on the tasks that both were tested on.
 
-    Both tables have the columns `seed`, `task`, `accuracy` (0 to 1), one row a seed and
+    Both tables have the columns `seed`, `task`, `accuracy` (0 to 1), one row per seed and
     task; the same seed and task mean the same images. With `d_st` the difference on task t
     of seed s, the estimate is the mean over s of `d_s = mean_t d_st`. Its interval over
     seeds is the paired t interval (`seed_interval` of the `d_s`); the one over tasks is

@@ -1,4 +1,4 @@
-"""The look that all figures share.
+"""The style of all figures.
 
 Nothing here touches matplotlib's global state or needs a display: figures are plain
 `Figure` objects, and the theme holds inside `theme()` only.
@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")  # seaborn imports pyplot, which would else look for a display
+matplotlib.use("Agg")  # seaborn imports pyplot, which otherwise looks for a display
 
 import seaborn
 from matplotlib.axes import Axes
@@ -23,20 +23,20 @@ Look = dict[str, Any]  # keyword arguments of an artist
 
 DPI = 150
 MUTED = "#9a9a9a"  # references and notes, behind the variants' own colours
-_MARKERS = ("", "s", "^", "D", "v", "P", "*")  # not "o", which a point of any first curve may wear
+_MARKERS = ("", "s", "^", "D", "v", "P", "*")  # not "o", which marks a curve of one point
 
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Seaborn's white grid, with what would make the files differ between machines pinned."""
+    """Seaborn's white grid. Settings that could make files differ between machines are fixed."""
     settings = {
         **seaborn.axes_style("whitegrid"),
         **seaborn.plotting_context("paper"),
-        "figure.dpi": DPI,  # letters are laid out with the widths that the PNG gives them
-        "font.family": ["DejaVu Sans"],  # the font that matplotlib brings; seaborn asks for Arial first
+        "figure.dpi": DPI,  # the layout uses the letter widths of the PNG
+        "font.family": ["DejaVu Sans"],  # the font that matplotlib ships; seaborn would prefer Arial
         "svg.hashsalt": "megan",
         "svg.fonttype": "path",
-        "text.parse_math": False,  # a dollar in a variant's name is a dollar
+        "text.parse_math": False,  # a dollar sign in a variant's name is not mathematics
         "grid.color": "#e4e4e4",
         "axes.edgecolor": "#b0b0b0",
         "figure.titlesize": 11,
@@ -47,12 +47,12 @@ def theme() -> Iterator[None]:
 
 
 def wrapped(text: str, width: int) -> str:
-    """`text` in lines of at most `width` characters, its own line breaks kept."""
+    """`text` in lines of at most `width` characters. Its own line breaks remain."""
     return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.split("\n"))
 
 
 def markers(variants: dict[str, Style]) -> dict[str, str]:
-    """A marker for each variant: none for the first of a colour, so that two of one colour differ."""
+    """A marker for each variant, so that variants of one colour differ. The first of a colour has none."""
     used: dict[str, int] = {}
     chosen = {}
     for name, variant in variants.items():
@@ -63,7 +63,7 @@ def markers(variants: dict[str, Style]) -> dict[str, str]:
 
 
 def whole_numbers(axes: Axes, ticks: int) -> None:
-    """At most `ticks` whole numbers on the x axis, thousands as `k` where they grow long."""
+    """At most `ticks` whole numbers on the x axis; large ones with `k` for thousands."""
     axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
     if axes.get_xlim()[1] >= 10_000:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -73,7 +73,7 @@ def percent(axes: Axes, which: str, limits: Sequence[float]) -> None:
     """Show accuracies as percentages on axis `which` (`x` | `y`), never beyond 0 and 100 %."""
     low, high = max(0.0, limits[0]), min(1.0, limits[1])
     axes.set(**{f"{which}lim": (low, high)})
-    # Steps of 2.5 % would be rounded to labels that are not where they stand.
+    # With steps of 2.5 %, rounded labels would not match their positions.
     getattr(axes, f"{which}axis").set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
     decimals = 0 if high - low > 0.05 else 1 if high - low > 0.005 else 2
     getattr(axes, f"{which}axis").set_major_formatter(PercentFormatter(1, decimals=decimals))

@@ -1,8 +1,8 @@
-"""The tidy tables that every figure reads.
+"""The tables that figures read.
 
-It goes through the variants of `params.yaml` and never through the folders it finds, so
-that results of a removed variant stay out. All accuracies are shares from 0 to 1; an
-empty cell means that there is no such number (no fakes, one seed, every seed diverged).
+They contain the variants of `params.yaml`, not those of existing folders, so that results of
+a removed variant are left out. All accuracies are shares from 0 to 1. An empty cell means
+that the number does not exist (no fakes, only one seed, every seed diverged).
 """
 
 import math
@@ -16,7 +16,7 @@ REFERENCE = "maml"  # the baseline that every other variant is compared with
 
 
 def build(study: str, results: list[VariantResults]) -> dict[str, pd.DataFrame]:
-    """Every table by its file's name without `.csv`."""
+    """All tables, by file name without `.csv`."""
     return {
         "curves": _stacked(results, "curve", ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]),
         "curves_mean": curves_mean(results),
@@ -44,7 +44,7 @@ def _stacked(results: list[VariantResults], what: str, columns: list[str], label
 def curves_mean(results: list[VariantResults]) -> pd.DataFrame:
     """Columns variant, meta_step, split, accuracy: the mean over the seeds that did not diverge.
 
-    A diverged seed is left out from the start: a mean whose seeds change halfway jumps.
+    A diverged seed is left out from the start, because a mean would jump if its seeds changed.
     """
     columns = ["variant", "meta_step", "split", "accuracy"]
     frames = []
@@ -57,20 +57,23 @@ def curves_mean(results: list[VariantResults]) -> pd.DataFrame:
 
 
 def validation(results: list[VariantResults]) -> pd.DataFrame:
-    """The validation accuracy of `curves_mean`, a row a meta-step and a column a variant, as `dvc plots` wants it."""
+    """The validation accuracy of `curves_mean`, one row for each meta-step and one column for each variant.
+
+    `dvc plots` needs this form.
+    """
     means = curves_mean(results)
     wide = means[means["split"] == "validation"].pivot(index="meta_step", columns="variant", values="accuracy")
     return wide.reindex(columns=[result.variant for result in results]).rename_axis(columns=None).reset_index()
 
 
 def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
-    """One row a variant: its meta-test accuracy.
+    """One row for each variant: its meta-test accuracy.
 
     Columns: study, variant, label, tier; seeds (averaged), diverged (left out), tasks (over all
     those seeds); accuracy, the mean of the per-seed means; ci95_tasks and ci95_seeds, the
     half-widths of `statistics.task_interval_within_seeds` and `seed_interval`; fake_wins,
-    the share of real queries on which the fake output wins; meta_steps of training, and
-    whether that is short, too little for a verdict on a claim.
+    the share of real queries for which the fake output is the largest; meta_steps of training;
+    short, whether these are too few for a verdict on a claim.
     """
     rows = []
     for result in results:
@@ -97,10 +100,10 @@ def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
 
 
 def seeds(results: list[VariantResults]) -> pd.DataFrame:
-    """One row a variant and finished seed.
+    """One row for each variant and finished seed.
 
     Columns: variant, label, seed, tasks, accuracy, ci95_tasks (`statistics.task_interval`),
-    fake_wins, and best_meta_step, at which the tested weights stood.
+    fake_wins, and best_meta_step, the meta-step of the tested weights.
     """
     columns = ["variant", "label", "seed", "tasks", "accuracy", "ci95_tasks", "fake_wins", "best_meta_step"]
     rows = []
@@ -125,11 +128,11 @@ def seeds(results: list[VariantResults]) -> pd.DataFrame:
 
 
 def comparisons(results: list[VariantResults]) -> pd.DataFrame:
-    """One row a variant other than `maml`: its accuracy less that of `maml` on common tasks.
+    """One row for each variant except `maml`: its accuracy minus that of `maml` on common tasks.
 
     Columns: variant, label, reference; difference, ci95_seeds, ci95_tasks_within_seeds,
     seeds and tasks (pairs used), as in `statistics.PairedDifference`; meta_steps and
-    reference_meta_steps, since a shorter run is no fair match. Empty without `maml`.
+    reference_meta_steps, because runs of different length are not comparable. Empty without `maml`.
     """
     columns = ["variant", "label", "reference", "difference", "ci95_seeds", "ci95_tasks_within_seeds"]
     columns += ["seeds", "tasks", "meta_steps", "reference_meta_steps"]
@@ -146,7 +149,7 @@ def comparisons(results: list[VariantResults]) -> pd.DataFrame:
 
 
 def diverged(results: list[VariantResults]) -> pd.DataFrame:
-    """Columns variant, label, seed, meta_step, loss: the seeds that no mean contains, and where they broke."""
+    """Columns variant, label, seed, meta_step, loss: the diverged seeds, which no mean contains."""
     rows = [
         (result.variant, result.label, seed, result.diverged[seed].meta_step, result.diverged[seed].loss)
         for result in results

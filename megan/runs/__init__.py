@@ -1,4 +1,4 @@
-"""How a run keeps its results: atomic writes, records, checkpoints, interruption, provenance, progress.
+"""Storage of results: atomic writes, records, checkpoints, interruption, provenance, progress.
 
-Nothing in here shapes a number, so no result depends on this folder.
+No code here affects a number, so no result depends on this folder.
 """

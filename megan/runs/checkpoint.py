@@ -1,8 +1,8 @@
-"""State of unfinished work: who may write it, what it belongs to, and how it survives a kill.
+"""Checkpoints of unfinished work, safe against kills and concurrent writers.
 
-A stage's resume folder is named after a digest of everything that shapes its numbers. A lock
-makes a second writer wait, and the file is replaced in one step, so at any moment it is
-whole; a checksum tells when it was changed since. It is removed when the stage's result stands.
+The resume folder of a stage is named after a digest of everything that affects its numbers. A
+lock makes a second writer wait. The file is replaced in one step, so it is complete at any
+moment. A checksum detects later changes. The folder is removed when the result is published.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from megan.runs.job import Job
 
 
 class Resume:
-    """The resume folder of one piece of work; use `locked`."""
+    """The resume folder of one job. Create it with `locked`."""
 
     def __init__(self, name: str, digest: str) -> None:
         self.folder = paths.RESUME / name / digest[:32]
@@ -39,14 +39,14 @@ class Resume:
     def save(self, tensors: dict[str, torch.Tensor], text: dict[str, str]) -> None:
         """Replace the state by `tensors` (on the CPU) and `text` in one step.
 
-        Raises `StorageError` where the disk is full.
+        Raises `StorageError` if the disk is full.
         """
         told = {**text, "digest": self.digest, "content": _checksum(tensors, text)}
         with storage.replacing(self._file, sum(value.nbytes for value in tensors.values())) as temporary:
             save_file(tensors, temporary, metadata=told)
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
-        """The last saved state, or None. A file that is damaged, changed or not ours is passed over, and said to be."""
+        """The last saved state, or None. A damaged, changed or foreign file is ignored with a message."""
         try:
             with safe_open(self._file, framework="pt") as file:
                 text = file.metadata() or {}
@@ -58,7 +58,7 @@ class Resume:
             return None
         digest, content = text.pop("digest", None), text.pop("content", None)
         if digest != self.digest:
-            self._pass_over("belongs to other parameters, data or code")
+            self._pass_over("was made with other parameters, data or code")
             return None
         if content != _checksum(tensors, text):
             self._pass_over("was changed since it was saved")
@@ -66,7 +66,7 @@ class Resume:
         return tensors, text
 
     def _pass_over(self, reason: str) -> None:
-        progress.say(f"{self._file} {reason}; beginning anew")
+        progress.say(f"{self._file} {reason}; starting from the beginning")
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -83,7 +83,7 @@ def _checksum(tensors: dict[str, torch.Tensor], text: dict[str, str]) -> str:
 
 
 def _holder(path: Path) -> str:
-    """The process number that the holder of the lock writes as soon as it has it."""
+    """The process number of the holder of the lock, which it writes after it has locked."""
     for _ in range(50):
         with contextlib.suppress(FileNotFoundError):
             if pid := path.read_text().strip():
@@ -94,14 +94,14 @@ def _holder(path: Path) -> str:
 
 @contextmanager
 def resumable(job: Job, machine: dict[str, Any]) -> Iterator[Resume | None]:
-    """The resume folder of a job while it works, or None where another process has just finished the same.
+    """The resume folder of a job, or None if another process has just finished the same job.
 
-    `machine` is what rounding depends on: the state of one device or kernel is no state of another.
-    The folder goes when the block ends without an error.
+    `machine` holds what rounding depends on, so that a state is never used on another device or kernel.
+    The folder is removed if the block ends without an error.
     """
     with locked(f"{job.study}/{job.address}", storage.digest({**job.identity, **machine})) as resume:
         if result.stands(job.folder, job.identity, job.address):
-            progress.say(f"{job.address}: another process has just finished this; taking its result")
+            progress.say(f"{job.address}: another process has just finished this; using its result")
             yield None
         else:
             yield resume
@@ -110,9 +110,9 @@ def resumable(job: Job, machine: dict[str, Any]) -> Iterator[Resume | None]:
 
 @contextmanager
 def locked(name: str, digest: str) -> Iterator[Resume]:
-    """Hold the resume folder of `name`, waiting for another live holder and showing its pid.
+    """Lock the resume folder of `name`. If another process holds it, print its process number and wait.
 
-    The lock is the operating system's, on an open file: a dead holder's is free at once.
+    It is a file lock of the operating system, which is released when its holder dies.
     """
     folder = paths.RESUME / name
     holder, lock = folder / "holder.pid", FileLock(folder / "lock")
@@ -123,8 +123,8 @@ def locked(name: str, digest: str) -> Iterator[Resume]:
         except Timeout:
             pid = _holder(holder)
             progress.say(
-                f"{name}: process {pid} is at work on this; waiting for it (stop it to take over from its"
-                " last checkpoint)"
+                f"{name}: process {pid} is working on this; waiting for it (if you stop it, this process continues"
+                " from its last checkpoint)"
             )
             lock.acquire()
     try:

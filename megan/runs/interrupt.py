@@ -1,4 +1,4 @@
-"""SIGTERM (what clusters send) and SIGINT: save, say so, and stop at the next safe point."""
+"""On SIGTERM (which clusters send) and SIGINT: save the state, print a message, and stop at the next safe point."""
 
 import signal
 from types import FrameType
@@ -7,7 +7,7 @@ from megan.runs import progress
 
 
 class Interrupt:
-    """Within the block a first signal only sets `asked`; `stop_if_asked` then ends the process."""
+    """Within the block a signal only sets `asked`. `stop_if_asked` then ends the process."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -25,10 +25,10 @@ class Interrupt:
         self.asked = number
 
     def stop_if_asked(self) -> None:
-        """Call after the state is saved. Exits with 128 + signal, as a shell reports it."""
+        """Exit with 128 + signal number, as a shell reports it. Call this after saving the state."""
         if self.asked:
             progress.say(
                 f"{self.name}: stopped by {signal.Signals(self.asked).name}; state saved, the same command"
-                " goes on from here"
+                " continues from here"
             )
             raise SystemExit(128 + self.asked)

@@ -1,4 +1,4 @@
-"""One stage at work on one item: what `megan.stages.*.run` is given."""
+"""A job: one stage on one item. It is the argument of `megan.stages.*.run`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,10 @@ from megan.config.params import Params, Study
 
 @dataclass(frozen=True)
 class Job:
-    """A stage of the current study, on one variant or figure where the stage has items.
+    """A stage of the current study, on one variant if the stage has items.
 
-    `identity` holds all that shapes the result: the stage's parameters, and digests of its
-    inputs and of its code. A result is up to date when its record has the same identity.
+    `identity` holds everything that affects the result: the parameters of the stage, and digests of
+    its inputs and code. A result is up to date if its record has the same identity.
     """
 
     params: Params

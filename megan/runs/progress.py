@@ -1,4 +1,4 @@
-"""What long work tells the person who waits: to stderr, without breaking a progress bar."""
+"""Progress messages and bars on stderr."""
 
 import sys
 
@@ -6,10 +6,10 @@ from tqdm import tqdm
 
 
 def say(message: str) -> None:
-    """One line above whatever bar is being drawn."""
+    """Print one line without breaking a progress bar."""
     tqdm.write(message, file=sys.stderr)
 
 
 def bar(name: str, total: int, done: int = 0) -> tqdm:
-    """A bar of steps; where stderr is a file, a line every half minute in place of a bar that moves."""
+    """A progress bar of steps. If stderr is a file, it prints a line every half minute instead."""
     return tqdm(total=total, initial=done, desc=name, unit="step", mininterval=1 if sys.stderr.isatty() else 30)

@@ -1,7 +1,7 @@
-"""What made a result: resolved parameters, seeds, versions, device, commit, and digests.
+"""Provenance of a result: versions, commit, device, host, wall time and speed.
 
-Two files go with each result. Its `record.json` holds what must repeat; the one described
-here holds what cannot (wall time, speed, host), and no stage depends on it.
+Each result has two such files. `record.json` holds what is equal in every run. The file described
+here holds what differs from run to run, so no stage depends on it.
 """
 
 import platform
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The checked-out commit, `+changes` when the working tree differs, `unknown` outside git."""
+    """The checked-out commit, with `+changes` if the working tree differs; `unknown` outside git."""
     try:
         head = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=30
@@ -42,7 +42,7 @@ def commit() -> str:
 
 
 def describe(machine: dict[str, Any], **measured: Any) -> dict[str, Any]:
-    """The content of a provenance file; `machine` is the device and what its rounding depends on."""
+    """The content of a provenance file; `machine` is the device and what rounding depends on."""
     import torch
 
     cuda = str(machine["device"]).startswith("cuda")

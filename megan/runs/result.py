@@ -1,4 +1,4 @@
-"""The record of a result: `record.json` says what made it, and holds a digest of each file beside it."""
+"""The record of a result: `record.json` says how it was made, and holds a digest of each file in the folder."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,11 @@ RECORD = "record.json"
 
 
 class StaleError(MeganError):
-    """A result is missing, altered, or of other parameters or data; the message names both and what to run."""
+    """A result is missing, altered, or made with other parameters or data. The message says what to run."""
 
 
 def write(folder: Path, identity: dict[str, Any], content: dict[str, Any]) -> None:
-    """Write `record.json`: the content, the identity of what made it, and the digest of each file in `folder`."""
+    """Write `record.json`: the content, the identity of the job, and the digest of each file in `folder`."""
     files = {
         file.name: storage.digest_file(file)
         for file in sorted(folder.iterdir())
@@ -25,21 +25,21 @@ def write(folder: Path, identity: dict[str, Any], content: dict[str, Any]) -> No
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """The record of a result that was verified before, by `verified`."""
+    """The record of a result that `verified` has checked before."""
     return json.loads((folder / RECORD).read_text(encoding="utf-8"))
 
 
 def verified(folder: Path, address: str) -> dict[str, Any]:
-    """The record of the result of stage `address`, after checking every file beside it.
+    """The record of the result of stage `address`, after checking every file of the result.
 
-    **Raises** `StaleError` when it is missing or unreadable, or when a file is not the one it describes.
+    **Raises** `StaleError` if it is missing or unreadable, or if a file does not match its digest.
     """
     path = folder / RECORD
     try:
         record = load(folder)
         files = dict(record["files"])
         if not isinstance(record.get("parameters", {}), dict) or not isinstance(record.get("inputs", {}), dict):
-            raise TypeError("its parameters or inputs are no mapping")
+            raise TypeError("its parameters or inputs are not a mapping")
     except RecursionError:
         raise StaleError(f"{path} cannot be read (nested too deeply); run: dvc repro {address}") from None
     except FileNotFoundError:
@@ -48,12 +48,12 @@ def verified(folder: Path, address: str) -> dict[str, Any]:
         raise StaleError(f"{path} cannot be read ({error}); run: dvc repro {address}") from None
     for name, digest in files.items():
         if not (folder / name).is_file() or storage.digest_file(folder / name) != digest:
-            raise StaleError(f"{folder / name} is not the file that {path} describes; run: dvc repro -f -s {address}")
+            raise StaleError(f"{folder / name} does not match its digest in {path}; run: dvc repro -f -s {address}")
     return record
 
 
 def stands(folder: Path, identity: dict[str, Any], address: str) -> bool:
-    """Whether `folder` already holds the whole result of exactly this identity."""
+    """Whether `folder` holds the complete result of exactly this identity."""
     try:
         return verified(folder, address).get("digest") == storage.digest(identity)
     except StaleError:

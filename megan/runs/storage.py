@@ -1,8 +1,8 @@
-"""Writing results so that a reader never meets half a file.
+"""Writes results so that a reader never sees an incomplete file.
 
-Each writer makes a temporary neighbour, flushes it to the disk and renames it over the
-target: after a kill at any moment the target is the old file, the new one, or (a folder
-alone) not there. What a killed writer left beside it goes with the next one.
+Each writer makes a temporary file in the same folder, flushes it to the disk and renames it to
+the target. After a kill at any moment the target is the old file, the new file, or (only for a
+folder) missing. The next writer removes the temporary files of a killed one.
 """
 
 import errno
@@ -21,22 +21,22 @@ from safetensors import SafetensorError
 
 from megan.errors import MeganError
 
-GO_ON = "{} and run the same command: it goes on from what is finished"
+GO_ON = "{} and run the same command: it continues from what is finished"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}  # a file
 
 
 class StorageError(MeganError):
-    """A result cannot be written; the message says where, why, and how much room it takes."""
+    """A result cannot be written. The message says where, why, and how much space it needs."""
 
 
 @contextmanager
 def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path` when the block ends without an error.
+    """Yield a temporary path. It is renamed to `path` if the block ends without an error.
 
-    **Arguments** `needed`: the bytes that the block will write, where that is known.
-    **Raises** `StorageError` when the disk is full or may not be written.
+    **Arguments** `needed`: the bytes that the block will write, if known.
+    **Raises** `StorageError` if the disk is full or not writable.
     """
     with explained(path, needed), _neighbour(path) as temporary:
         yield temporary
@@ -47,7 +47,7 @@ def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that becomes `path` when the block ends without an error.
+    """Yield an empty temporary folder. It is renamed to `path` if the block ends without an error.
 
     **Raises** `StorageError` as `replacing` does.
     """
@@ -57,7 +57,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _flush(file)
         _flush(temporary)
-        # A folder cannot be renamed over another; a half-removed one must not be met under the name either.
+        # A folder cannot be renamed over another, and a reader must not see a half-removed one.
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
@@ -66,9 +66,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _neighbour(path: Path, kind: str = "new") -> Iterator[Path]:
-    """A temporary path beside `path`, gone after the block; those of writers that have died go first."""
+    """A temporary path next to `path`, removed after the block. First removes those of writers that have died."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder may be shared by machines, where one's process numbers say nothing of another's.
+    # Machines may share a folder, and process numbers are valid on one machine only.
     host = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())
     for left in path.parent.glob(f".{path.name}.{host}.*.tmp"):
         pid = left.name.split(".")[-3]
@@ -100,7 +100,7 @@ def _lives(pid: int) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Have the file, or the names in the folder, on the disk before anything that follows."""
+    """Write the file, or the names in the folder, to the disk before continuing."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -110,7 +110,7 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path, needed: int = 0) -> Iterator[None]:
-    """Turn a full disk, a refused write of `path` and a file in its way into `StorageError`; other errors pass."""
+    """Turn a full disk, a refused write of `path` and a file in its way into `StorageError`."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -143,9 +143,9 @@ def _errno_in(told: str) -> int:
 def _room(path: Path, number: int, needed: int) -> str:
     free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
     if number == errno.ENOSPC:
-        wanted = f"it takes {needed:,}" if needed else f"it takes more than {free:,}"
-        return f"{wanted} bytes beside what is there, and that disk has {free:,} free; {GO_ON.format('free some')}"
-    wanted = f"it takes {needed:,} bytes, more" if needed else "it takes more"
+        wanted = f"it needs {needed:,}" if needed else f"it needs more than {free:,}"
+        return f"{wanted} additional bytes, and that disk has {free:,} free; {GO_ON.format('free some')}"
+    wanted = f"it needs {needed:,} bytes, more" if needed else "it needs more"
     return f"{wanted} than the quota or file size limit (ulimit -f) of this user allows; {GO_ON.format('raise it')}"
 
 
@@ -156,7 +156,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Sorted and indented, so that equal content is equal bytes. Refuses NaN, which is no JSON."""
+    """Write sorted and indented JSON, so that equal content gives equal bytes. Refuses NaN."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 

@@ -1,1 +1,1 @@
-"""The stages of `dvc.yaml`, a module each, with one function `run(job)`."""
+"""The stages of `dvc.yaml`, one module for each, with a function `run(job)`."""

@@ -9,9 +9,9 @@ from megan.runs.job import Job
 
 
 def run(job: Job) -> None:
-    """Write `claims.csv`, a row a claim, and `claims.json`, with every part.
+    """Write `claims.csv`, one row for each claim, and `claims.json`, with all parts.
 
-    **Raises** `ReportError` when a table lacks what a claim needs.
+    **Raises** `ReportError` if a table lacks data that a claim needs.
     """
     rules = job.params.claims
     decisions = decide(CLAIMS, evidence.read(job.params), rules)

@@ -1,7 +1,7 @@
-"""Stage `config`: the parameters of each stage of the current study, a YAML file a stage.
+"""Stage `config`: writes one YAML file of parameters for each stage of the current study.
 
-DVC compares these files. So a stage runs again when a parameter changes that it takes, and not
-when another does. Reading `params.yaml` has checked all of it.
+DVC compares these files, so a stage runs again only if one of its own parameters changes.
+`params.yaml` is checked when it is read.
 """
 
 import io
@@ -15,7 +15,7 @@ from megan.stages import registry
 
 
 def run(job: Job) -> None:
-    """Write the files, equal bytes for equal parameters."""
+    """Write the files. Equal parameters give equal bytes."""
     with storage.replacing_folder(job.folder) as folder:
         for stage in registry.stages(job.params).values():
             if stage.name != job.stage:

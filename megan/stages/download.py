@@ -1,4 +1,4 @@
-"""Stage `download`: the public files of the study's data sets, or a manifest of an embedded one.
+"""Stage `download`: fetches the public files of the study's data sets, or writes a manifest of the embedded one.
 
 `megan.data.sets` says what these are.
 """
@@ -15,13 +15,13 @@ from megan.runs.job import Job
 
 
 def run(job: Job) -> None:
-    """Fill the study's raw folder with the files of its data sets, the plain GAN's among them.
+    """Fill the study's raw folder with the files of its data sets, also that of the plain GAN.
 
-    An archive is fetched into `data/downloads` first, where a later run and other studies
-    find it, and then copied. A copy, not a hard link: DVC may link its cache to the raw
-    file, and a file put into the downloads by hand would then overwrite the cache.
+    An archive is fetched into `data/downloads`, where later runs and other studies find it, and
+    then copied. It is not hard-linked, because DVC may link its cache to the raw file. A file
+    placed into the downloads by hand would then overwrite the cache.
 
-    **Raises** `DataError`, one message with what is missing and where it may be put.
+    **Raises** `DataError` with what is missing and where to put it.
     """
     wanted = dict.fromkeys((job.settings.data.dataset, job.settings.gan.dataset))
     try:
@@ -30,7 +30,7 @@ def run(job: Job) -> None:
                 _fill(folder, name)
     except OSError as error:
         raise DataError(
-            f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or mend the"
+            f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or repair the"
             " folder, and run again"
         ) from None
 

@@ -1,8 +1,7 @@
-"""Stage `encoder`: pre-train the ResNet-18 whose class prototypes condition generators (section 3.1).
+"""Stage `encoder`: pre-trains the ResNet-18 whose class prototypes condition generators (section 3.1).
 
-**Reading** of "pre-trained ResNet-18": a classifier of meta-training characters alone; no
-validation or meta-test class is seen. Of each character some drawings are held back; the
-accuracy on them is a metric.
+**Reading** of "pre-trained ResNet-18": a classifier of meta-training characters only. It sees no
+validation or meta-test class. Some drawings of each character are held out to measure its accuracy.
 """
 
 import torch
@@ -16,7 +15,7 @@ from megan.runs.job import Job
 
 
 def run(job: Job) -> None:
-    """Pre-train, and write `weights.safetensors` and `metrics.json`. Serves stage `judge` too."""
+    """Pre-train, and write `weights.safetensors` and `metrics.json`. Stage `judge` calls this too."""
     options, device = getattr(job.settings, job.stage), machine.device()
     torch.set_num_threads(machine.threads())
     rounding = {"device": device, "kernel": "torch", "threads": machine.threads()}
@@ -25,13 +24,13 @@ def run(job: Job) -> None:
             return
         split = packed.load(paths.split(job.study, "train"), device=device)
         classes, drawings = split.images.shape[:2]
-        torch.manual_seed(options.seed)  # torchvision draws its initial weights from the global generator
+        torch.manual_seed(options.seed)  # torchvision draws initial weights from the global generator
         network = encoder.resnet(classes, options.stem_stride).to(device)
         seconds = pretraining.fit(
             network, split.images[:, : drawings - options.validation_drawers], options, resume, job.stage
         )
         accuracy = pretraining.accuracy(network, split.images[:, drawings - options.validation_drawers :])
-        progress.say(f"{job.stage}: {accuracy:.1%} of held-back drawings of {classes} characters")
+        progress.say(f"{job.stage}: {accuracy:.1%} accuracy on held-out drawings of {classes} characters")
         storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=seconds))
         with storage.replacing_folder(job.folder) as folder:
             save_file(

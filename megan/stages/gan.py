@@ -1,4 +1,4 @@
-"""Stage `gan`: train plain GANs on K images for each K, and measure their samples (section 5.1.1, Fig. 7)."""
+"""Stage `gan`: trains plain GANs on K images for each K, and measures their samples (section 5.1.1, Fig. 7)."""
 
 import json
 import time
@@ -24,9 +24,9 @@ SHOWN = 4  # samples kept of each GAN
 
 
 def run(job: Job) -> None:
-    """Train and measure, from the last K finished if there is one.
+    """Train and measure. After an interruption, continue after the last finished K.
 
-    **Raises** `DataError` when the raw folder does not hold the data set.
+    **Raises** `DataError` if the raw folder does not hold the data set.
     """
     options, device = job.settings.gan, machine.device()
     torch.set_num_threads(machine.threads())
@@ -58,7 +58,7 @@ def run(job: Job) -> None:
 
 
 def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) -> tuple[dict[str, Tensor], dict]:
-    """The classifier, then a K at a time, saved after each."""
+    """Train the classifier, then the GANs of one K after the other. Save after each."""
     tensors, told = _restore(resume)
     started, before = time.monotonic(), told["seconds"]
     chosen = choose(options, images.train.shape[1], device)

@@ -1,7 +1,7 @@
-"""Stage `judge`: pre-train a second ResNet-18, in whose features fakes are measured.
+"""Stage `judge`: pre-trains a second ResNet-18. The realism of fakes is measured in its features.
 
-It is another network than the encoder, with another seed, so that no generator is measured
-with what it was conditioned on.
+It differs from the encoder in its seed, so that no generator is measured with the network that
+conditions it.
 """
 
 from megan.runs.job import Job
@@ -9,5 +9,5 @@ from megan.stages import encoder
 
 
 def run(job: Job) -> None:
-    """As stage `encoder`, with the parameters `judge`."""
+    """Run stage `encoder` with the parameters of `judge`."""
     encoder.run(job)

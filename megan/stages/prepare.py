@@ -1,4 +1,4 @@
-"""Stage `prepare`: the raw data set as packed images of meta-training, validation and meta-test."""
+"""Stage `prepare`: packs the raw data set into images of meta-training, validation and meta-test."""
 
 from megan.config import paths
 from megan.config.params import DRAWERS
@@ -11,7 +11,7 @@ from megan.runs.job import Job
 def run(job: Job) -> None:
     """Write the study's `train`, `validation` and `test.safetensors`, and `splits.json`.
 
-    **Raises** `ParamsError` for a split that the data set cannot make, before anything is
+    **Raises** `ParamsError` for a split that is impossible with this data set, before anything is
     read, and `DataError` for raw data that is missing or wrong.
     """
     data = job.settings.data

@@ -1,8 +1,8 @@
-"""The stages as `dvc.yaml` states them; nothing is stated a second time.
+"""Reads the stages from `dvc.yaml`, which is their only definition.
 
-From there come the sub-commands of the command line, the identity of a result, and the check
-that the inputs of a stage are what the parameters ask for. A stage's function is `run(job)`
-in the module of this folder that has the stage's name.
+The sub-commands of the command line, the identity of a result, and the check that inputs match
+the parameters are derived from it. The function of a stage is `run(job)` in the module of this
+folder with the stage's name.
 """
 
 import functools
@@ -21,13 +21,13 @@ from megan.errors import MeganError
 from megan.runs import result, storage
 from megan.runs.job import Job
 
-ROOT = Path(megan.__file__).parents[1]  # of the repository whose code runs
+ROOT = Path(megan.__file__).parents[1]  # of the repository with the running code
 SOURCES = ("py", "cpp", "html")
 CONFIG = "config"  # the stage that writes the parameters of all others
 
 
 class RegistryError(MeganError):
-    """There is no such stage or item, or no `dvc.yaml`; the message says what there is."""
+    """A stage, an item or `dvc.yaml` does not exist. The message lists what exists."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,18 @@ class Command:
 
     name: str
     description: str
-    items: str  # "", or what the items are called
+    items: str  # "", or the kind of the items
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with its item, in one study, as DVC has it."""
+    """A stage with its item in one study, as in DVC."""
 
     study: str
     name: str
     item: str
     parameters: tuple[str, ...]  # dotted keys of `document`
-    inputs: tuple[str, ...]  # data and results, files or folders; not the file of parameters
+    inputs: tuple[str, ...]  # files or folders of data and results, without the file of parameters
     code: tuple[str, ...]  # source files and folders of this package
     outputs: tuple[str, ...]
 
@@ -61,7 +61,7 @@ class Stage:
 
     @property
     def keeps_record(self) -> bool:
-        """Whether its folder holds a `record.json`. Data is checked against the data set itself."""
+        """Whether its folder holds a `record.json`. Folders of data do not."""
         return self.name != CONFIG and self.folder.parts[0] == "results"
 
     @property
@@ -76,7 +76,7 @@ def _blocks() -> dict[str, dict[str, Any]]:
         return YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     except FileNotFoundError:
         raise RegistryError(
-            f"{ROOT / 'dvc.yaml'} is not here; run from a clone of the repository, installed with `pip install -e .`"
+            f"{ROOT / 'dvc.yaml'} does not exist; run from a clone of the repository, installed with `pip install -e .`"
         ) from None
 
 
@@ -88,7 +88,7 @@ def commands() -> Iterator[Command]:
 
 
 def stages(params: Params) -> dict[str, Stage]:
-    """Every stage of the current study by its address."""
+    """All stages of the current study, by address."""
     found = [stage for name, block in _blocks().items() for stage in _expanded(name, block, params)]
     return {stage.address: stage for stage in found}
 
@@ -113,7 +113,7 @@ def _stage(name: str, item: str, block: dict[str, Any], study: str) -> Stage:
 
 
 def find(params: Params, name: str, item: str = "") -> Stage:
-    """Raises `RegistryError` or `ParamsError` for a stage or item that there is not."""
+    """One stage. Raises `RegistryError` or `ParamsError` if the stage or item does not exist."""
     known = stages(params)
     address = f"{name}@{item}" if item else name
     if address in known:
@@ -127,15 +127,15 @@ def find(params: Params, name: str, item: str = "") -> Stage:
 
 
 def prepare(params: Params, name: str, item: str = "") -> Job:
-    """The job of a stage, its inputs verified.
+    """The job of a stage, after verifying its inputs.
 
-    **Raises** `StaleError` for the first input that is missing, altered, or was made by other
-    parameters or from other inputs, with what to run.
+    **Raises** `StaleError` for the first input that is missing, altered, or made with other
+    parameters or inputs; it says what to run.
     """
     stage = find(params, name, item)
     digests, taken = Digests(params), parameters(params, stage)
     if stage.config.is_file() and YAML(typ="safe").load(stage.config.read_text(encoding="utf-8")) != taken:
-        raise result.StaleError(f"{stage.config} is not what params.yaml says; run: dvc repro -f {CONFIG}")
+        raise result.StaleError(f"{stage.config} does not match params.yaml; run: dvc repro -f {CONFIG}")
     inputs = {path: digests.verified(path) for path in stage.inputs}
     return Job(params, name, item, stage.folder, {"parameters": taken, "inputs": inputs, "code": code(stage)})
 
@@ -145,13 +145,13 @@ def run(job: Job) -> None:
 
 
 def parameters(params: Params, stage: Stage) -> dict[str, Any]:
-    """What shapes the stage's result, by dotted key: what `dvc.yaml` lists under `meta: parameters`."""
+    """The parameters of a stage by dotted key, as `dvc.yaml` lists them under `meta: parameters`."""
     content = document(params, stage.item)
     return {"study": params.study} | {key: _at(content, key) for key in stage.parameters}
 
 
 def document(params: Params, variant: str = "") -> dict[str, Any]:
-    """The current study as plain data: its blocks, `variants`, `styles`, `claims`; also a variant and its tier."""
+    """The current study as plain data: its blocks, `variants`, `styles`, `claims`; if given, a variant and its tier."""
     content = params.current.model_dump(mode="json")
     content["variants"] = {name: {"tier": one.tier, **one.options} for name, one in params.variants.items()}
     content["styles"] = {name: style.model_dump(mode="json") for name, style in params.styles.items()}
@@ -169,12 +169,12 @@ def _at(content: dict[str, Any], key: str) -> Any:
 
 
 def code(stage: Stage) -> dict[str, str]:
-    """SHA-256 of every source file that the stage lists, alone or by its folder."""
+    """SHA-256 of every source file of the stage, listed by name or by folder."""
     return {name: storage.digest_file(ROOT / name) for listed in stage.code for name in source_files(listed)}
 
 
 def source_files(listed: str) -> list[str]:
-    """A source file, or every one below a folder, by its name from the repository's root."""
+    """A source file, or all source files below a folder, relative to the root of the repository."""
     path = ROOT / listed
     if not path.is_dir():
         return [listed]
@@ -182,16 +182,16 @@ def source_files(listed: str) -> list[str]:
 
 
 class Digests:
-    """Digests of inputs as they lie there, each file read once."""
+    """Digests of the present inputs. Each file is read once."""
 
     def __init__(self, params: Params) -> None:
         self._params, self._stages = params, stages(params)
         self._known: dict[str, str] = {}
 
     def of(self, path: str) -> str:
-        """SHA-256 of a file, or of the names and digests of a folder's files. A result's record stands for its files.
+        """SHA-256 of a file, or of the names and digests of a folder's files. For a result, that of its record.
 
-        **Raises** `StaleError` where there is nothing.
+        **Raises** `StaleError` if nothing exists there.
         """
         if path not in self._known:
             self._known[path] = self._digest(Path(path))
@@ -207,15 +207,15 @@ class Digests:
             return storage.digest({stage.address: self.of(stage.folder.as_posix()) for stage in parts})
         files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
         if not files:
-            raise result.StaleError(f"{path} is not here; run: dvc repro {self._maker(path.as_posix())}")
+            raise result.StaleError(f"{path} does not exist; run: dvc repro {self._maker(path.as_posix())}")
         return storage.digest({file.relative_to(path).as_posix(): storage.digest_file(file) for file in files})
 
     def _maker(self, path: str) -> str:
-        """The stage that makes `path`, or nothing, for all of them."""
+        """The stage that makes `path`; "" if there is none, so that `dvc repro` runs all stages."""
         return next((stage.address for stage in self._stages.values() if path in stage.outputs), "")
 
     def _results(self, path: str) -> list[Stage]:
-        """The stages whose results, each with a record, lie below a folder."""
+        """The stages with a record whose results are below a folder."""
         return [
             stage
             for stage in self._stages.values()
@@ -223,7 +223,7 @@ class Digests:
         ]
 
     def verified(self, path: str) -> str:
-        """The digest, after checking the results at or below `path`: files, parameters and what made them."""
+        """The digest, after checking files, parameters and inputs of the results at or below `path`."""
         for stage in self._results(path) or [
             stage for stage in self._stages.values() if stage.folder.as_posix() == path
         ]:
@@ -237,5 +237,5 @@ class Digests:
         for path, digest in record.get("inputs", {}).items():
             if self.of(path) != digest:
                 raise result.StaleError(
-                    f"{stage.folder} was made from another {path} than is here; run: dvc repro {stage.address}"
+                    f"{stage.folder} was made from another version of {path}; run: dvc repro {stage.address}"
                 )

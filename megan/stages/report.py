@@ -1,4 +1,4 @@
-"""Stage `report`: every figure, and one page with what was run, the verdicts and the figures. It needs no network."""
+"""Stage `report`: draws all figures, and writes one page with settings, verdicts and figures. Needs no network."""
 
 from megan.config import machine, paths
 from megan.report import figures, page
@@ -7,9 +7,9 @@ from megan.runs.job import Job
 
 
 def run(job: Job) -> None:
-    """Draw the figures, then write the page. No figure of an earlier run stays.
+    """Draw the figures, then write the page. Figures of earlier runs are removed.
 
-    **Raises** `ReportError` for a table that lacks what a figure or the page shows.
+    **Raises** `ReportError` if a table lacks data that a figure or the page shows.
     """
     with storage.replacing_folder(job.folder) as folder:
         figures.draw_all(job.params, folder, machine.threads())

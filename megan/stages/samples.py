@@ -1,7 +1,7 @@
-"""Stage `samples`: measure the fakes of every variant, and pick those that figures show.
+"""Stage `samples`: measures the fakes of every variant, and selects those that figures show.
 
-Writes `realism.csv` (a row a variant and finished seed), `tasks.csv` (a row a variant, seed
-and sampled task), both of `fake_quality`, `grids.safetensors` and `record.json`.
+Writes `realism.csv` (one row for each variant and finished seed), `tasks.csv` (one row for each variant,
+seed and sampled task), both computed by `fake_quality`, `grids.safetensors` and `record.json`.
 """
 
 import json
@@ -22,7 +22,7 @@ from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 
 SHOWN = 4  # tasks in the grids
-EXAMPLES = (8, 14)  # alphabets and characters of Fig. 3, as far as there are so many
+EXAMPLES = (8, 14)  # alphabets and characters of Fig. 3, or fewer if there are not so many
 
 
 def run(job: Job) -> None:
@@ -57,7 +57,7 @@ def run(job: Job) -> None:
 
 
 def _judge_accuracy(job: Job) -> dict[str, Any]:
-    """How much the judge has learned: accuracy on held-back drawings (0 to 1) of how many classes."""
+    """The judge's accuracy on held-out drawings (0 to 1), and the number of classes."""
     metrics = json.loads((paths.judge(job.study) / "metrics.json").read_text(encoding="utf-8"))
     return {key: metrics[key] for key in ("validation_accuracy", "classes")}
 
@@ -70,9 +70,9 @@ def _made(job: Job, name: str) -> Made:
 
 
 def _grids(made: dict[str, Made]) -> tuple[dict[str, Tensor], int | None]:
-    """The first tasks of the one seed that most variants have finished, so that all show the same tasks; and that seed.
+    """Images of the first tasks of one seed, the one that most variants have finished; and that seed.
 
-    A variant without that seed has no grid.
+    So all variants show the same tasks. A variant without that seed has no images.
     """
     finished = [seed for one in made.values() for seed in one.seeds]
     if not finished:
@@ -86,7 +86,7 @@ def _grids(made: dict[str, Made]) -> tuple[dict[str, Tensor], int | None]:
 
 
 def _rows(split: Split) -> list[int]:
-    """Alphabets to show: those with characters enough, or else the largest."""
+    """Alphabets to show: those with enough characters, or else the largest."""
     rows, columns = EXAMPLES
     sizes = split.size.tolist()
     large = [row for row, size in enumerate(sizes) if size >= columns]
@@ -94,10 +94,9 @@ def _rows(split: Split) -> list[int]:
 
 
 def _examples(split: Split, alphabets: list[int]) -> Tensor:
-    """Fig.
+    """Images of Fig. 3: uint8 [alphabets, characters, 28, 28], the first drawing of each character.
 
-    3: uint8 [alphabets, characters, 28, 28], the first drawing of each; the last image is another drawing of
-    the first character.
+    The last image of a row is another drawing of its first character.
     """
     columns = min([EXAMPLES[1], *split.size[alphabets].tolist()])
     first = split.first[alphabets]

@@ -1,7 +1,7 @@
-"""Stage `summary`: the tidy tables and the metrics file.
+"""Stage `summary`: computes the tables and the metrics file.
 
-It goes through the variants of `params.yaml` and never through the folders it finds, so
-that results of a removed variant stay out.
+They contain the variants of `params.yaml`, not those of existing folders, so that results of a
+removed variant are left out.
 """
 
 import math
@@ -14,7 +14,7 @@ from megan.report import inputs, tables
 from megan.runs import result, storage
 from megan.runs.job import Job
 
-HEADLINE = ("maml", "n_plus_1")  # whose accuracies are metrics
+HEADLINE = ("maml", "n_plus_1")  # variants whose accuracies are metrics
 
 
 def run(job: Job) -> None:
@@ -23,16 +23,16 @@ def run(job: Job) -> None:
     built = tables.build(job.study, results)
     with storage.replacing_folder(job.folder) as folder:
         for name, table in built.items():
-            # Six digits are more than any interval resolves and fewer than rounding moves.
+            # Six digits are finer than any interval, and rounding errors do not reach them.
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
         result.write(folder, job.identity, {"study": job.study})
     storage.write_json(paths.metrics(job.study), metrics(built))
 
 
 def metrics(built: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """What `dvc metrics show` prints: the headline accuracies (0 to 1), their difference, and seeds.
+    """The metrics of `dvc metrics show`: the headline accuracies (0 to 1), their difference, and seeds.
 
-    Only numbers that a rerun repeats: no times, no host. None where there is no such number.
+    Only numbers that are the same in every run; no times and no host. None if a number does not exist.
     """
     accuracy, compared = (built[name].set_index("variant") for name in ("accuracy", "comparisons"))
     found: dict[str, Any] = {name: _rounded(accuracy["accuracy"].get(name, math.nan)) for name in HEADLINE}

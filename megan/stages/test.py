@@ -1,9 +1,9 @@
-"""Stage `test`: meta-test one trained variant on tasks of unseen classes.
+"""Stage `test`: meta-tests one trained variant on tasks of unseen classes.
 
-Writes `tasks.csv` (a row a seed and task), `steps.csv` (a row a seed and number of inner
-steps), `queries.csv` (a row a seed and number of query images a class) and `record.json`; for
-a variant with fakes also `samples.safetensors` (see `generation.Samples`) and `critic.csv` (a
-row a seed and sampled task). The tasks are the same for every variant.
+Writes tables with one row for each seed and task (`tasks.csv`), number of inner steps (`steps.csv`)
+and number of query images per class (`queries.csv`), and `record.json`. For a variant with fakes it also
+writes `samples.safetensors` (see `generation.Samples`) and `critic.csv` (one row for each seed and
+sampled task). The tasks are the same for every variant.
 """
 
 import time
@@ -24,7 +24,7 @@ from megan.runs.job import Job
 
 
 def run(job: Job) -> None:
-    """Meta-test the variant `job.item`; seeds that diverged in training are left out."""
+    """Meta-test the variant `job.item`. Seeds that diverged in training are left out."""
     source, options, count = paths.trained(job.study, job.item), job.settings.test, job.params.tier(job.item).test_tasks
     trained, queries = result.load(source), job.settings.tasks.test_queries
     workers, started = Workers(), time.monotonic()
@@ -34,7 +34,7 @@ def run(job: Job) -> None:
         key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()
     }
     system, sampler = setup.system(job.params, job.item), setup.sampler(job.params, job.item, "test", workers)
-    progress.say(f"{job.address}: {count} tasks a seed, seeds {seeds.tolist()}")
+    progress.say(f"{job.address}: {count} tasks per seed, seeds {seeds.tolist()}")
 
     def scored(queries: int, every_step: bool) -> Scores:
         if not healthy:
@@ -47,7 +47,7 @@ def run(job: Job) -> None:
     with storage.replacing_folder(job.folder) as folder:
         scores = scored(queries, every_step=True)
         tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)
-        # Normalisation uses the batch of queries, so that accuracy depends on their number.
+        # Batch normalisation uses the batch of queries, so accuracy depends on their number.
         others = {other: scored(other, every_step=False) for other in options.other_queries}
         by_queries({queries: scores, **others}, seeds.tolist()).to_csv(folder / "queries.csv", index=False)
         tasks.to_csv(folder / "tasks.csv", index=False)
@@ -96,6 +96,6 @@ def by_queries(scores: dict[int, Scores], seeds: list[int]) -> pandas.DataFrame:
 
 
 def critic(wasserstein: torch.Tensor, seeds: list[int]) -> pandas.DataFrame:
-    """`critic.csv`: seed, task, and the mean critic value of real query images less that of the fakes."""
+    """`critic.csv`: seed, task, and the mean critic value of real query images minus that of the fakes."""
     index = pandas.MultiIndex.from_product([seeds, range(wasserstein.shape[1])], names=["seed", "task"])
     return pandas.DataFrame({"wasserstein": wasserstein.flatten().numpy()}, index=index).reset_index()

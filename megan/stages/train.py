@@ -1,7 +1,7 @@
-"""Stage `train`: meta-train one variant, all its seeds together.
+"""Stage `train`: meta-trains one variant with all its seeds.
 
-Writes `weights.safetensors` (each seed's best validation checkpoint), `curve.csv` and
-`record.json`, all at once at the end. Until then the state, and the curve so far, live in the
+At the end it writes `weights.safetensors` (for each seed the checkpoint with the best validation
+accuracy), `curve.csv` and `record.json`. Until then the state and the unfinished curve are in the
 resume folder.
 """
 
@@ -51,7 +51,7 @@ class Training:
         self.best_accuracy = [-1.0] * len(self.seeds)
         self.best_step = [0] * len(self.seeds)
         self.rows: list[list[Any]] = []
-        self.seconds = 0.0  # of earlier processes and this one
+        self.seconds = 0.0  # wall time, including earlier processes
         self._restore()
 
     def run(self) -> None:
@@ -84,7 +84,7 @@ class Training:
                 interrupt.stop_if_asked()
 
     def _log(self, step: int) -> None:
-        """A row a seed: means over the meta-steps since the last one. The only wait for the device."""
+        """Add one row for each seed: means over the meta-steps since the last row. This waits for the device."""
         window = (step - 1) % self.settings.train.log_every + 1
         means = {key: (self.state[key] / window).tolist() for key in ("accuracy", "loss", "fake_wins")}
         for key in means:
@@ -94,7 +94,7 @@ class Training:
         self.bar.set_postfix_str(f"accuracy {accuracy:.3f}, {self._tasks_per_second(step):.0f} tasks/s", refresh=False)
 
     def _validate(self, step: int) -> None:
-        """Score the validation tasks, and keep each seed's weights if they are its best so far."""
+        """Test on the validation tasks, and keep the weights of each seed that has its best accuracy so far."""
         theta = self.state.part("theta")
         scores = evaluate(self.system, theta, self.validation, self.workers, every_step=False)
         means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in ("accuracy", "loss", "fake_wins")}
@@ -131,14 +131,16 @@ class Training:
         self.state.assign(tensors)
         for key, value in json.loads(text["progress"]).items():
             setattr(self, key, value)
-        progress.say(f"{self.job.address}: going on from meta-step {int(self.state['step'])} of {self.tier.meta_steps}")
+        progress.say(
+            f"{self.job.address}: continuing from meta-step {int(self.state['step'])} of {self.tier.meta_steps}"
+        )
 
     def _write_curve(self, path: Path) -> None:
         with storage.replacing(path) as temporary:
             pandas.DataFrame(self.rows, columns=CURVE).to_csv(temporary, index=False)
 
     def publish(self) -> None:
-        """Put the finished result in its place, whole."""
+        """Write the finished result to its folder in one step."""
         steps, losses = self.state["diverged_step"].tolist(), self.state["diverged_loss"].tolist()
         record = {
             "study": self.job.study,

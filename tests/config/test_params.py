@@ -131,19 +131,19 @@ def test_parameters_are_frozen():
     [
         ("", "must be a mapping"),
         ("- 1", "must be a mapping of keys, not list"),
-        ("study: [", "no valid YAML"),
+        ("study: [", "not valid YAML"),
         ("study: quick\nstudy: quick", 'line 2: found duplicate key "study"; give it once'),
         ("? [a]\n: 1", "unknown key"),
-        ("? !!set {a}\n: 1", "no valid YAML"),
+        ("? !!set {a}\n: 1", "not valid YAML"),
         (f"study: 0x{'f' * 5000}", "study"),
-        ("[" * 5000, "no valid YAML"),
+        ("[" * 5000, "not valid YAML"),
         ("a: &x [*x]", "unknown key 'a'"),
-        ("a: 2000-99-99", "no valid YAML"),
-        ("a: !!python/object:os.system {}", "no valid YAML"),
-        ('a: !!bool "x"', "no valid YAML: a value is not of the type that it is tagged with"),
-        ('a: !!int "-"', "no valid YAML"),
-        ('a: !!timestamp "x"', "no valid YAML"),
-        ('a: !!float ""', "no valid YAML"),
+        ("a: 2000-99-99", "not valid YAML"),
+        ("a: !!python/object:os.system {}", "not valid YAML"),
+        ('a: !!bool "x"', "not valid YAML: a value does not have the type of its tag"),
+        ('a: !!int "-"', "not valid YAML"),
+        ('a: !!timestamp "x"', "not valid YAML"),
+        ('a: !!float ""', "not valid YAML"),
     ],
     ids=[
         "empty",
@@ -174,7 +174,7 @@ def test_key_twice_inside_a_block(path):
 
 
 def test_missing_file(path):
-    with pytest.raises(ParamsError, match="repository's root"):
+    with pytest.raises(ParamsError, match="root of the repository"):
         params.load(path)
 
 

@@ -122,7 +122,7 @@ def test_server_error_ends(server, data, monkeypatch):
 def test_hang_before_the_answer(server, data, monkeypatch):
     server.behave = lambda handler: time.sleep(1.5) or True
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    refused(data, "stays silent")
+    refused(data, "did not answer")
 
 
 def test_hang_in_the_middle(server, data, monkeypatch):
@@ -133,7 +133,7 @@ def test_hang_in_the_middle(server, data, monkeypatch):
 
     server.behave = stall
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    refused(data, "stays silent")
+    refused(data, "did not answer")
     assert left() in ([], [NAME + ".part"])
 
 
@@ -149,7 +149,7 @@ def test_trickle(server, data, monkeypatch):
     monkeypatch.setattr(fetch, "PAUSES", ())
     server.behave = drip
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    refused(data, "bytes a second")
+    refused(data, "bytes per second")
 
 
 def test_resume_within_a_run(server, data, monkeypatch):
@@ -223,7 +223,7 @@ def test_web_page(server, data, monkeypatch, kind):
     ("change", "fragment"),
     [
         (lambda whole: b"", "empty"),
-        (lambda whole: whole[: len(whole) // 2], "no sound zip"),
+        (lambda whole: whole[: len(whole) // 2], "not a valid zip"),
         (lambda whole: b"\x1f\x8b\x08 a tarball", "begins with"),
     ],
     ids=["empty", "truncated", "other kind"],
@@ -305,7 +305,7 @@ def test_wrong_file_put_by_hand(tiny, data, monkeypatch):
     DOWNLOADS.mkdir(parents=True)
     (DOWNLOADS / NAME).write_bytes(b"mine")
     monkeypatch.setenv("MEGAN_MIRROR", "nowhere")
-    refused(data, "'nowhere': no such folder", f"{DOWNLOADS / NAME} is no sound zip archive")
+    refused(data, "'nowhere': no such folder", f"{DOWNLOADS / NAME} is not a valid zip archive")
     assert (DOWNLOADS / NAME).read_bytes() == b"mine"
     monkeypatch.setenv("MEGAN_MIRROR", str(tiny))
     jobs.download("study", data)

@@ -98,9 +98,9 @@ def test_unpacked_values(tmp_path):
     ("content", "match"),
     [
         (b"", "begins with ''"),
-        (b"<html>sorry</html>", "no sound gzip file"),
-        (SOUND[:-12], "no sound gzip file"),
-        (SOUND[:-8] + bytes(4) + SOUND[-4:], "no sound gzip file: CRC"),
+        (b"<html>sorry</html>", "not a valid gzip file"),
+        (SOUND[:-12], "not a valid gzip file"),
+        (SOUND[:-8] + bytes(4) + SOUND[-4:], "not a valid gzip file: CRC"),
         (gzip.compress(b"\x80\x04pickled"), "begins with '80047069"),
         (gzip.compress(idx(VALUES.reshape(2, 3, 2))), "begins with .*: expected .*shape"),
         (gzip.compress(idx(VALUES[:, 0])), "begins with"),

@@ -150,5 +150,5 @@ def test_read(tmp_path: Path, monkeypatch, hebrew):
 
 def test_font_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setattr(glyphs.matplotlib, "get_data_path", lambda: str(tmp_path))
-    with pytest.raises(DataError, match="DejaVuSans.ttf is not here"):
+    with pytest.raises(DataError, match="DejaVuSans.ttf does not exist"):
         glyphs.manifest()

@@ -43,7 +43,11 @@ def test_ink_is_white_and_antialiased():
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [(b"GIF89a", "no sound PNG"), (png(1)[:60], "no sound PNG"), (png(1, side=50), "50x50 pixels: expected 105x105")],
+    [
+        (b"GIF89a", "not a valid PNG"),
+        (png(1)[:60], "not a valid PNG"),
+        (png(1, side=50), "50x50 pixels: expected 105x105"),
+    ],
 )
 def test_wrong_picture(content, match):
     with pytest.raises(DataError, match=match):
@@ -59,7 +63,7 @@ def test_wrong_counts(raw, monkeypatch):
 
 def test_missing_archive(raw):
     (raw / "images_evaluation.zip").unlink()
-    with pytest.raises(DataError, match=r"images_evaluation.zip is not here"):
+    with pytest.raises(DataError, match=r"images_evaluation.zip does not exist"):
         omniglot.read(raw)
 
 

@@ -101,7 +101,7 @@ META = {"alphabets": ["A", "B"], "characters": ["A/a", "A/b", "B/a"]}
             {**META, "characters": META["characters"][:2]},
             "2 names: expected 3",
         ),
-        ({"images": IMAGES, "alphabet": ALPHABET}, {**META, "alphabets": "AB"}, "no list of names"),
+        ({"images": IMAGES, "alphabet": ALPHABET}, {**META, "alphabets": "AB"}, "not a list of names"),
         ({"images": IMAGES, "alphabet": ALPHABET}, {**META, "alphabets": ["A", "B", "C"]}, r"does not count 0..2"),
         ({"images": IMAGES, "alphabet": ALPHABET[::-1].copy()}, META, "does not count"),
         ({"images": IMAGES, "alphabet": np.array([0, 2, 1])}, META, "does not count"),
@@ -119,7 +119,7 @@ def test_wrong_file(tmp_path, tensors, metadata, match):
 
 
 def test_missing_truncated_and_foreign(path, tmp_path):
-    with pytest.raises(DataError, match="is not here; run `python -m megan prepare`"):
+    with pytest.raises(DataError, match="does not exist; run `python -m megan prepare`"):
         packed.load(tmp_path / "other.safetensors")
     whole = path.read_bytes()
     for content in (b"", b"\x80\x04K\x01.", whole[:-1], whole[: len(whole) // 2], b"\xff" * 64):

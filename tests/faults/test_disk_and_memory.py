@@ -60,7 +60,7 @@ def test_write_that_fails(server, undisturbed, copies, faults, record_property, 
         ended = server.run(copy, *stage.split(), fault=fault)
         if ended.code:
             told = one_line(ended, stage)
-            assert "File too large" in told and ("it takes" in told or "free some space" in told), told
+            assert "File too large" in told and ("it needs" in told or "free some space" in told), told
             refused += 1
             nothing_half_made(copy, folder)
             server.good(copy, *stage.split())
@@ -102,8 +102,8 @@ def test_full_disk(server, undisturbed, small_disk, stage):
     ended = server.run(project, *stage.split())
     told = one_line(ended, stage)
     assert (
-        "No space left on device; it takes " in told
-        and " bytes beside what is there, and that disk has " in told
+        "No space left on device; it needs " in told
+        and " additional bytes, and that disk has " in told
         and " free; free some" in told
     )
     nothing_half_made(project, whole)

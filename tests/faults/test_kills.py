@@ -112,7 +112,7 @@ def test_stopped_when_asked_at_random_moments(server, undisturbed, copies, fault
             assert len(stopped) == 1 and "Traceback" not in ended.output
             announced += 1
             again = server.good(copy, *stage.split())
-            assert "going on" in again.output or stage == "encoder"
+            assert "continuing" in again.output or stage == "encoder"
         elif ended.code:
             assert trial > 1 or stage == "encoder", ended.output  # whose loop is short beside its start
             server.good(copy, *stage.split())
@@ -139,7 +139,11 @@ def test_state_that_was_changed_is_not_resumed(server, undisturbed, copies):
         copy = copies(killed)
         (copy / name).write_bytes(change((copy / name).read_bytes()))
         ended = server.good(copy, *stage.split())
-        assert told in ended.output and "beginning anew" in ended.output and "going on from" not in ended.output
+        assert (
+            told in ended.output
+            and "starting from the beginning" in ended.output
+            and "continuing from" not in ended.output
+        )
         assert_same(copy, folder, told)
     text = (killed / "params.yaml").read_text()
     changed = text.replace("learning_rate: 0.4", "learning_rate: 0.3")
@@ -149,4 +153,7 @@ def test_state_that_was_changed_is_not_resumed(server, undisturbed, copies):
     server.run(copy, *stage.split(), fault=half)
     (other,) = (path for path in copy.glob(".resume/**/state.safetensors") if path != copy / name)
     other.write_bytes((copy / name).read_bytes())
-    assert "belongs to other parameters, data or code; beginning anew" in server.good(copy, *stage.split()).output
+    assert (
+        "was made with other parameters, data or code; starting from the beginning"
+        in server.good(copy, *stage.split()).output
+    )

@@ -109,7 +109,7 @@ def read(path: Path, document: Any) -> params.Params:
 
 def names_a_key(message: str, *changed: tuple) -> bool:
     """Whether the message names a changed key, a key of its block that it contradicts, or the line of the file."""
-    if re.search(r"line \d+|no valid YAML|must be a mapping|(study|variant) name", message):
+    if re.search(r"line \d+|not valid YAML|must be a mapping|(study|variant) name", message):
         return True
     return any(
         str(place[-1]) in message

@@ -322,7 +322,7 @@ def test_absent_variant():
 def test_other_tasks_or_seeds_are_no_match():
     evidence = World({"n_plus_1": 0.95}).evidence()
     assert (
-        "different tasks: maml 100, n_plus_1 50 a seed"
+        "different tasks: maml 100, n_plus_1 50 per seed"
         in _decide(replace(evidence, tasks={**evidence.tasks, "n_plus_1": 50}), 1).reason
     )
     other = replace(evidence, planned={**evidence.planned, "n_plus_1": tuple(range(11))})

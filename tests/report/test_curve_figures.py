@@ -94,7 +94,7 @@ def test_every_seed_diverged(made_up):
 def test_a_shorter_run_is_marked_and_not_compared(made_up):
     variants = _summarised(made_up(variants=WEIGHTING, smoke=("n_plus_1_equal",)))
     picture = FIGURES["weighting"].build([TABLES], variants)
-    assert "(not compared: another number of meta-steps); N_PLUS_1_WEIGHTED" in picture.caption
+    assert "(not compared: different number of meta-steps); N_PLUS_1_WEIGHTED" in picture.caption
     assert "Short runs have fewer meta-steps" in picture.caption
     assert any("short run of 400" in text for text in _legend(picture))
 

@@ -204,7 +204,7 @@ def test_what_differs_is_noted(made_up):
         "Headline: 3 seeds, 800 meta-steps",
         "Survey: 1 seed, short run of 400 meta-steps",
     ]
-    assert "20 tasks a seed" in picture.title and "Short runs have fewer meta-steps than a verdict" in picture.caption
+    assert "20 tasks per seed" in picture.title and "Short runs have fewer meta-steps than a verdict" in picture.caption
     assert _legend(convergence.build(TABLES, variants))[2] == "B\n(1 seed, short run of 400\nmeta-steps)"
 
 
@@ -227,7 +227,7 @@ def test_adaptation_lines(made_up):
     steps = pd.read_csv(TABLES / "steps.csv").query("variant == 'n_plus_1'").groupby("inner_step")["accuracy"].mean()
     assert list(lines["steps/n_plus_1"].get_xdata()) == [0, 1, 2, 3, 4, 5]
     assert np.allclose(lines["steps/n_plus_1"].get_ydata(), steps)
-    assert len(_bands(picture)) == 2 and "20 meta-test tasks a seed" in picture.caption
+    assert len(_bands(picture)) == 2 and "20 meta-test tasks per seed" in picture.caption
     assert picture.figure.axes[0].get_ylabel() == "Meta-test accuracy"
 
 

@@ -55,7 +55,7 @@ def test_a_process_that_is_killed_is_told_of():
         if os.getpid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(ReportError, match="ended from outside.*lower MEGAN_THREADS"):
+    with pytest.raises(ReportError, match="killed from outside.*lower MEGAN_THREADS"):
         forks.each(work, JOBS, 3)
 
 

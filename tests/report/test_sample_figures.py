@@ -96,7 +96,7 @@ def test_grids_of_the_same_tasks(made_up, row):
         assert titles[2 + position].startswith(variants[name].label) and told in titles[2 + position]
         assert f"{variants[name].label}: {told}" in picture.caption and variants[name].label in picture.alt
     assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
-    assert "Real drawings judged against other real drawings: KID 0.002" in picture.caption
+    assert "Real drawings compared with other real drawings: KID 0.002" in picture.caption
 
 
 def test_generators_say_accuracies(made_up):
@@ -134,7 +134,7 @@ def test_diverged_seeds_have_no_images(made_up):
     variants, _ = _made(made_up(variants=names, seeds=(0, 1), diverged={one: {0: 100}, every: {0: 100, 1: 200}}))
     picture = _built(CONDITIONING, variants)
     titles = " | ".join(_titles(picture))
-    assert "seed 0, shown here, diverged" in titles and "every seed diverged, so there is no fake to show" in titles
+    assert "seed 0, shown here, diverged" in titles and "every seed diverged, so there are no fakes to show" in titles
     assert "KID 0.11 (0.05 to 0.9 over tasks)" in picture.caption, "the numbers of the seed that finished stay"
     assert f"{variants[every].label}: none" in picture.caption
 
@@ -143,7 +143,7 @@ def test_other_tasks_are_not_shown_beside(made_up):
     names = CONDITIONING.variants
     variants, _ = _made(made_up(variants=names), **{names[1]: np.zeros((TASKS, WAYS, 28, 28), np.uint8)})
     titles = _titles(_built(CONDITIONING, variants))
-    assert [title for title in titles if "its tasks are not those of the other rows" in title] == [titles[3]]
+    assert [title for title in titles if "its tasks differ from those of the other rows" in title] == [titles[3]]
 
 
 def test_no_fakes_at_all(made_up):

@@ -88,7 +88,7 @@ def test_a_result_of_another_input_is_refused(study):
     identity = jobs.identity(study, "test", "maml") | {"inputs": {"results/quick/train/maml": "0" * 64}}
     result.write(folder, identity, {})
     expected = (
-        "results/quick/test/maml was made from another results/quick/train/maml than is here; run: dvc repro test@maml"
+        "results/quick/test/maml was made from another version of results/quick/train/maml; run: dvc repro test@maml"
     )
     assert refusing(study)["summary"] == expected
 
@@ -111,7 +111,7 @@ def test_the_command_line_checks(study, monkeypatch, capsys):
     table.write_text(table.read_text().replace("0.", "9.", 1))
     for stage in ("claims", "report"):
         assert command_line.main([stage]) == 1
-        assert "accuracy.csv is not the file that" in capsys.readouterr().err
+        assert "accuracy.csv does not match its digest" in capsys.readouterr().err
 
 
 def test_the_first_output_is_where_paths_has_it():

@@ -47,7 +47,7 @@ def test_results_made_elsewhere_come_home_through_a_remote(prepared, spare, tmp_
         there.end()
     assert first.returncode, "the signal came after the end"
     output = there.run(f"dvc repro {TARGET}")
-    assert "going on from meta-step" in output and "download" not in ran(output) and "encoder" not in ran(output)
+    assert "continuing from meta-step" in output and "download" not in ran(output) and "encoder" not in ran(output)
     there.run("dvc push")
 
     shutil.copyfile(there.path("dvc.lock"), home.path("dvc.lock"))

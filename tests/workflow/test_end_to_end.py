@@ -271,7 +271,7 @@ def test_killed_stage_goes_on(longer, undisturbed, spare):
     first = project.start(TRAIN)
     os.kill(halfway(project), signal.SIGKILL)
     assert first.wait(60) != 0
-    assert "going on from meta-step" in project.run(TRAIN)
+    assert "continuing from meta-step" in project.run(TRAIN)
     assert_trained(project, undisturbed)
 
 
@@ -289,7 +289,7 @@ def test_stage_stops_when_asked(longer, undisturbed, spare):
     assert "train@maml: stopped by SIGTERM; state saved" in line
     assert "Traceback" not in output
     assert not project.path(TRAINED).exists()
-    assert "going on from meta-step" in project.run(TRAIN)
+    assert "continuing from meta-step" in project.run(TRAIN)
     assert_trained(project, undisturbed)
 
 
@@ -300,8 +300,8 @@ def test_orphan_of_a_killed_dvc_is_waited_for(longer, undisturbed, spare):
     stage = halfway(project)
     first.kill()
     first.wait()
-    output = rerun_beside(project, stage, TRAIN, f"process {stage} is at work on this; waiting")
-    assert "another process has just finished this; taking its result" in output
+    output = rerun_beside(project, stage, TRAIN, f"process {stage} is working on this; waiting")
+    assert "another process has just finished this; using its result" in output
     assert "train maml:" not in output, "trained twice"
     assert_trained(project, undisturbed)
 
@@ -313,7 +313,7 @@ def test_jobs_of_a_killed_snakemake_are_waited_for(longer, undisturbed, spare):
     stage = halfway(project)
     first.kill()
     first.wait()
-    rerun_beside(project, stage, SCHEDULE, "dvc is at work here (process")
+    rerun_beside(project, stage, SCHEDULE, "dvc is already running here (process")
     assert_trained(project, undisturbed)
     assert project.path(LOG).read_text().count("Running stage 'train@maml'") == 1, "trained twice"
 
@@ -329,7 +329,7 @@ def test_snakemake_and_its_jobs_killed(longer, undisturbed, spare):
     first.wait()
     psutil.wait_procs(family, timeout=30)
     project.run(SCHEDULE)
-    assert "going on from meta-step" in project.path(LOG).read_text()
+    assert "continuing from meta-step" in project.path(LOG).read_text()
     assert_trained(project, undisturbed)
 
 

@@ -20,4 +20,4 @@ def test_page_holds_all_it_needs(finished, spare):
 def test_elsewhere_it_says_where_to_run(original, tmp_path):
     project = type(original)(tmp_path, original.environment)
     told = project.run(f"{sys.executable} {original.path('tools/offline_plots.py')}", expect=1)
-    assert told == "dvc.yaml is not here; run this from the repository's root\n"
+    assert told == "dvc.yaml does not exist here; run this from the root of the repository\n"

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 28x28 pictures of ten kinds of clothing, for the plain GAN of Fig. 7.
+"""Fashion-MNIST: 28x28 images of ten kinds of clothing, for the plain GAN of Fig. 7.
 
 Source: Xiao, Rasul and Vollgraf (2017), "Fashion-MNIST: a novel image dataset for
 benchmarking machine learning algorithms"; https://github.com/zalandoresearch/fashion-mnist, MIT.
@@ -25,11 +25,11 @@ PACKED_BYTES = 64 << 20  # no packed file is larger
 
 @dataclass(frozen=True)
 class Idx:
-    """One file in LeCun's IDX format: unsigned bytes behind a header of big-endian sizes."""
+    """One file in LeCun's IDX format: a header with big-endian sizes, then unsigned bytes."""
 
     name: str
     shape: tuple[int, ...]
-    digest: str  # SHA-256 of the unpacked content: any gzip of it is as good
+    digest: str  # SHA-256 of the unpacked content; it does not depend on the compression
 
 
 FILES = {
@@ -57,9 +57,9 @@ FILES = {
 def unpack(path: Path, expected: Idx) -> np.ndarray:
     """The values of one packed IDX file, uint8 of the expected shape.
 
-    Never unpacks more than one byte beyond the expected length.
+    Unpacks at most one byte more than the expected length.
 
-    **Raises** `DataError`, one line, for a damaged or a different file.
+    **Raises** `DataError` for a damaged or different file.
     """
     again = f"delete it and fetch {expected.name} again"
     header = struct.pack(f">HBB{len(expected.shape)}I", 0, 8, len(expected.shape), *expected.shape)  # 8: unsigned bytes
@@ -67,13 +67,13 @@ def unpack(path: Path, expected: Idx) -> np.ndarray:
     try:
         size = path.stat().st_size
         if size > PACKED_BYTES:
-            raise DataError(f"{path} has {size:,} bytes: expected at most {PACKED_BYTES:,}; this is some other file")
+            raise DataError(f"{path} has {size:,} bytes: expected at most {PACKED_BYTES:,}; this is a different file")
         with gzip.open(path) as file:
             content = file.read(length + 1)
     except FileNotFoundError:
-        raise DataError(f"{path} is not here") from None
+        raise DataError(f"{path} does not exist") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is no sound gzip file: {error}; {again}") from None
+        raise DataError(f"{path} is not a valid gzip file: {error}; {again}") from None
     if content[: len(header)] != header:
         raise DataError(
             f"{path} begins with {content[: len(header)].hex()!r}:"
@@ -105,8 +105,8 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read the raw folder of stage `download`.
 
     **Returns** `train` uint8 [10, 6000, 28, 28] and `test` uint8 [10, 1000, 28, 28], one row
-    for each class in the order of `CLASSES`, ink = 255; and the digest of each file.
-    **Raises** `DataError` for anything that is not Fashion-MNIST as published.
+    for each class in the order of `CLASSES`, with ink = 255; and the digest of each file.
+    **Raises** `DataError` for anything other than the published Fashion-MNIST.
     """
     result = {}
     for part, (images, labels) in FILES.items():
@@ -115,7 +115,7 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if len({len(row) for row in rows}) > 1:
             raise DataError(
                 f"{folder / labels.name} has {[len(row) for row in rows]} images of the classes:"
-                " expected as many of each; fetch it again"
+                " expected equal numbers; fetch it again"
             )
         result[part] = np.stack(rows)
     return result, {file.name: file.digest for files in FILES.values() for file in files}

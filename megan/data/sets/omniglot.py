@@ -18,7 +18,7 @@ from megan.errors import DataError
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 ARCHIVES = {"background": "images_background.zip", "evaluation": "images_evaluation.zip"}
-# `archives.digest` of the images: a repacked archive has other bytes, but the same images.
+# `archives.digest` of the images, which is the same for a repacked archive.
 DIGESTS = {
     "background": "415200b12482e47c542cb6a4e19c279a65c5c284cd237820c10eb37cf973e256",
     "evaluation": "0fb000cc4c446bfa82460f023c85f57a40cc71185a1630d7ce8781d61604f3bd",
@@ -60,7 +60,7 @@ def alphabets() -> dict[str, Alphabets]:
 def members(path: Path, part: str) -> dict[str, bytes]:
     """PNG files `images_PART/ALPHABET/CHARACTER/DRAWING.png` of an archive, verified.
 
-    Folders, and the files that macOS adds to archives, are skipped: nothing reads them.
+    Folders, and the files that macOS adds to archives, are ignored.
     **Raises** `DataError` for a damaged archive, a wrong count or a changed image.
     """
     images = archives.read(path, LIMITS, lambda name: name.endswith(".png") and not name.startswith("__MACOSX/"))
@@ -94,7 +94,7 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     **Returns** the images of each alphabet, uint8 `[characters, 20, 28, 28]` with ink = 255,
     characters and drawings in the order of their names; and the digest of each archive.
-    **Raises** `DataError` for anything that is not Omniglot as published.
+    **Raises** `DataError` for anything other than the published Omniglot.
     """
     images: dict[str, np.ndarray] = {}
     for part, name in ARCHIVES.items():
@@ -123,8 +123,8 @@ def _part(path: Path, part: str) -> dict[str, np.ndarray]:
 def shrink(content: bytes, where: str) -> np.ndarray:
     """A 105x105 PNG, black on white, as uint8 `[28, 28]`, ink = 255, antialiased.
 
-    Lanczos, the filter of Finn et al. (2017). The picture is made grey first: with the file's
-    two colours Pillow would take the nearest pixel, which breaks thin strokes.
+    Lanczos is the filter of Finn et al. (2017). The image is first converted to grey. With the two
+    colours of the file, Pillow would use the nearest pixel, which breaks thin strokes.
     """
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
@@ -132,7 +132,7 @@ def shrink(content: bytes, where: str) -> np.ndarray:
                 raise DataError(f"{where} is {image.size[0]}x{image.size[1]} pixels: expected {SIDE}x{SIDE}")
             grey = image.convert("L")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{where} is no sound PNG: {error}") from None
+        raise DataError(f"{where} is not a valid PNG file: {error}") from None
     return 255 - np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
 
 

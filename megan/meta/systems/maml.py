@@ -1,4 +1,4 @@
-"""MAML (Finn et al. 2017; section 1.2 of the paper): the baseline, a classifier and nothing else."""
+"""MAML (Finn et al. 2017; section 1.2 of the paper): the baseline, a classifier without fakes."""
 
 from dataclasses import dataclass
 

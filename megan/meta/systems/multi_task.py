@@ -1,6 +1,6 @@
 """Multi-task (sections 3.2, 4.1, Algorithm 1): a classifier and a discriminator.
 
-They share none of their layers, or the first few, or all but their heads.
+They share 0 to 4 of their first layers; 4 is all but the heads.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from megan.models.initial import Weights
 
 @dataclass(frozen=True)
 class MultiTask(WithFakes):
-    """Fakes are further shots of the class that they were made from; the discriminator tells them from reals."""
+    """Fakes are further shots of the class that they were made from. The discriminator separates them from reals."""
 
     @cached_property
     def cls(self) -> Branch:
-        """The classifier, which may be told what is real."""
+        """The classifier. It may have an input channel that says whether an image is real."""
         return Branch("cls", self.ways, self.variant.shared_layers, int(self.variant.told_real))
 
     @cached_property
     def dsc(self) -> Branch:
-        """The discriminator. A gradient penalty is each image's own, so then there are no batch statistics."""
+        """The discriminator. With a gradient penalty it has no batch statistics, so each image has its own penalty."""
         planes = self.ways if self.variant.condition_discriminator else 0
         return Branch("dsc", 1, self.variant.shared_layers, planes, layer_norm=self.gan_loss.penalises_gradient)
 
@@ -51,14 +51,14 @@ class MultiTask(WithFakes):
         return classifier.logits(weights, self.dsc, images, planes)[..., 0]
 
     def is_critics_own(self, name: str) -> bool:
-        # Normalisation's scale and shift do not count as weights of the critic's slope.
+        # Scale and shift of normalisation are not clipped.
         return name.startswith(("dsc.conv", "dsc.head"))
 
     def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
         return self.fake_labels(episodes)
 
     def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
-        """L_cls for shared and cls, lambda L_dsc for shared, L_dsc for dsc, the GAN loss for phi."""
+        """L_cls for groups shared and cls, lambda L_dsc for shared, L_dsc for dsc, the GAN loss for phi."""
         rate, theta = self.inner.learning_rate, self._classification(weights, episodes, made)
         on_reals, on_fakes = self._critic_values(weights, episodes, made)
         discrimination = self.gan_loss.critic(on_reals, on_fakes) + self.penalty(weights, episodes, made, step)
@@ -70,7 +70,7 @@ class MultiTask(WithFakes):
         ]
 
     def _classification(self, weights: Weights, episodes: Episodes, made: Tensor) -> Tensor:
-        """L_cls; on fakes too, where the classifier trains on them (section 4.1)."""
+        """L_cls, also on fakes if the classifier trains on them (section 4.1)."""
         reals, count = episodes.support, episodes.support.shape[1]
         if not self.variant.classify_fakes:
             return losses.cross_entropy(self.classify(weights, reals), episodes.support_labels)

@@ -1,4 +1,4 @@
-"""N+1 (sections 3.3, 4.2): one network of N classes and one output "fake", which is also the critic."""
+"""N+1 (sections 3.3, 4.2): one network with N class outputs and one output "fake". It is also the critic."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from megan.models.initial import Weights
 
 @dataclass(frozen=True)
 class NPlus1(WithFakes):
-    """Reals are classified as their class, fakes as the last output."""
+    """The target of a real is its class, that of a fake is the last output."""
 
     has_fake_output = True
 

@@ -1,8 +1,7 @@
-"""From measured parts to verdicts: what may be tested at all, Holm's correction, and the words.
+"""From measured parts to verdicts: which claims can be tested, Holm's correction, and the reason in words.
 
-Both ways of being wrong are bounded over the whole family: "supported" asks for an adjusted
-p value of the tests for the claims, "not supported" for one of the tests against them.
-Everything between is "undecided".
+Both kinds of error are bounded over all claims: "supported" needs a small adjusted p value of the
+test for the claim, "not supported" one of the test against it. Otherwise a claim is "undecided".
 """
 
 import math
@@ -19,12 +18,12 @@ SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 
 @dataclass(frozen=True)
 class Decision:
-    """A claim's verdict. The p values are NaN where nothing was tested, `measured` None where a
-    variant is absent or they are of unequal length.
+    """The verdict on a claim. The p values are NaN if nothing was tested. `measured` is None if a
+    variant is absent or the variants have unequal length.
 
-    `part` is the one on which the verdict rests, `detectable` the smallest effect that it
-    would have found, in its unit, at the strictest level of Holm's correction. `meta_steps`
-    is None for the plain GAN.
+    `part` is the part that decides the verdict. `detectable` is the smallest effect that it can
+    detect, in its unit, at the strictest level of Holm's correction. `meta_steps` is None for
+    the plain GAN.
     """
 
     claim: Claim
@@ -41,9 +40,9 @@ class Decision:
 
 
 def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[Decision]:
-    """A decision a claim, in the given order, which is the family of Holm's correction.
+    """One decision for each claim, in the given order.
 
-    The family counts every claim, tested or not.
+    Holm's correction is over all these claims, tested or not.
     """
     measured = [
         None if _absent(claim, evidence) or _unequal(claim, evidence) else claim.measure(evidence, rules)
@@ -93,12 +92,12 @@ def _absent(claim: Claim, evidence: Evidence) -> list[str]:
 
 
 def _unequal(claim: Claim, evidence: Evidence) -> bool:
-    """Whether the variants trained for different lengths, so that their difference says nothing of the claim."""
+    """Whether the variants have different training lengths, so that they cannot be compared."""
     return len({evidence.meta_steps[name] for name in claim.variants if name in evidence.meta_steps}) > 1
 
 
 def _obstacles(claim: Claim, evidence: Evidence, rules: Claims, measured: Measured | None) -> list[str]:
-    """Why the claim cannot be tested, none of it read from an accuracy; empty if it can."""
+    """Why the claim cannot be tested; empty if it can. No reason depends on an accuracy."""
     absent = _absent(claim, evidence)
     if absent:
         return [f"a variant is absent: {', '.join(absent)}" if claim.variants else "the plain GAN is absent"]
@@ -132,10 +131,10 @@ def _variant_obstacles(claim: Claim, evidence: Evidence, rules: Claims) -> list[
         problems.append(f"variants of unequal length: {_each(lengths)} meta-steps")
     planned = {name: tuple(sorted(evidence.planned[name])) for name in claim.variants}
     if len(set(planned.values())) > 1:
-        problems.append("variants of different seeds")
+        problems.append("variants with different seeds")
     tasks = {name: evidence.tasks[name] for name in claim.variants if name in evidence.tasks}
     if len(set(tasks.values())) > 1:
-        problems.append(f"variants tested on different tasks: {_each(tasks)} a seed")
+        problems.append(f"variants tested on different tasks: {_each(tasks)} per seed")
     common = set.intersection(*map(set, planned.values()))
     if len(common) < rules.minimum_seeds:
         problems.append(_too_few(len(common), rules))
@@ -143,7 +142,7 @@ def _variant_obstacles(claim: Claim, evidence: Evidence, rules: Claims) -> list[
 
 
 def _gan_obstacles(evidence: Evidence, rules: Claims) -> list[str]:
-    # A GAN that diverged has stopped early and has no distance; the length is that of the others.
+    # A diverged GAN stopped early and has no KID, so the length is taken from the others.
     whole = evidence.gan.loc[evidence.gan["kid"].notna()]
     updates, seeds = int(whole["updates"].min()) if len(whole) else 0, whole["seed"].nunique()
     problems = []
@@ -163,7 +162,7 @@ def _each(numbers: dict[str, int]) -> str:
 
 
 def shown(value: float, unit: str) -> str:
-    """An effect in words: accuracies in points of a percentage."""
+    """An effect as text. Accuracies are in percentage points."""
     if math.isnan(value):
         return "none"
     if value == 0:
@@ -189,10 +188,10 @@ def _reason(claim: Claim, verdict: str, part: Part, p: float, detectable: float,
             words += f"; {size} ({shown(rules.slight, part.unit)} at most)"
         return words
     if verdict == NOT_SUPPORTED:
-        return f"{words}; below {shown(part.refuted, part.unit)}, the least that would matter, adjusted p {p:.2g}"
+        return f"{words}; below the margin {shown(part.refuted, part.unit)}, adjusted p {p:.2g}"
     above, below = shown(part.threshold, part.unit), shown(part.refuted, part.unit)
     words += f"; neither clearly above {above} nor clearly below {below} after correction"
-    return words if math.isnan(detectable) else f"{words}; an effect of {shown(detectable, part.unit)} would have shown"
+    return words if math.isnan(detectable) else f"{words}; smallest detectable effect {shown(detectable, part.unit)}"
 
 
 def _lost(claim: Claim, evidence: Evidence) -> str:

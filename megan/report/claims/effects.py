@@ -1,7 +1,7 @@
-"""An effect over seeds, its tests for and against a claim, and claims that are made of several.
+"""An effect over seeds, its tests for and against a claim, and claims with several parts.
 
-The seed is the unit of inference: an effect is one number a seed, and all tests are
-Student's t tests of their mean (a paired test, as each number is a difference within a seed).
+The seed is the unit of inference. An effect is one number for each seed, and the tests are
+Student's t tests of the mean. They are paired tests, as each number is a difference within a seed.
 """
 
 import math
@@ -14,16 +14,16 @@ from scipy.special import nctdtrinc
 
 from megan.report import statistics
 
-_ALIKE = 1e-9  # values closer than the tables' rounding have no spread to test with
+_ALIKE = 1e-9  # a smaller spread is below the rounding of the tables, so it cannot be tested with
 
 
 @dataclass(frozen=True)
 class Part:
-    """One effect, turned so that the claim says that it lies above `threshold`.
+    """One effect, with its sign chosen so that the claim says that it is above `threshold`.
 
-    `values`: one number a seed. `refuted`: below it, the claim does not hold; between
-    `threshold` and `refuted` lie effects too small to matter. `given`: a p value for the
-    claim that does not come from the values (a permutation test).
+    `values`: one number for each seed. `refuted`: the margin. If the effect is below it, the claim
+    is refuted. Effects between `threshold` and `refuted` are too small to matter. `given`: a p
+    value for the claim that is not computed from `values` (a permutation test).
     """
 
     text: str
@@ -40,7 +40,7 @@ class Part:
 
     @property
     def effect(self) -> float:
-        """Mean over seeds; NaN without one."""
+        """Mean over seeds; NaN without a seed."""
         return float(np.mean(self.values)) if self.values else math.nan
 
     @property
@@ -51,16 +51,16 @@ class Part:
 
     @property
     def p(self) -> float:
-        """Of "the effect is at most `threshold`", one-sided: small speaks for the claim."""
+        """One-sided p value of "the effect is at most `threshold`". A small p supports the claim."""
         return _above(self.values, self.threshold) if self.given is None else self.given
 
     @property
     def p_against(self) -> float:
-        """Of "the effect is at least `refuted`", one-sided: small speaks against the claim."""
+        """One-sided p value of "the effect is at least `refuted`". A small p speaks against the claim."""
         return _above([-value for value in self.values], -self.refuted) if self.given is None else 1.0
 
     def detectable(self, level: float, power: float) -> float:
-        """Effect above `threshold` found with probability `power` at one-sided `level`.
+        """The effect above `threshold` that is found with probability `power` at one-sided `level`.
 
         From the noncentral t distribution with this part's own spread over seeds (Cohen,
         Statistical Power Analysis, 2nd ed., chapter 2). NaN for fewer than two seeds.
@@ -74,10 +74,10 @@ class Part:
 
 @dataclass(frozen=True)
 class AllOf:
-    """A claim that holds when every part does.
+    """A claim that holds if all its parts hold.
 
-    For it speaks its weakest part (intersection-union test, Berger 1982: the largest p is
-    valid as it stands). Against it speaks any part, so the smallest p counts by Bonferroni.
+    The weakest part decides for it (intersection-union test, Berger 1982: the largest p needs no
+    correction). Any part can refute it, so the smallest p counts, with Bonferroni's correction.
     """
 
     parts: tuple["Node", ...]
@@ -94,7 +94,7 @@ class AllOf:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """A claim that holds when one part does: `AllOf` with for and against exchanged."""
+    """A claim that holds if any part holds: `AllOf` with the tests for and against exchanged."""
 
     parts: tuple["Node", ...]
 
@@ -112,7 +112,7 @@ Node = Part | AllOf | AnyOf
 
 @dataclass(frozen=True)
 class Measured:
-    """What a claim's tables say: the node that decides, and parts that only inform."""
+    """The measurements for a claim: the node that decides, and parts that are only shown."""
 
     node: Node
     asides: tuple[Part, ...] = field(default=())
@@ -127,7 +127,7 @@ def leaves(node: Node) -> list[Part]:
 
 
 def decisive(node: Node, against: bool) -> Part:
-    """The part on which the verdict rests: the weakest link for the claim, or the strongest case against it."""
+    """The part that decides the verdict: the weakest part for the claim, or the strongest part against it."""
     if isinstance(node, Part):
         return node
     if against:
@@ -138,10 +138,10 @@ def decisive(node: Node, against: bool) -> Part:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Adjusted p values in the given order (Holm 1979): they keep the family's error rate.
+    """Adjusted p values in the given order (Holm 1979). They bound the error rate over all claims.
 
-    A NaN is a claim without a test; it counts in the family as p = 1, so that no claim gets
-    easier because another could not be tested.
+    NaN is a claim without a test. It counts as p = 1, so that no claim becomes easier to support
+    because another could not be tested.
     """
     plain = [1.0 if math.isnan(value) else value for value in values]
     adjusted, running = [math.nan] * len(plain), 0.0
@@ -152,11 +152,11 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def _above(values: Sequence[float], bound: float) -> float:
-    """One-sided p of "the mean is at most `bound`"; 1 for fewer than two values."""
+    """One-sided p value of "the mean is at most `bound`"; 1 for fewer than two values."""
     array = np.asarray(values, dtype=float)
     if array.size < 2:
         return 1.0
     if array.std(ddof=1) < _ALIKE:
-        # No spread to scale with: what is left is that all signs agree (sign test).
+        # Without spread there is no t test. A sign test is used instead; all signs agree.
         return 0.5**array.size if array.mean() - bound > _ALIKE else 1.0
     return float(stats.ttest_1samp(array, bound, alternative="greater").pvalue)

@@ -1,4 +1,4 @@
-"""What the claims are decided from: tables, samples and the plain GAN's quality, as seeds by variants."""
+"""The data that decide the claims: tables, samples and the quality of the plain GAN, by seed and variant."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from megan.report.inputs import broken, read_table
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything by variant and seed. A diverged seed has NaN, never a number, in every frame.
+    """All data by variant and seed. In every frame a diverged seed has NaN.
 
     `accuracy`, `kid`, `distance`: frames [seeds, variants], accuracy from 0 to 1.
     `curves[variant]`: frame [meta-steps, finished seeds] of validation accuracy.
@@ -32,15 +32,15 @@ class Evidence:
     gan: pd.DataFrame
 
     def finished(self, variants: tuple[str, ...]) -> list[int]:
-        """Seeds in which none of `variants` diverged."""
+        """Seeds that all `variants` finished."""
         seeds = [set(self.planned[name]) - set(self.diverged[name]) for name in variants]
         return sorted(set.intersection(*seeds)) if seeds else []
 
 
 def read(params: Params) -> Evidence:
-    """Read for the variants of `params`, whatever else the files hold.
+    """Read the data of the variants of `params`, and ignore all other rows.
 
-    **Raises** `ReportError` when a file is missing, torn, or lacks a variant.
+    **Raises** `ReportError` if a file is missing, damaged, or lacks a variant.
     """
     tables, samples = paths.tables(params.study), paths.samples(params.study)
     names = list(params.variants)
@@ -50,7 +50,7 @@ def read(params: Params) -> Evidence:
         table = table[table["variant"].isin(names)]
         keys = ["variant", *(key for key in ("seed", "task", "meta_step", "split") if key in columns)]
         if table.duplicated(keys).any():
-            raise broken(path, "holds a row twice")
+            raise broken(path, "has a repeated row")
         return table.sort_values(keys, ignore_index=True)
 
     lengths = of(tables / "accuracy.csv", ["meta_steps"]).set_index("variant")["meta_steps"]
@@ -60,7 +60,7 @@ def read(params: Params) -> Evidence:
     seeds = of(tables / "seeds.csv", ["seed", "tasks", "accuracy"])
     lost = of(tables / "diverged.csv", ["seed"])
     diverged = {name: tuple(sorted(lost.loc[lost["variant"] == name, "seed"])) for name in names}
-    # Whatever a file holds of a diverged seed stays out of every mean.
+    # Rows of a diverged seed are dropped, so that no mean includes them.
     kept = {name: set(params.tier(name).seeds) - set(diverged[name]) for name in names}
     seeds = _kept(seeds, kept)
     curves = _kept(of(tables / "curves.csv", ["seed", "meta_step", "split", "accuracy"]), kept)

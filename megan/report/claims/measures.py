@@ -1,7 +1,7 @@
-"""How each kind of claim is measured: differences of accuracy, speed, realism, spread, rank correlations.
+"""How each kind of claim is measured: differences of accuracy, speed, realism and spread; rank correlations.
 
-All functions take the evidence and the names of variants, and return parts whose effect the
-claim says is positive. Seeds in which one of the variants diverged are in no value, except
+All functions take the evidence and the names of variants, and return parts whose effect is
+positive if the claim is right. A seed that diverged in one of the variants is left out, except
 where stability is measured.
 """
 
@@ -15,32 +15,32 @@ from megan.config.schema import Claims
 from megan.report.claims.effects import AllOf, Part
 from megan.report.claims.evidence import Evidence
 
-_FEWEST = 5  # variants of one seed that a correlation or a slope over variants needs
-_PAIRINGS = 9_999  # of the permutation test; exact where there are no more
+_FEWEST = 5  # a correlation or slope over the variants of a seed needs at least so many
+_PAIRINGS = 9_999  # resamples of the permutation test; it is exact if there are fewer permutations
 
 
 def accuracy(evidence: Evidence, rules: Claims, more: str, less: str, text: str) -> Part:
-    """Meta-test accuracy of `more` less that of `less`, a mean over common tasks a seed."""
+    """Meta-test accuracy of `more` minus that of `less`; for each seed a mean over common tasks."""
     return Part(text, "accuracy", _paired(evidence.accuracy, more, less), rules.accuracy_margin)
 
 
 def slightly_below(evidence: Evidence, rules: Claims, variant: str, reference: str, text: str) -> Part:
-    """Accuracy of `variant` less that of `reference`: the claim says that it is above minus `slight`."""
+    """Accuracy of `variant` minus that of `reference`; the claim says that it is above -`slight`."""
     return Part(text, "accuracy", _paired(evidence.accuracy, variant, reference), -rules.slight, -rules.slight)
 
 
 def realism(evidence: Evidence, rules: Claims, worse: str, better: str, text: str) -> Part:
-    """KID of `worse` less that of `better`; the margin is a share of the mean KID of `worse`."""
+    """KID of `worse` minus that of `better`; the margin is a share of the mean KID of `worse`."""
     return _relative(evidence.kid[[worse, better]], rules, worse, text, "KID")
 
 
 def distance(evidence: Evidence, rules: Claims, far: str, near: str, text: str) -> Part:
-    """Distance of fakes to their support image, `far` less `near`; the margin is a share of the mean of `near`."""
+    """Distance of fakes to their support image, `far` minus `near`; the margin is a share of the mean of `near`."""
     return _relative(evidence.distance[[far, near]], rules, near, text, "distance")
 
 
 def area(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Part:
-    """Mean validation accuracy over training (area under the curve by length), `fast` less `slow`."""
+    """Mean validation accuracy over training (area under the curve / length), `fast` minus `slow`."""
     both = [evidence.curves.get(name, pd.DataFrame()) for name in (fast, slow)]
     values = []
     for seed in _common(both):
@@ -55,10 +55,11 @@ def area(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Part:
 
 
 def time_to_reach(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Part:
-    """Meta-steps that `slow` needs to reach its own last validation accuracy, less those that `fast` needs.
+    """Meta-steps that `slow` needs to reach its own last validation accuracy, minus those that `fast` needs.
 
-    The first crossing, straight between validations, seed by seed. A curve that never gets there counts with
-    its whole length, less than it would need: never in favour of `fast`.
+    For each seed the first crossing counts, with linear interpolation between validations. A curve that never
+    reaches the accuracy counts with its whole length, which is less than it would need. So this never favours
+    `fast`.
     """
     curves = [evidence.curves.get(name, pd.DataFrame()) for name in (fast, slow)]
     values = []
@@ -68,15 +69,18 @@ def time_to_reach(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Pa
         values.append(first[1] - first[0])
     margin = rules.speed_margin * evidence.meta_steps[slow]
     return Part(
-        "meta-steps saved in reaching the reference's final validation accuracy", "meta-steps", _floats(values), margin
+        "meta-steps saved in reaching the final validation accuracy of the reference",
+        "meta-steps",
+        _floats(values),
+        margin,
     )
 
 
 def instability(values: pd.DataFrame, evidence: Evidence, variants: Sequence[str]) -> pd.DataFrame:
-    """Rank of each planned run, from 0 to 1, by how far it lies from its variant's median over seeds.
+    """Rank of each planned run, from 0 to 1, by its distance from the median over seeds of its variant.
 
-    The deviation is that of Brown and Forsythe (1974). A diverged run lies further off than
-    any other. NaN where a variant has one finished seed only, so no spread.
+    The distance is that of Brown and Forsythe (1974). Diverged runs rank after all others. NaN if a
+    variant has only one finished seed, so no spread.
     """
     rows = {}
     for name in variants:
@@ -92,21 +96,21 @@ def instability(values: pd.DataFrame, evidence: Evidence, variants: Sequence[str
 def stability(
     evidence: Evidence, rules: Claims, values: pd.DataFrame, shaky: Sequence[str], steady: Sequence[str], what: str
 ) -> Part:
-    """Mean rank of instability of the `shaky` variants less that of the `steady` ones, seed by seed."""
+    """For each seed the mean rank of instability of the `shaky` variants minus that of the `steady` ones."""
     ranks = instability(values, evidence, [*shaky, *steady])
     difference = ranks[list(shaky)].mean(axis=1) - ranks[list(steady)].mean(axis=1)
     lost = [sum(len(evidence.diverged[name]) for name in group) for group in (shaky, steady)]
     runs = [sum(len(evidence.planned[name]) for name in group) for group in (shaky, steady)]
-    counts = f"{lost[0]} of {runs[0]} runs against {lost[1]} of {runs[1]} diverged"
+    counts = f"diverged runs: {lost[0]} of {runs[0]} and {lost[1]} of {runs[1]}"
     text = f"rank of instability of {what} over seeds ({counts})"
     return Part(text, "rank (0 to 1)", _floats(difference.sort_index()), rules.spread_margin)
 
 
 def realism_and_accuracy(evidence: Evidence, rules: Claims, variants: Sequence[str]) -> AllOf:
-    """Rank correlation of realism (low KID) with accuracy over variants: by seed, and over the variants' means.
+    """Rank correlation of realism (low KID) with accuracy over variants: for each seed, and over the variants' means.
 
-    The first asks whether other seeds would agree, for these generators; the second, by a
-    permutation test, whether other generators would. The claim needs both.
+    The first asks whether other seeds would agree, for these generators. The second is a permutation test, which
+    asks whether other generators would agree. The claim needs both.
     """
     kid, accuracies = evidence.kid[list(variants)], evidence.accuracy[list(variants)]
     kid = kid.reindex(accuracies.index)
@@ -117,15 +121,15 @@ def realism_and_accuracy(evidence: Evidence, rules: Claims, variants: Sequence[s
     both = kid.notna() & accuracies.notna()
     means = pd.DataFrame({"realism": -kid.where(both).mean(), "accuracy": accuracies.where(both).mean()}).dropna()
     rho, p = _permuted(means["realism"].to_numpy(), means["accuracy"].to_numpy())
-    over = f"the same over the means of {len(means)} variants, by permutation (one value, not one a seed)"
+    over = f"the same over the means of {len(means)} variants, by a permutation test (one value for all seeds)"
     return AllOf((by_seed, Part(over, "Spearman's rho", _floats([rho]), rules.correlation_margin, given=p)))
 
 
 def sensitivity(evidence: Evidence, rules: Claims, strong: Sequence[str], weak: Sequence[str], text: str) -> Part:
-    """Accuracy lost for one standard deviation of KID: that of the `strong` variants less that of the `weak` ones.
+    """Accuracy lost for one standard deviation of KID: that of the `strong` variants minus that of the `weak` ones.
 
-    Each is minus the least-squares slope of accuracy against KID over matched variants of
-    one seed, times the standard deviation of KID over all runs of both.
+    Each is the negative least-squares slope of accuracy against KID over the matched variants of
+    one seed, times the standard deviation of KID over all runs of both groups.
     """
     kid, accuracies = evidence.kid.reindex(evidence.accuracy.index), evidence.accuracy
     both = kid.notna() & accuracies.notna()
@@ -153,16 +157,16 @@ def critic_and_realism(evidence: Evidence, rules: Claims, variant: str, text: st
 
 
 def plain_gan(evidence: Evidence, rules: Claims, boundary: int) -> Part:
-    """KID of a plain GAN of fewer than `boundary` images less that of one of as many or more.
+    """KID of plain GANs with fewer than `boundary` images minus that of GANs with `boundary` or more.
 
-    Differences within a class and seed, then a mean over classes: one value a seed. A GAN
-    without a finite KID is left out, and its class with it where nothing remains to compare.
+    Differences are taken within a class and seed and averaged over classes: one value for each
+    seed. A GAN without a finite KID is left out; its class too, if nothing remains to compare.
     """
     wide = evidence.gan.pivot(index=["seed", "class"], columns="images", values="kid").astype(float)
     few, many = (wide[[k for k in wide.columns if (k < boundary) == low]].mean(axis=1) for low in (True, False))
     margin = rules.realism_margin * max(0.0, many.mean()) if many.notna().any() else 0.0
     return Part(
-        f"KID at K < {boundary} less KID at K >= {boundary}, within class and seed",
+        f"KID at K < {boundary} minus KID at K >= {boundary}, within class and seed",
         "KID",
         _floats((few - many).groupby("seed").mean()),
         margin,
@@ -170,7 +174,7 @@ def plain_gan(evidence: Evidence, rules: Claims, boundary: int) -> Part:
 
 
 def _relative(both: pd.DataFrame, rules: Claims, reference: str, text: str, unit: str) -> Part:
-    """The first column less the second; the margin is a share of the mean of the column `reference`."""
+    """The first column minus the second; the margin is a share of the mean of the column `reference`."""
     common = both.dropna()
     margin = rules.realism_margin * max(0.0, common[reference].mean()) if len(common) else 0.0
     return Part(text, unit, _paired(both, *both.columns), margin)
@@ -200,7 +204,7 @@ def _first_reach(curve: pd.Series, target: float) -> float:
 
 
 def _spearman(x: pd.Series, y: pd.Series) -> float:
-    """NaN for fewer than `_FEWEST` pairs, or where one side is constant."""
+    """NaN for fewer than `_FEWEST` pairs, or if one side is constant."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     use = np.isfinite(x) & np.isfinite(y)
     if use.sum() < _FEWEST or np.ptp(x[use]) == 0 or np.ptp(y[use]) == 0:
@@ -209,11 +213,11 @@ def _spearman(x: pd.Series, y: pd.Series) -> float:
 
 
 def _permuted(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Spearman's rho and its one-sided permutation p value; (NaN, 1) where there is none."""
+    """Spearman's rho and its one-sided permutation p value; (NaN, 1) if rho does not exist."""
     rho = _spearman(x, y)
     if np.isnan(rho):
         return rho, 1.0
-    # The sum of products of ranks orders permutations as rho does.
+    # The sum of products of ranks gives permutations the same order as rho.
     ranks = stats.rankdata(y)
     test = stats.permutation_test(
         (stats.rankdata(x),),

@@ -1,7 +1,6 @@
-"""The 17 claims: what each says, which variants serve it, and what of them is measured.
+"""The 17 claims: their text, the variants that they compare, and what is measured.
 
-This is the one place that names the variants; docs/claims.md repeats it in words, and a test
-compares the two.
+docs/claims.md describes the same rules in words. A test compares the two.
 """
 
 from collections.abc import Callable
@@ -16,11 +15,11 @@ MAML, N1 = "maml", "n_plus_1"
 EQUAL, WEIGHTED, REAL_FAKE, HYBRID = "n_plus_1_equal", "n_plus_1_weighted", "n_plus_1_real_fake", "n_plus_1_hybrid"
 MAML_SHORT, N1_SHORT = "maml_short", "n_plus_1_short"
 SHARING = tuple(f"multi_task_{shared}" for shared in range(5))
-APART = SHARING[0]  # nothing shared
+APART = SHARING[0]  # no shared layers
 SLOW, LABEL, UNCLASSIFIED = "multi_task_slow", "multi_task_label", "multi_task_unclassified"
 FCN_SKIP = "n_plus_1_fcn_skip"
-# Generators that differ in one thing each, without sharing and in N+1. Those of which the
-# classifier never sees a fake (multi_task_none, multi_task_unclassified) cannot help or hurt it.
+# Generators that differ in one option each, in multi-task without shared layers and in N+1. Left out are
+# multi_task_none and multi_task_unclassified: their classifier never sees a fake, so fakes cannot affect it.
 GENERATORS = tuple(
     f"multi_task_{what}"
     for what in ("0", "slow", "label", "prototype", "vanilla", "wasserstein", "gradient_penalty", "discrimination")
@@ -32,15 +31,15 @@ WASSERSTEIN = tuple(
     f"{approach}_{loss}" for approach in ("multi_task", "n_plus_1") for loss in ("wasserstein", "gradient_penalty")
 )
 OTHER_LOSSES = (APART, "multi_task_vanilla", N1_SHORT, "n_plus_1_vanilla")
-BOUNDARY = 25  # images below which a plain GAN is said to fail
+BOUNDARY = 25  # the paper says that a plain GAN fails with fewer images
 
 
 @dataclass(frozen=True)
 class Claim:
-    """`source`: where the paper says so. `variants` is empty for the plain GAN. `slight`: the paper calls it so.
+    """`source`: section or figure of the paper. `variants` is empty for the plain GAN. `slight`: it says "slightly".
 
-    `paired`: each seed counts only where all variants finished it. Not where stability is
-    measured, of which a lost run is a part, nor correlations over many variants.
+    `paired`: a seed counts only if all variants finished it. False for stability, where a
+    diverged run is part of the measurement, and for correlations over many variants.
     """
 
     number: int
@@ -53,7 +52,7 @@ class Claim:
 
 
 def _beats(evidence: Evidence, rules: Claims) -> Measured:
-    return Measured(measures.accuracy(evidence, rules, N1, MAML, "N+1 less MAML"))
+    return Measured(measures.accuracy(evidence, rules, N1, MAML, "N+1 minus MAML"))
 
 
 def _faster(evidence: Evidence, rules: Claims) -> Measured:
@@ -63,10 +62,10 @@ def _faster(evidence: Evidence, rules: Claims) -> Measured:
 
 
 def _at_best_slightly_below(evidence: Evidence, rules: Claims) -> Measured:
-    below = AllOf(tuple(measures.accuracy(evidence, rules, MAML_SHORT, name, f"MAML less {name}") for name in SHARING))
+    below = AllOf(tuple(measures.accuracy(evidence, rules, MAML_SHORT, name, f"MAML minus {name}") for name in SHARING))
     near = AnyOf(
         tuple(
-            measures.slightly_below(evidence, rules, name, MAML_SHORT, f"{name} less MAML, within slight")
+            measures.slightly_below(evidence, rules, name, MAML_SHORT, f"{name} minus MAML, at most slightly below")
             for name in SHARING
         )
     )
@@ -74,37 +73,37 @@ def _at_best_slightly_below(evidence: Evidence, rules: Claims) -> Measured:
 
 
 def _fakes_hurt(evidence: Evidence, rules: Claims) -> Measured:
-    part = measures.accuracy(evidence, rules, UNCLASSIFIED, APART, "without classifying fakes less with")
+    part = measures.accuracy(evidence, rules, UNCLASSIFIED, APART, "fakes not classified minus fakes classified")
     return Measured(
-        part, (measures.accuracy(evidence, rules, UNCLASSIFIED, MAML_SHORT, "without classifying fakes less MAML"),)
+        part, (measures.accuracy(evidence, rules, UNCLASSIFIED, MAML_SHORT, "fakes not classified minus MAML"),)
     )
 
 
 def _weight(evidence: Evidence, rules: Claims) -> Measured:
-    hurts = measures.accuracy(evidence, rules, MAML, EQUAL, "MAML less equal weight")
-    helps = measures.accuracy(evidence, rules, WEIGHTED, EQUAL, "3:1 less equal weight")
-    return Measured(AllOf((hurts, helps)), (measures.accuracy(evidence, rules, WEIGHTED, MAML, "3:1 less MAML"),))
+    hurts = measures.accuracy(evidence, rules, MAML, EQUAL, "MAML minus equal weight")
+    helps = measures.accuracy(evidence, rules, WEIGHTED, EQUAL, "3:1 minus equal weight")
+    return Measured(AllOf((hurts, helps)), (measures.accuracy(evidence, rules, WEIGHTED, MAML, "3:1 minus MAML"),))
 
 
 def _late_fakes(evidence: Evidence, rules: Claims) -> Measured:
-    part = measures.accuracy(evidence, rules, N1, WEIGHTED, "fakes after 3 of 5 steps less fakes from the first")
+    part = measures.accuracy(evidence, rules, N1, WEIGHTED, "fakes after 3 of 5 steps minus fakes from the first step")
     return Measured(part)
 
 
 def _real_best(evidence: Evidence, rules: Claims) -> Measured:
     others = ((REAL_FAKE, "real+fake"), (HYBRID, "hybrid"))
     return Measured(
-        AllOf(tuple(measures.accuracy(evidence, rules, N1, name, f"real less {text}") for name, text in others))
+        AllOf(tuple(measures.accuracy(evidence, rules, N1, name, f"real minus {text}") for name, text in others))
     )
 
 
 def _image_over_label(evidence: Evidence, rules: Claims) -> Measured:
-    realistic = measures.realism(evidence, rules, LABEL, APART, "KID of label less KID of image")
+    realistic = measures.realism(evidence, rules, LABEL, APART, "KID of label minus KID of image")
     return Measured(AllOf((realistic, measures.stability(evidence, rules, evidence.kid, [LABEL], [APART], "KID"))))
 
 
 def _generator_rate(evidence: Evidence, rules: Claims) -> Measured:
-    return Measured(measures.realism(evidence, rules, SLOW, APART, "KID at 0.001 less KID at 0.4"))
+    return Measured(measures.realism(evidence, rules, SLOW, APART, "KID at 0.001 minus KID at 0.4"))
 
 
 def _realism_helps(evidence: Evidence, rules: Claims) -> Measured:
@@ -116,10 +115,10 @@ def _discrimination(evidence: Evidence, rules: Claims) -> Measured:
     for approach, base in (("multi_task", APART), ("n_plus_1", N1_SHORT)):
         term = f"{approach}_discrimination"
         parts.append(
-            measures.realism(evidence, rules, base, term, f"KID without the term less KID with it, {approach}")
+            measures.realism(evidence, rules, base, term, f"KID without the term minus KID with it, {approach}")
         )
         parts.append(
-            measures.accuracy(evidence, rules, base, term, f"accuracy without the term less with it, {approach}")
+            measures.accuracy(evidence, rules, base, term, f"accuracy without the term minus with it, {approach}")
         )
     return Measured(AllOf(tuple(parts)))
 
@@ -130,13 +129,13 @@ def _few_images(evidence: Evidence, rules: Claims) -> Measured:
 
 def _wasserstein_stable(evidence: Evidence, rules: Claims) -> Measured:
     part = measures.stability(
-        evidence, rules, evidence.accuracy, OTHER_LOSSES, WASSERSTEIN, "accuracy, the other losses less Wasserstein"
+        evidence, rules, evidence.accuracy, OTHER_LOSSES, WASSERSTEIN, "accuracy, the other losses minus Wasserstein"
     )
     return Measured(
         part,
         (
             measures.stability(
-                evidence, rules, evidence.kid, OTHER_LOSSES, WASSERSTEIN, "KID, the other losses less Wasserstein"
+                evidence, rules, evidence.kid, OTHER_LOSSES, WASSERSTEIN, "KID, the other losses minus Wasserstein"
             ),
         ),
     )
@@ -144,31 +143,31 @@ def _wasserstein_stable(evidence: Evidence, rules: Claims) -> Measured:
 
 def _less_sensitive(evidence: Evidence, rules: Claims) -> Measured:
     return Measured(
-        measures.sensitivity(evidence, rules, MULTI_TASK_MATCHED, N1_MATCHED, "loss of multi-task less loss of N+1")
+        measures.sensitivity(evidence, rules, MULTI_TASK_MATCHED, N1_MATCHED, "loss of multi-task minus loss of N+1")
     )
 
 
 def _over_multi_task(evidence: Evidence, rules: Claims) -> Measured:
     return Measured(
-        AllOf(tuple(measures.accuracy(evidence, rules, N1_SHORT, name, f"N+1 less {name}") for name in SHARING))
+        AllOf(tuple(measures.accuracy(evidence, rules, N1_SHORT, name, f"N+1 minus {name}") for name in SHARING))
     )
 
 
 def _without_skip(evidence: Evidence, rules: Claims) -> Measured:
     legible = measures.distance(
-        evidence, rules, N1_SHORT, FCN_SKIP, "distance to the support image, standard less FCN with skip"
+        evidence, rules, N1_SHORT, FCN_SKIP, "distance to the support image, standard minus FCN with skip"
     )
-    better = measures.accuracy(evidence, rules, N1_SHORT, FCN_SKIP, "accuracy, standard less FCN with skip")
+    better = measures.accuracy(evidence, rules, N1_SHORT, FCN_SKIP, "accuracy, standard minus FCN with skip")
     return Measured(
         AllOf((legible, better)),
-        (measures.realism(evidence, rules, N1_SHORT, FCN_SKIP, "KID, standard less FCN with skip"),),
+        (measures.realism(evidence, rules, N1_SHORT, FCN_SKIP, "KID, standard minus FCN with skip"),),
     )
 
 
 def _value_follows(evidence: Evidence, rules: Claims) -> Measured:
     named = {name: f"Wasserstein estimate and KID over tasks, {name}" for name in WASSERSTEIN}
     parts = [measures.critic_and_realism(evidence, rules, name, text) for name, text in named.items()]
-    return Measured(AllOf(tuple(parts[:2])), tuple(parts[2:]))  # N+1 has no critic apart from its classifier
+    return Measured(AllOf(tuple(parts[:2])), tuple(parts[2:]))  # in N+1 the classifier is the critic
 
 
 CLAIMS = (
@@ -176,20 +175,20 @@ CLAIMS = (
     Claim(2, "N+1 converges faster than MAML", "4.2, Fig. 6", (MAML, N1), _faster),
     Claim(
         3,
-        "Multi-task is at best slightly below MAML, whatever is shared",
+        "Multi-task is at best slightly below MAML, however many layers are shared",
         "4.1",
         (MAML_SHORT, *SHARING),
         _at_best_slightly_below,
     ),
     Claim(
         4,
-        "Without sharing, fakes hurt when the classifier also learns to classify them",
+        "Without shared layers, fakes hurt when the classifier also learns to classify them",
         "4.1, Fig. 10",
         (UNCLASSIFIED, APART, MAML_SHORT),
         _fakes_hurt,
     ),
     Claim(5, "Equal weight of reals and fakes hurts; 3:1 helps", "4.2, Fig. 5", (MAML, EQUAL, WEIGHTED), _weight),
-    Claim(6, "Letting fakes in after 3 of 5 inner steps helps", "4.2, Fig. 5", (N1, WEIGHTED), _late_fakes),
+    Claim(6, "Using fakes only after 3 of 5 inner steps helps", "4.2, Fig. 5", (N1, WEIGHTED), _late_fakes),
     Claim(7, "Of the three outer losses, real is the best", "4.2, Fig. 6", (N1, REAL_FAKE, HYBRID), _real_best),
     Claim(
         8,
@@ -208,7 +207,7 @@ CLAIMS = (
     ),
     Claim(
         10,
-        "Without sharing, the more realistic the generator the better the classifier",
+        "Without shared layers, more realistic fakes give a better classifier",
         "5.1.2, Fig. 8",
         GENERATORS,
         _realism_helps,
@@ -241,7 +240,7 @@ CLAIMS = (
     Claim(15, "N+1 beats multi-task", "3, 4.2", (N1_SHORT, *SHARING), _over_multi_task),
     Claim(
         16,
-        "Without skip, samples are harder to make out, yet the standard generator is the more accurate",
+        "Without skip, samples are harder to recognise, yet the standard generator gives higher accuracy",
         "4.2, Fig. 9",
         (N1_SHORT, FCN_SKIP),
         _without_skip,

@@ -1,4 +1,4 @@
-"""Decisions as a table, a row a claim, and as plain data with every part."""
+"""Decisions as a table with one row for each claim, and as plain data with all parts."""
 
 import math
 from typing import Any
@@ -17,11 +17,11 @@ COLUMNS = [
 def table(decisions: list[Decision]) -> pd.DataFrame:
     """Columns as in `COLUMNS`.
 
-    `part`, `effect`, its `unit` and 95 % interval over seeds are those of the part on which
-    the verdict rests; accuracies are shares from 0 to 1. The claim says that the effect lies
-    above `threshold`; below `margin` it counts as none. `p` is for the claim, `p_against`
-    against it, each with Holm's adjustment over all claims; empty where nothing was tested.
-    `detectable`: see `Decision`.
+    `part`, `effect`, its `unit` and 95 % interval over seeds are of the part that decides the
+    verdict. Accuracies are shares from 0 to 1. The claim says that the effect is above
+    `threshold`; the test against it uses `margin`. `p` is of the test for the claim,
+    `p_against` of the test against it, and `_holm` marks adjustment over all claims. Cells are
+    empty if nothing was tested. `detectable`: see `Decision`.
     """
     frame = pd.DataFrame([_row(one) for one in decisions], columns=COLUMNS)
     return frame.astype({"seeds": "Int64", "meta_steps": "Int64"})
@@ -65,5 +65,5 @@ def _plain(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    # As many digits as the table: further ones move with the order of a sum.
+    # As many digits as the table. Further digits depend on the order of a sum.
     return float(f"{value:.6g}") if math.isfinite(value) else None

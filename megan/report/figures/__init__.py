@@ -1,7 +1,7 @@
-"""The figures, in the order of the page. `FIGURES` is the one place that lists them.
+"""The figures, in the order of the report page. Only `FIGURES` lists them.
 
-A figure like one that exists is one more row in `comparisons` or `samples`. A figure of a new kind is a
-module here with a function `build(*folders, styles)`, and one more row in `FIGURES`.
+A figure of an existing kind is one row in `comparisons` or `samples`. A figure of a new kind is a module
+here with a function `build(*folders, styles)`, and one row in `FIGURES`.
 """
 
 from importlib import import_module
@@ -32,9 +32,9 @@ FIGURES = {
 def draw(name: str, params: Params, folder: Path) -> None:
     """Draw one figure of the current study into a folder that exists: `name.png`, `name.svg`, `name.json`.
 
-    **Raises** `ReportError` for a name that is not in `FIGURES`, or an input that is missing or torn.
+    **Raises** `ReportError` for a name that is not in `FIGURES`, or an input that is missing or damaged.
     """
-    # Imported here: whoever asks only for names does not wait for pandas and matplotlib.
+    # Imported here, so that reading the list of figures does not import pandas and matplotlib.
     from megan.report import picture
     from megan.report.inputs import ReportError
 
@@ -45,7 +45,7 @@ def draw(name: str, params: Params, folder: Path) -> None:
 
 
 def draw_all(params: Params, folder: Path, processes: int = 1) -> None:
-    """Draw every figure into a folder that exists, in up to so many processes.
+    """Draw every figure into a folder that exists, with at most `processes` processes.
 
     **Raises** `ReportError` as `draw` does, for the first figure that fails.
     """

@@ -1,4 +1,4 @@
-"""Meta-test accuracy of each variant, with the interval over tasks, the one over seeds, and every seed."""
+"""Meta-test accuracy of each variant, with intervals over tasks and over seeds, and a dot for each seed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ from megan.report import captions, picture, style
 from megan.report.inputs import read_table
 from megan.report.picture import Picture
 
-REFERENCES = ("maml", "maml_short")  # their means go on as dashed lines, to compare the others of their tier with
+REFERENCES = ("maml", "maml_short")  # dashed lines at their means help to compare other variants of the tier
 GREY = "#555555"  # of the legend
-_BELOW = 0.75  # lines of label: how far the dots of single seeds stand below the mean
+_BELOW = 0.75  # in lines of the label: vertical offset of the dots of single seeds
 
 
 @dataclass(frozen=True)
 class _Group:
-    """The variants of one tier: equally long, so that they may be compared."""
+    """The variants of one tier. They have the same training length, so they can be compared."""
 
     tier: str
     names: list[str]
@@ -29,12 +29,12 @@ class _Group:
 
     @property
     def heights(self) -> list[float]:
-        """Of each row, in lines of its label."""
+        """Height of each row, in lines of its label."""
         return [max(2, label.count("\n") + 1) + 0.4 for label in self.labels]
 
 
 def build(tables: Path, styles: dict[str, Style]) -> Picture:
-    """A row a variant, a panel a tier. Points, not bars, as the axis does not start at 0."""
+    """One row for each variant, one panel for each tier. Points, not bars, as the axis does not start at 0."""
     seeds = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])
     facts = captions.read(tables, styles)
     groups = _groups(tables, styles, facts)
@@ -52,7 +52,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
         title = f"{subject}, study {facts.study}" if several else captions.title(facts, subject)
         return picture.titled(
             figure,
-            f"{title}, {facts.tasks_a_seed} tasks a seed",
+            f"{title}, {facts.tasks_a_seed} tasks per seed",
             _caption(facts, several),
             f"Dot plot of the meta-test accuracy, with intervals, of {captions.listed(styles)}.",
         )
@@ -60,7 +60,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
 
 def _groups(tables: Path, styles: dict[str, Style], facts: captions.Facts) -> list[_Group]:
     groups = []
-    for tier in facts.table["tier"].unique():  # in the order in which params.yaml first names them
+    for tier in facts.table["tier"].unique():  # in the order of params.yaml
         names = [name for name in styles if facts.table.loc[name, "tier"] == tier]
         own = captions.read(tables, {name: styles[name] for name in names})
         labels = [
@@ -91,7 +91,7 @@ def _panel(axes: Axes, group: _Group, seeds: pd.DataFrame, styles: dict[str, Sty
 
 
 def _row(axes: Axes, row: float, numbers: pd.Series, seeds: pd.Series, colour: str) -> None:
-    """One variant: the mean with both intervals, and its seeds below."""
+    """One variant: the mean with both intervals, and below it the seeds."""
     name, mean = numbers.name, numbers["accuracy"]
     if numbers["seeds"] > 1:
         over_seeds: style.Look = {"elinewidth": 1, "capsize": 3, "ecolor": colour, "zorder": 2}
@@ -118,7 +118,7 @@ def _lost(axes: Axes, row: float) -> None:
 
 
 def _legend(axes: Axes, facts: captions.Facts) -> None:
-    """Between the figure's title and the first panel's title, which makes way for it."""
+    """A legend between the title of the figure and that of the first panel."""
     handles = [
         Line2D([], [], color=GREY, marker="o", linestyle="", label="mean"),
         Line2D([], [], color=GREY, marker="o", markerfacecolor="white", markersize=4, linestyle="", label="one seed"),
@@ -133,12 +133,12 @@ def _legend(axes: Axes, facts: captions.Facts) -> None:
 
 
 def _caption(facts: captions.Facts, several: bool) -> str:
-    text = "Over tasks: a normal interval for these trained networks."
+    text = "The interval over tasks is a normal interval for these trained networks."
     if (facts.table["seeds"] > 1).any():
         text += (
-            " Over seeds: Student's t interval of the means of the seeds, cut at the ends of the axis."
-            " The file tables/comparisons.csv has the differences to MAML, paired by seed and task; a difference"
-            " between runs of unequal length shows the effect of length only."
+            " The interval over seeds is Student's t interval of the means of the seeds, cut at the ends of the axis."
+            " The file tables/comparisons.csv has the differences to MAML, paired by seed and task. Do not compare runs"
+            " of unequal length."
         )
     if facts.single:
         text += " A variant with one finished seed has no interval over seeds."

@@ -1,4 +1,4 @@
-"""Meta-test accuracy after each inner step: what the adaptation itself gains."""
+"""Meta-test accuracy after each inner step: the gain from adaptation."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from megan.report.picture import Picture
 
 
 def build(tables: Path, styles: dict[str, Style]) -> Picture:
-    """One line a variant from step 0, before adaptation, to the last; a band over seeds."""
+    """One line for each variant, from step 0 (before adaptation) to the last step; a band over seeds."""
     steps = read_table(tables / "steps.csv", ["variant", "seed", "inner_step", "accuracy"])
     facts = captions.read(tables, styles)
     with style.theme():
@@ -33,7 +33,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
 
 def _caption(facts: captions.Facts) -> str:
     text = (
-        f"A line shows the mean over {facts.tasks_a_seed} meta-test tasks a seed, then over the seeds that did not"
+        f"A line shows the mean over {facts.tasks_a_seed} meta-test tasks per seed, and over the seeds that did not"
         " diverge. Step 0 is before adaptation."
     )
     if (facts.table["seeds"] > 1).any():

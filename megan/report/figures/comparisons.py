@@ -1,4 +1,4 @@
-"""Figures that compare the validation accuracy of a few variants, a row each."""
+"""Figures that compare the validation accuracy of a few variants, one row for each figure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves(Comparison):
-    """One pair of axes: validation accuracy against meta-steps, a curve a variant."""
+    """One pair of axes: validation accuracy against meta-steps, one curve for each variant."""
 
     def build(self, folders: Sequence[Path], styles: dict[str, Style]) -> Picture:
         from megan.report import curves
@@ -55,8 +55,8 @@ MULTI_TASK = (
         ),
         subject="GAN losses without shared weights",
         paper="The paper says of its Fig. 10: without shared weights, even the best generator over all GAN"
-        " losses harmed the classifier, which stayed below MAML. Our figure shows each loss; multi_task_0 has the"
-        " non-saturating one.",
+        " losses harmed the classifier, which stayed below MAML. Our figure shows each loss. The variant with 0 shared"
+        " layers and no loss in its name (multi_task_0) has the non-saturating loss.",
     ),
     Curves(
         "conditioning_accuracy",

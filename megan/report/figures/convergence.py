@@ -1,4 +1,4 @@
-"""Accuracy against meta-steps: how fast, and how high, each variant trains."""
+"""Accuracy against meta-steps: speed and final accuracy of each variant's training."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ GREY = "#444444"
 
 
 def build(tables: Path, styles: dict[str, Style]) -> Picture:
-    """Validation as thick lines with a band, training as thin ones; a cross where a seed diverged."""
+    """Thick validation lines with a band, thin training lines, a cross where a seed diverged."""
     curves = read_table(tables / "curves.csv", lines.COLUMNS)
     facts = captions.read(tables, styles)
     with style.theme():
@@ -29,7 +29,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
                     panel.axes, training, "meta_step", f"train/{name}", colour, band=False, linewidth=0.7, alpha=0.5
                 )
                 lines.validation(panel.axes, curves, facts, name, colour, chosen.get(name, ""))
-            # A panel ends with its own variant: beside a longer reference a short run would vanish.
+            # A panel ends with its own variant. On the axis of a longer reference a short run would be invisible.
             panel.axes.set_xlim(0, max(facts.table.loc[panel.variants, "meta_steps"]) * 1.02)
         extra = [
             Line2D([], [], color=GREY, linewidth=2, label="validation"),

@@ -1,4 +1,4 @@
-"""What the list of figures says of each. Nothing that draws is imported before a figure is built."""
+"""An entry in the list of figures. The drawing code is imported only when a figure is built."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure with a module of its own, which has the figure's name.
+    """A figure with its own module of the same name.
 
-    `reads` names folders as `megan.config.paths` does; `build` is given them in this order.
+    `reads` names folders as in `megan.config.paths`; `build` gets them in this order.
     """
 
     name: str
     reads: tuple[str, ...] = ("tables",)
 
     def build(self, folders: Sequence[Path], styles: dict[str, Style]) -> Picture:
-        """Draw the figure from the folders. `styles` names the study's variants and their colours."""
+        """Draw the figure from the folders. `styles` holds labels and colours of the study's variants."""
         return import_module(f"megan.report.figures.{self.name}").build(*folders, styles)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Entry):
-    """A figure that sets a few variants side by side.
+    """A figure that compares a few variants.
 
-    `subject` begins the title. `paper` says what the paper shows, in whole sentences. The caption adds our
-    numbers; differences are to the first of `variants`.
+    `subject` begins the title. `paper` says in whole sentences what the paper shows. The caption adds our
+    numbers. Differences are to the first of `variants`.
     """
 
     variants: tuple[str, ...]

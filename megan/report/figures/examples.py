@@ -1,4 +1,4 @@
-"""Fig. 3: examples of the data set, a row an alphabet."""
+"""Fig. 3: examples of the data set, one row for each alphabet."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from megan.report.picture import Picture
 
 PAPER = "The paper's Fig. 3 shows characters of Omniglot, two of them of the same class."
 OURS = (
-    "In our figure a row has one drawing each of several characters of one alphabet of meta-training. The last"
-    " drawing of a row is another one of its first character."
+    "In our figure a row shows several characters of one meta-training alphabet, one drawing of each. The last drawing"
+    " of a row is a second drawing of its first character."
 )
 
 
 def build(tables: Path, samples: Path, styles: dict[str, Style]) -> Picture:
-    """One drawing of each of several characters, and at the end of a row another of its first."""
+    """A row shows one drawing of each of several characters, and at its end a second drawing of the first."""
     facts, images = captions.read(tables, styles), grids.read(samples)
     names = read_json(samples / "record.json", ["alphabets"])["alphabets"]
     if "examples" not in images or len(names) != len(images["examples"]) or not names:
@@ -37,7 +37,7 @@ def build(tables: Path, samples: Path, styles: dict[str, Style]) -> Picture:
 
 
 def _row(axes: Axes, label: str, drawings: np.ndarray) -> None:
-    """`drawings` uint8 [drawings, height, width]; the last stands apart."""
+    """Draw `drawings`, uint8 [drawings, height, width], with a gap before the last."""
     end = len(drawings)
     grids.show(axes, grids.mosaic(drawings[None, None, :-1]), extent=(0, end - 1, 0, 1))
     grids.show(axes, grids.mosaic(drawings[None, None, -1:]), extent=(end - 0.6, end + 0.4, 0, 1))

@@ -1,4 +1,4 @@
-"""Fig. 7: what a plain GAN makes of K images, a row a K, a column a class."""
+"""Fig. 7: samples of plain GANs that were trained on K images; one row for each K, one column for each class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,8 @@ READING = (
     "There is one GAN for each class and K, trained on K images of that class. KID is the kernel distance to held-out"
     " real images of the class, in the features of a classifier of real images; it is 0 for real images. Likeness is"
     " the mean cosine of those features over pairs of samples; it is 1 when all are the same image. Nearest is the root"
-    " mean square pixel difference to the nearest of the K images; where it is below that of held-out real images, the"
-    " samples repeat the training images."
+    " mean square pixel difference to the nearest of the K images. If it is smaller than that of held-out real images,"
+    " the samples repeat the training images."
 )
 
 
@@ -44,9 +44,9 @@ class _Result:
 
 
 def build(gan: Path, _: dict[str, Style]) -> Picture:
-    """Training images, then samples of each K's GANs, of the first seed; KID and divergence beside each.
+    """Training images, then samples of the GANs of each K, for the first seed. Labels give KID and divergence.
 
-    **Raises** `ReportError` when a file of `gan` is missing, torn or lacks a K.
+    **Raises** `ReportError` if a file of `gan` is missing, damaged or lacks a K.
     """
     result = _read(gan)
     classes, counts = result.record["classes"], sorted(set(result.quality["images"]), reverse=True)
@@ -57,7 +57,7 @@ def build(gan: Path, _: dict[str, Style]) -> Picture:
         figure = Figure(figsize=(9, height), layout="constrained")
         stacked = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
         for axes, (label, images) in zip(stacked, rows, strict=True):
-            # uint8 [rows, classes, height, width]; black, which is a blank here, where a GAN diverged.
+            # uint8 [rows, classes, height, width]; 0, drawn as white, where a GAN diverged.
             grids.show(axes, grids.mosaic(images[0, :, :ROWS].swapaxes(0, 1)[None]))
             grids.label(axes, label)
             axes.set_anchor("W")
@@ -105,7 +105,7 @@ def _caption(result: _Result, counts: list[int]) -> str:
     other = f" Our figure does not use Fashion-MNIST but the {record['dataset']}, which need no download."
     ours = "; ".join(_numbers(quality[quality["images"] == count], count) for count in counts)
     floor = (
-        f"Real images against held-out ones: KID {quality['kid_real'].mean():.2g}, likeness"
+        f"Real images compared with held-out ones: KID {quality['kid_real'].mean():.2g}, likeness"
         f" {quality['collapse_real'].mean():.2f}. The classifier recognises {record['judge_accuracy']:.1%} of held-out"
         " images."
     )

@@ -1,4 +1,4 @@
-"""Meta-test accuracy against the realism of the fakes (sections 3.4 and 5), and whether realism is mere copying."""
+"""Accuracy against the realism of the fakes (sections 3.4 and 5), and distance to the support, which shows copying."""
 
 from pathlib import Path
 
@@ -21,11 +21,11 @@ PAPER = (
     "The paper, sections 5.1.2 and 5.1.3 (no figure): without sharing, generators of more realistic fakes helped the"
     " classifier more; in N+1, noisy fakes did less harm."
 )
-HEIGHTS = {"accuracy": "Meta-test accuracy", "distance": "Distance to the support image"}  # columns of a row
+HEIGHTS = {"accuracy": "Meta-test accuracy", "distance": "Distance to the support image"}  # the two panels of a row
 
 
 def build(tables: Path, samples: Path, styles: dict[str, Style]) -> Picture:
-    """A row a tier: accuracy, and distance to the support image, each against KID; numbers name the variants."""
+    """One row for each tier: accuracy, and distance to the support image, against KID. Numbers mark the variants."""
     facts = captions.read(tables, styles)
     rows = grids.realism(samples, styles, facts)
     accuracy = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])[["variant", "seed", "accuracy"]]
@@ -74,7 +74,7 @@ def _row(pair: np.ndarray, runs: pd.DataFrame, numbers: dict[str, int], styles: 
 
 
 def _variant(axes: Axes, points: pd.DataFrame, gid: str, colour: str) -> None:
-    """A filled dot at the mean over seeds; where there are several, an open one for each seed."""
+    """A filled dot at the mean over seeds. With several seeds, an open dot for each."""
     if len(points) > 1:
         open_dot: style.Look = {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgecolor": colour}
         axes.plot(*points.to_numpy().T, linestyle="", gid=f"seeds/{gid}", zorder=2, **open_dot)
@@ -83,7 +83,7 @@ def _variant(axes: Axes, points: pd.DataFrame, gid: str, colour: str) -> None:
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever can be read on `colour`."""
+    """Black or white, so that text is readable on `colour`."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "white"
 
@@ -99,7 +99,7 @@ def _reals(pair: np.ndarray, rows: pd.DataFrame) -> None:
 
 
 def _scale(axes: Axes, kids: pd.Series) -> None:
-    """Logarithmic but for the neighbourhood of 0, where one variant would squeeze all others together."""
+    """A logarithmic scale, linear around 0, if one large value would squeeze the others together."""
     if kids.max() > 5 * max(kids.median(), 0):
         axes.set_xscale("symlog", linthresh=10.0 ** np.floor(np.log10(kids.max() / 100)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -141,9 +141,9 @@ def _correlations(runs: pd.DataFrame, facts: captions.Facts, tiers: list[str]) -
 
 def _reading(rows: pd.DataFrame) -> str:
     text = (
-        f"{captions.DOTS} Compare variants within a tier only. A variant far down in a panel on the right copies the"
-        " support."
+        f"{captions.DOTS} Compare variants within a tier only. A variant near the bottom of a right panel copies the"
+        " support images."
     )
     if (rows["variant"] == grids.REAL).any():
-        text += " The dashed and the dotted line are real drawings judged against other real drawings."
+        text += " The dashed and the dotted line are real drawings compared with other real drawings."
     return text

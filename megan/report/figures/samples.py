@@ -1,4 +1,4 @@
-"""Figures that show the fakes of a few variants on the same tasks, a row each."""
+"""Figures that show the fakes of a few variants on the same tasks, one row for each figure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Grids(Comparison):
-    """Real images, and below them each variant's fakes. With `accuracies` the caption has meta-test accuracies too."""
+    """Real images, and below them the fakes of each variant. `accuracies`: also give meta-test accuracies."""
 
     reads: tuple[str, ...] = ("tables", "samples")
     accuracies: bool = False
@@ -42,9 +42,9 @@ FAKES = (
         "generators",
         variants=("n_plus_1_fcn_skip", "n_plus_1_short"),
         subject="Generators of N+1, with and without skip",
-        paper="The paper says of its Fig. 9: with skip, the fakes can be made out, since they are residuals"
-        " on the support image. Without skip, it is hard to tell what they are; yet that is the standard generator,"
-        " with which N+1 beat MAML.",
+        paper="The paper says of its Fig. 9: with skip, the fakes can be recognised, because they are residuals"
+        " on the support image. Without skip, it is hard to recognise them. Yet the standard generator, with which N+1"
+        " beat MAML, has no skip.",
         accuracies=True,
     ),
 )

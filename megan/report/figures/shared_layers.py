@@ -1,4 +1,4 @@
-"""Section 4.1: meta-test accuracy of multi-task by the number of layers that classifier and discriminator share."""
+"""Section 4.1: meta-test accuracy of multi-task against the number of layers shared by classifier and discriminator."""
 
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from megan.report.picture import Picture
 REFERENCE = "maml_short"
 VARIANTS = tuple(f"multi_task_{shared}" for shared in range(5))
 SUBJECT = "Layers shared by classifier and discriminator"
-PAPER = "The paper, section 4.1 (no figure): whatever was shared, multi-task was at best slightly below MAML."
+PAPER = (
+    "The paper, section 4.1 (no figure): for any number of shared layers, multi-task was at best slightly below MAML."
+)
 
 
 def build(tables: Path, styles: dict[str, Style]) -> Picture:
-    """A point and its interval over seeds for each number of shared layers, each seed as a dot, MAML as a band."""
+    """For each number of shared layers the mean, its interval over seeds, and the seeds; MAML as a line with a band."""
     everything = captions.read(tables, styles)
     names = (REFERENCE, *VARIANTS)
     shown = curves.present(names, styles)
@@ -42,7 +44,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
             figure,
             captions.title(facts, SUBJECT),
             f"{PAPER} {ours} {_reading(facts)}{facts.short}",
-            "Dot plot of the meta-test accuracy of multi-task against the number of shared layers, beside MAML.",
+            "Dot plot of the meta-test accuracy of multi-task against the number of shared layers, with that of MAML.",
         )
 
 
@@ -95,7 +97,7 @@ def _tick(shared: int, facts: captions.Facts) -> str:
 def _reading(facts: captions.Facts) -> str:
     text = captions.DOTS
     if (facts.table["seeds"] > 1).any():
-        text += " Bars, band and +/- give the 95 % interval over seeds, cut at the ends of the axis."
+        text += " Bars, the band and +/- give the 95 % interval over seeds, cut at the ends of the axis."
     if facts.single:
         text += " A variant with one finished seed has no interval."
     return f"{text} {captions.AXIS}"
