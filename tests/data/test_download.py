@@ -240,7 +240,7 @@ def test_too_large(server, data, monkeypatch):
     sources = tuple(dataset.Source(one.name, one.address, 1000, one.verify) for one in omniglot.SOURCES)
     monkeypatch.setattr(omniglot, "DATA_SET", dataclasses.replace(omniglot.DATA_SET, sources=sources))
     monkeypatch.setenv("MEGAN_MIRROR", server.address)
-    refused(data, "more than the 1,000 bytes")
+    refused(data, "more than 1,000 bytes")
     assert left() == []
 
 
