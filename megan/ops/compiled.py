@@ -1,21 +1,24 @@
-"""Compiling a C++ source for this very CPU at first use, and keeping the library.
+"""The library of a C++ source: one compiled beforehand, else compiled for this very CPU at first use and kept.
 
-By `$CXX`, or the first of c++, g++ and clang++; kept in `machine.cache()` under a digest of
-the source, compiler, flags and CPU.
+By `$CXX`, or the first of c++, g++ and clang++, or ziglang's; kept in `machine.cache()` under
+a digest of the source, compiler, flags and CPU. `$CXX` compiles even where a wheel brought a library.
 """
 
 import contextlib
 import ctypes
 import hashlib
+import importlib.util
 import os
 import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from megan.config import machine
+from megan.ops import prebuilt
 
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 ARCHITECTURES = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler takes
@@ -26,7 +29,10 @@ class Unavailable(Exception):
 
 
 def library(source_file: Path) -> ctypes.CDLL:
-    """The source's library, compiled unless it is kept already. Raises `Unavailable`."""
+    """The source's library, compiled unless a wheel or the cache has it. Raises `Unavailable`."""
+    found = None if os.environ.get("CXX") else prebuilt.library(source_file)
+    if found is not None:
+        return found
     compiler, version = _compiler()
     try:
         source = source_file.read_bytes()
@@ -48,7 +54,7 @@ def library(source_file: Path) -> ctypes.CDLL:
 def _compiler() -> tuple[list[str], str]:
     """The compiler's command line and what it says of its version."""
     named = os.environ.get("CXX")
-    candidates = [named] if named else ["c++", "g++", "clang++"]
+    candidates = [named] if named else ["c++", "g++", "clang++", *_ziglang()]
     for candidate in candidates:
         try:
             command = shlex.split(candidate)
@@ -66,8 +72,15 @@ def _compiler() -> tuple[list[str], str]:
     raise Unavailable(
         f"CXX = {named!r} is no C++ compiler that runs"
         if named
-        else "no C++ compiler (c++, g++ or clang++) on the PATH"
+        else "no C++ compiler (c++, g++ or clang++) on the PATH; pip install 'megan[compiler]' brings one"
     )
+
+
+def _ziglang() -> list[str]:
+    """The compiler that `megan[compiler]` brings, where it is installed."""
+    if importlib.util.find_spec("ziglang") is None:
+        return []
+    return [shlex.join([sys.executable, "-m", "ziglang", "c++"])]
 
 
 def _compile(compiler: list[str], source_file: Path, path: Path) -> None:

@@ -19,13 +19,13 @@ def _formulation(x: Tensor) -> ModuleType:
 
 
 def name(device: str) -> str:
-    """What `device` computes with: `gathered`, `by shape`, or `native`.
+    """What `device` computes with: `gathered`, `by shape`, or `native`, with its level where it was built beforehand.
 
     It says what rounding depends on, so it goes to provenance, and no unfinished state passes from one to another.
     """
     if device.startswith("cuda"):
         return "gathered"
-    return "native" if native.available() else "by shape"
+    return f"native {native.level()}".strip() if native.available() else "by shape"
 
 
 def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:
