@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from megan.ops import compiled, prebuilt
+from megan.ops import compiled, native, prebuilt
 
 ROOT = Path(__file__).parents[1]
 ZIG = [sys.executable, "-m", "ziglang", "c++"]
@@ -33,18 +33,21 @@ def zig(machine: str, level: str) -> list[str]:
     return [*ZIG, "-target", f"{machine}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}", f"-mcpu={processor}"]
 
 
-def build(command: list[str], source_file: Path, level: str, folder: Path) -> Path:
-    """Compile a library for `level` into `folder` by `command`, which names the processor. Returns its path."""
-    path = folder / prebuilt.name(source_file.read_bytes(), source_file.stem, level)
+def build(command: list[str], sources: tuple[Path, ...], level: str, folder: Path) -> Path:
+    """Compile a library for `level` into `folder` by `command`, which names the processor. Returns its path.
+
+    `sources` as `compiled.library` takes them.
+    """
+    path = folder / prebuilt.name(compiled.read(*sources), sources[0].stem, level)
     with tempfile.TemporaryDirectory() as scratch:
         told = Path(scratch) / "level.cpp"
         told.write_text(f'extern "C" const char *megan_level() {{ return "{level}"; }}\n')
-        _run([*command, *compiled.FLAGS, "-s", "-o", str(path), str(source_file), str(told)])
+        _run([*command, *compiled.FLAGS, "-s", "-o", str(path), str(sources[0]), str(told)])
     return path
 
 
 def wheel(machine: str, into: Path, say=print) -> Path:
-    """Compile every C++ source of `megan/ops` for the levels of `machine`, and pack the wheel. Returns its path."""
+    """Compile the kernels for the levels of `machine`, and pack the wheel. Returns its path."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
         tree.mkdir()
@@ -54,10 +57,9 @@ def wheel(machine: str, into: Path, say=print) -> Path:
         folder = tree / "megan" / "ops" / prebuilt.FOLDER
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        for source_file in sorted((ROOT / "megan" / "ops").glob("*.cpp")):
-            for level in prebuilt.LEVELS[machine]:
-                built = build(zig(machine, level), source_file, level, folder)
-                say(f"{built.name}: {built.stat().st_size / 2**20:.2f} MiB")
+        for level in prebuilt.LEVELS[machine]:
+            built = build(zig(machine, level), native.SOURCES, level, folder)
+            say(f"{built.name}: {built.stat().st_size / 2**20:.2f} MiB")
         packed = Path(scratch) / "packed"
         tag = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{machine}"
         _run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(packed),

@@ -28,16 +28,19 @@ class Unavailable(Exception):
     """The library cannot be built or loaded here; the message says why."""
 
 
-def library(source_file: Path) -> ctypes.CDLL:
-    """The source's library, compiled unless a wheel or the cache has it. Raises `Unavailable`."""
-    found = None if os.environ.get("CXX") else prebuilt.library(source_file)
+def library(source_file: Path, *included: Path) -> ctypes.CDLL:
+    """The source's library, compiled unless a wheel or the cache has it; `included`: files beside it that it includes.
+
+    **Raises** `Unavailable`.
+    """
+    try:
+        source = read(source_file, *included)
+    except OSError as error:
+        raise Unavailable(f"cannot read the kernels' source: {error}") from None
+    found = None if os.environ.get("CXX") else prebuilt.library(source, source_file.stem)
     if found is not None:
         return found
     compiler, version = _compiler()
-    try:
-        source = source_file.read_bytes()
-    except OSError as error:
-        raise Unavailable(f"cannot read the kernels' source: {error}") from None
     parts = [source, version.encode(), repr((compiler, FLAGS, ARCHITECTURES)).encode(), _cpu().encode()]
     digest = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:20]
     path = machine.cache() / f"native-{digest}.so"
@@ -49,6 +52,11 @@ def library(source_file: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise Unavailable(f"the compiled kernels do not load: {error}") from None
+
+
+def read(*sources: Path) -> bytes:
+    """What a library depends on: the file that is compiled, then those that it includes."""
+    return b"\0".join(path.read_bytes() for path in sources)
 
 
 def _compiler() -> tuple[list[str], str]:

@@ -23,7 +23,7 @@ from megan.config import machine
 from megan.ops import compiled, prebuilt
 from megan.runs import progress
 
-SOURCE = Path(__file__).with_name("native.cpp")
+SOURCES = (Path(__file__).with_name("native.cpp"),)  # what is compiled, then what it includes
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 7, ()),
@@ -241,7 +241,7 @@ def _load() -> None:
         if _functions or _failure is not None:
             return
         try:
-            library = compiled.library(SOURCE)
+            library = compiled.library(*SOURCES)
         except compiled.Unavailable as error:
             _failure = str(error)
             if machine.kernel() == "auto":

@@ -48,15 +48,11 @@ def places() -> list[Path]:
     return [folder / FOLDER for folder in (Path(__file__).parent, *installed)]
 
 
-def library(source_file: Path) -> ctypes.CDLL | None:
+def library(source: bytes, stem: str) -> ctypes.CDLL | None:
     """The best library for this processor that was made from this very source, or None."""
-    try:
-        source = source_file.read_bytes()
-    except OSError:
-        return None
     for level in usable(platform.machine(), processor_flags()):
         for folder in places():
-            path = folder / name(source, source_file.stem, level)
+            path = folder / name(source, stem, level)
             if not path.is_file():
                 continue
             try:

@@ -36,7 +36,7 @@ def libraries(tmp_path_factory):
         pytest.skip(f"no level for {platform.machine()}")
     folder = tmp_path_factory.mktemp("libraries")
     for level in HERE:
-        build_wheel.build(compiler(level), native.SOURCE, level, folder)
+        build_wheel.build(compiler(level), native.SOURCES, level, folder)
     return folder
 
 
@@ -50,9 +50,13 @@ def small(tmp_path, monkeypatch):
     folder = tmp_path / "libraries"
     folder.mkdir()
     for level in HERE:
-        build_wheel.build(compiler(level), source, level, folder)
+        build_wheel.build(compiler(level), (source,), level, folder)
     monkeypatch.setattr(prebuilt, "places", lambda: [tmp_path / "nowhere", folder])
     return source, folder
+
+
+def found(source):
+    return prebuilt.library(source.read_bytes(), source.stem)
 
 
 @pytest.mark.parametrize(
@@ -69,9 +73,9 @@ def small(tmp_path, monkeypatch):
     ],
 )
 def test_the_level_follows_from_the_flags(machine, flags, best):
-    found = prebuilt.usable(machine, flags)
-    assert (found[0] if found else None) == best
-    assert found == [level for level in prebuilt.LEVELS.get(machine, ()) if level in found]  # best first
+    levels = prebuilt.usable(machine, flags)
+    assert (levels[0] if levels else None) == best
+    assert levels == [level for level in prebuilt.LEVELS.get(machine, ()) if level in levels]  # best first
 
 
 @pytest.mark.parametrize(
@@ -95,17 +99,15 @@ def test_flags_are_read_from_what_linux_says(tmp_path, text, flags):
 def test_the_library_is_the_one_for_the_processor(small, monkeypatch, level):
     source, _ = small
     monkeypatch.setattr(prebuilt, "processor_flags", lambda: prebuilt.LEVELS[platform.machine()][level])
-    found = prebuilt.library(source)
-    assert prebuilt.level_of(found) == level and found.answer() == 42
+    library = found(source)
+    assert prebuilt.level_of(library) == level and library.answer() == 42
     assert prebuilt.level_of(compiled.library(source)) == level
 
 
 def test_a_library_of_another_source_is_none(small):
     source, _ = small
     source.write_text('extern "C" int answer() { return 43; }\n')
-    assert prebuilt.library(source) is None
-    source.unlink()
-    assert prebuilt.library(source) is None
+    assert found(source) is None
 
 
 def replaced(folder, source, level, content):
@@ -117,16 +119,16 @@ def replaced(folder, source, level, content):
 def test_what_does_not_load_is_passed_over(small):
     source, folder = small
     replaced(folder, source, HERE[0], b"damaged")
-    found = prebuilt.library(source)
-    assert prebuilt.level_of(found) == HERE[1] if HERE[1:] else found is None
+    library = found(source)
+    assert prebuilt.level_of(library) == HERE[1] if HERE[1:] else library is None
 
 
 def test_what_says_another_level_is_passed_over(small):
     source, folder = small
-    other = build_wheel.build(compiler(HERE[-1]), source, "another", folder).read_bytes()
+    other = build_wheel.build(compiler(HERE[-1]), (source,), "another", folder).read_bytes()
     for level in HERE:
         replaced(folder, source, level, other)
-    assert prebuilt.library(source) is None
+    assert found(source) is None
 
 
 def test_a_named_compiler_compiles_all_the_same(small, monkeypatch, tmp_path):
@@ -196,12 +198,18 @@ def test_a_clone_without_a_compiler_finds_the_installed_wheels_kernels(libraries
 
     def run(path):
         environment = kept | {
-            "PATH": str(tmp_path / "empty"), "PYTHONPATH": os.pathsep.join(path), "MEGAN_CACHE": str(tmp_path / "cache"),
+            "PATH": str(tmp_path / "empty"),
+            "PYTHONPATH": os.pathsep.join(path),
+            "MEGAN_CACHE": str(tmp_path / "cache"),
         }  # fmt: skip
         return subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True
         )
 
-    found = run([str(ROOT), str(site)])
-    assert found.stdout.split() == ["True", "native", HERE[0]] and not found.stderr
+    answer = run([str(ROOT), str(site)])
+    assert answer.stdout.split() == ["True", "native", HERE[0]] and not answer.stderr
     assert not (tmp_path / "cache").exists()
+    if not compiled._ziglang():  # and without the wheel: plain torch, with one line that says what to install
+        answer = run([str(ROOT)])
+        assert answer.stdout.startswith("False by shape") and len(answer.stderr.splitlines()) == 1
+        assert "pip install 'megan[compiler]'" in answer.stderr
