@@ -2,9 +2,9 @@
 
 One thread, all candidates interleaved within one run: compare columns, not runs.
 
-    python benchmarks/kernels.py                   # all
-    python benchmarks/kernels.py --only conv       # or norm
-    python benchmarks/kernels.py --dtype float64 --seconds 1
+    python -m benchmarks.kernels                   # all
+    python -m benchmarks.kernels --only conv       # or norm
+    python -m benchmarks.kernels --dtype float64 --seconds 1
 
 Convolutions in GFLOP/s, 2 * 9 * C * O for each output pixel whether or not taps lie in the
 padding (the kernels leave those out, so small images can exceed the limit). The limit is the
@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import torch
 
-from megan.ops import gathered, grouped, native
+from benchmarks import grouped
+from megan.ops import gathered, native, separate
 
 # tasks, images, height, width, channels in and out, stride
 CONVOLUTIONS = [
@@ -74,7 +75,7 @@ def convolutions(dtype: torch.dtype, seconds: float) -> None:
     top = limit(dtype)
     print(
         f"{'T':>3}{'B':>4}{'H':>4}{'W':>4}{'C':>4}{'O':>4}{'s':>3}"
-        "  kernel       native  im2col grouped   limit  native/limit"
+        "  kernel       native gathered separate grouped  limit  native/limit"
     )
     for tasks, images, height, width, channels, outputs, stride in CONVOLUTIONS:
         x = torch.randn(tasks, images, height, width, channels, dtype=dtype)
@@ -87,7 +88,7 @@ def convolutions(dtype: torch.dtype, seconds: float) -> None:
             ("weight_grad", (x, dz, stride)),
         ):
             function = kernel if kernel == "conv" else f"conv_{kernel}"
-            names = {"native": native, "im2col": gathered, "grouped": grouped}
+            names = {"native": native, "gathered": gathered, "separate": separate, "grouped": grouped}
             runs = {name: lambda m=module, f=function, a=arguments: getattr(m, f)(*a) for name, module in names.items()}
             best = interleaved({**runs, "limit": top}, seconds)
             rate = {name: flops / best[name] / 1e9 for name in names} | {"limit": 2 * 384**3 / best["limit"] / 1e9}

@@ -59,7 +59,7 @@ def chunk(default: int) -> int:
 
 
 def kernel() -> str:
-    """`MEGAN_KERNEL`: `native` (compiled once with the machine's C++ compiler), `torch`, or `auto`."""
+    """`MEGAN_KERNEL`: `native` (C++, compiled beforehand or once on this machine), `torch`, or `auto`."""
     wanted = os.environ.get("MEGAN_KERNEL") or "auto"
     if wanted not in ("auto", "native", "torch"):
         raise SettingsError(f"MEGAN_KERNEL = {wanted!r:.80}: expected auto, native or torch")

@@ -1,21 +1,24 @@
-"""Compiling a C++ source for this very CPU at first use, and keeping the library.
+"""The library of a C++ source: one compiled beforehand, else compiled for this very CPU at first use and kept.
 
-By `$CXX`, or the first of c++, g++ and clang++; kept in `machine.cache()` under a digest of
-the source, compiler, flags and CPU.
+By `$CXX`, or the first of c++, g++ and clang++, or ziglang's; kept in `machine.cache()` under
+a digest of the source, compiler, flags and CPU. `$CXX` compiles even where a wheel brought a library.
 """
 
 import contextlib
 import ctypes
 import hashlib
+import importlib.util
 import os
 import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from megan.config import machine
+from megan.ops import prebuilt
 
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 ARCHITECTURES = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler takes
@@ -25,13 +28,19 @@ class Unavailable(Exception):
     """The library cannot be built or loaded here; the message says why."""
 
 
-def library(source_file: Path) -> ctypes.CDLL:
-    """The source's library, compiled unless it is kept already. Raises `Unavailable`."""
-    compiler, version = _compiler()
+def library(source_file: Path, *included: Path) -> ctypes.CDLL:
+    """The source's library, compiled unless a wheel or the cache has it; `included`: files beside it that it includes.
+
+    **Raises** `Unavailable`.
+    """
     try:
-        source = source_file.read_bytes()
+        source = read(source_file, *included)
     except OSError as error:
         raise Unavailable(f"cannot read the kernels' source: {error}") from None
+    found = None if os.environ.get("CXX") else prebuilt.library(source, source_file.stem)
+    if found is not None:
+        return found
+    compiler, version = _compiler()
     parts = [source, version.encode(), repr((compiler, FLAGS, ARCHITECTURES)).encode(), _cpu().encode()]
     digest = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:20]
     path = machine.cache() / f"native-{digest}.so"
@@ -45,10 +54,15 @@ def library(source_file: Path) -> ctypes.CDLL:
         raise Unavailable(f"the compiled kernels do not load: {error}") from None
 
 
+def read(*sources: Path) -> bytes:
+    """What a library depends on: the file that is compiled, then those that it includes."""
+    return b"\0".join(path.read_bytes() for path in sources)
+
+
 def _compiler() -> tuple[list[str], str]:
     """The compiler's command line and what it says of its version."""
     named = os.environ.get("CXX")
-    candidates = [named] if named else ["c++", "g++", "clang++"]
+    candidates = [named] if named else ["c++", "g++", "clang++", *_ziglang()]
     for candidate in candidates:
         try:
             command = shlex.split(candidate)
@@ -66,8 +80,15 @@ def _compiler() -> tuple[list[str], str]:
     raise Unavailable(
         f"CXX = {named!r} is no C++ compiler that runs"
         if named
-        else "no C++ compiler (c++, g++ or clang++) on the PATH"
+        else "no C++ compiler (c++, g++ or clang++) on the PATH; pip install 'megan[compiler]' brings one"
     )
+
+
+def _ziglang() -> list[str]:
+    """The compiler that `megan[compiler]` brings, where it is installed."""
+    if importlib.util.find_spec("ziglang") is None:
+        return []
+    return [shlex.join([sys.executable, "-m", "ziglang", "c++"])]
 
 
 def _compile(compiler: list[str], source_file: Path, path: Path) -> None:

@@ -1,27 +1,31 @@
 """The one place that chooses how a device computes the primitives.
 
-CUDA: gathered patches and batched matrix products. CPU: the native kernels where a C++
-compiler is at hand, else torch's grouped convolution. `MEGAN_KERNEL` overrides the choice.
+CUDA: gathered patches and batched matrix products. CPU: the native kernels where they were
+compiled beforehand or a C++ compiler is at hand, else the better of torch's formulations for
+each shape. `MEGAN_KERNEL` overrides the choice.
 """
 
 from types import ModuleType
 
 from torch import Tensor
 
-from megan.ops import gathered, grouped, native
+from megan.ops import by_shape, gathered, native
 
 
 def _formulation(x: Tensor) -> ModuleType:
     if x.is_cuda:
         return gathered
-    return native if native.available() else grouped
+    return native if native.available() else by_shape
 
 
 def name(device: str) -> str:
-    """What `device` computes with, for provenance: `gathered`, `native` or `grouped`."""
+    """What `device` computes with: `gathered`, `by shape`, or `native`, with its level where it was built beforehand.
+
+    It says what rounding depends on, so it goes to provenance, and no unfinished state passes from one to another.
+    """
     if device.startswith("cuda"):
         return "gathered"
-    return "native" if native.available() else "grouped"
+    return f"native {native.level()}".strip() if native.available() else "by shape"
 
 
 def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:

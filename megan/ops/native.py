@@ -1,4 +1,4 @@
-"""Convolution and batch norm kernels in C++ for the CPU, compiled at first use.
+"""Convolution and batch norm kernels in C++ for the CPU, compiled beforehand or at first use.
 
 Raw kernels on contiguous CPU tensors (float32 or float64) with a leading task axis, channels
 last, without autograd:
@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from megan.config import machine
-from megan.ops import compiled
+from megan.ops import compiled, prebuilt
+from megan.runs import progress
 
-SOURCE = Path(__file__).with_name("native.cpp")
+SOURCES = (Path(__file__).with_name("native.cpp"),)  # what is compiled, then what it includes
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 7, ()),
@@ -37,6 +38,7 @@ _TYPES = {torch.float32: "f32", torch.float64: "f64"}
 _lock = threading.Lock()
 _functions: dict = {}  # (name, dtype) -> C function, once loaded
 _failure: str | None = None  # why the one attempt to load failed
+_level = ""  # of kernels compiled beforehand
 
 
 def available() -> bool:
@@ -52,6 +54,11 @@ def available() -> bool:
     if _failure is not None and kernel == "native":
         raise machine.SettingsError(f"MEGAN_KERNEL = 'native': {_failure}")
     return _failure is None
+
+
+def level() -> str:
+    """The level of processor that the kernels were compiled for beforehand; empty where this machine compiled them."""
+    return _level
 
 
 def why_not() -> str:
@@ -227,17 +234,20 @@ def _prepare(name: str, first: Tensor, *others: Tensor | None) -> tuple[Any, lis
 
 def _load() -> None:
     """Compiles where needed and loads, once a process; afterwards `_functions` or `_failure` is set."""
-    global _failure
+    global _failure, _level
     if _functions or _failure is not None:
         return
     with _lock:
         if _functions or _failure is not None:
             return
         try:
-            library = compiled.library(SOURCE)
+            library = compiled.library(*SOURCES)
         except compiled.Unavailable as error:
             _failure = str(error)
+            if machine.kernel() == "auto":
+                progress.say(f"computing in plain torch, about half as fast: {_failure}")
             return
+        _level = prebuilt.level_of(library)
         found = {}
         for name, (pointers, sizes, rest) in _POINTERS_AND_SIZES.items():
             for dtype, suffix in _TYPES.items():

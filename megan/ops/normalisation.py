@@ -64,35 +64,63 @@ def _value(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, relu
 
 def _terms(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, relu: bool) -> tuple:
     """xhat, and g: the gradient that passes the ReLU, with its mask."""
-    xhat = (z - _wide(mean)) * _wide(r)
-    mask = (_wide(gamma) * xhat + _wide(beta) > 0) if relu else None
+    xhat = torch.addcmul(_wide(-mean * r), z, _wide(r))
+    mask = (torch.addcmul(_wide(beta), xhat, _wide(gamma)) > 0) if relu else None
     return xhat, da if mask is None else da * mask, mask
 
 
-def _project(y: Tensor, xhat: Tensor) -> Tensor:
-    return y - _mean(y) - xhat * _mean(y * xhat)
+def _moments(y: Tensor, xhat: Tensor) -> tuple[Tensor, Tensor]:
+    """mean(y) and mean(y * xhat), each [tasks, channels]: all that P needs of y."""
+    return y.mean(dim=(1, 2, 3)), (y * xhat).mean(dim=(1, 2, 3))
+
+
+def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
+    """constant + the sum of factor * y over the terms (y, factor): y like z, the others [tasks, channels].
+
+    P is linear, so each result is such a sum: one pass over memory a term, which is what time goes to.
+    """
+    found = _wide(constant)
+    for y, factor in terms:
+        found = torch.addcmul(found, y, _wide(factor))
+    return found
 
 
 def _first(z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, da: Tensor, relu: bool) -> tuple:
-    """Gradients to z, gamma and beta."""
+    """Gradients to z, gamma and beta: gamma r P(g), sum(g * xhat), sum(g)."""
     xhat, g, _ = _terms(z, gamma, beta, mean, r, da, relu)
-    dgamma = (g * xhat).sum(dim=(1, 2, 3))
-    return _wide(gamma * r) * _project(g, xhat), dgamma, g.sum(dim=(1, 2, 3))
+    count, scale = z[0, ..., 0].numel(), gamma * r
+    g_mean, g_xhat = _moments(g, xhat)
+    dz = _combined(-scale * g_mean, (g, scale), (xhat, -scale * g_xhat))
+    return dz, count * g_xhat, count * g_mean
 
 
 def _second(saved: tuple[Tensor, ...], cotangents: tuple[Tensor, Tensor, Tensor], relu: bool) -> tuple:
     """Gradients of <uz, dz> + <ugamma, dgamma> + <ubeta, dbeta> to z, gamma and da.
 
+    With s = gamma r and the curvature K = P(mean(g xhat) uz + mean(uz xhat) g) + mean(uz P(g)) xhat:
+
+        to g      s P(uz) + ugamma xhat + ubeta
+        to gamma  r sum(uz P(g))
+        to z      ugamma r P(g) - s r K
+
     **Arguments** `saved` z, gamma, beta, mean, r, da; `cotangents` uz, ugamma, ubeta.
     """
     (z, gamma, beta, mean, r, da), (uz, ugamma, ubeta) = saved, cotangents
     xhat, g, mask = _terms(z, gamma, beta, mean, r, da, relu)
-    pg = _project(g, xhat)
-    to_g = _wide(gamma * r) * _project(uz, xhat) + _wide(ugamma) * xhat + _wide(ubeta)
-    to_gamma = r * (uz * pg).sum(dim=(1, 2, 3))
-    curvature = _project(_mean(g * xhat) * uz + _mean(uz * xhat) * g, xhat) + _mean(uz * pg) * xhat
-    to_z = _wide(ugamma * r) * pg - _wide(gamma * r * r) * curvature
-    return to_z, to_gamma, to_g if mask is None else to_g * mask
+    scale, bend = gamma * r, gamma * r * r
+    g_mean, g_xhat = _moments(g, xhat)
+    u_mean, u_xhat = _moments(uz, xhat)
+    pg = _combined(-g_mean, (g, torch.ones_like(r)), (xhat, -g_xhat))
+    u_pg = (uz * pg).mean(dim=(1, 2, 3))
+    to_g = _combined(ubeta - scale * u_mean, (uz, scale), (xhat, ugamma - scale * u_xhat))
+    # K = g_xhat uz + u_xhat P(g) + (u_pg - g_xhat u_xhat) xhat - g_xhat u_mean
+    to_z = _combined(
+        bend * g_xhat * u_mean,
+        (uz, -bend * g_xhat),
+        (pg, ugamma * r - bend * u_xhat),
+        (xhat, bend * (g_xhat * u_xhat - u_pg)),
+    )
+    return to_z, z[0, ..., 0].numel() * r * u_pg, to_g if mask is None else to_g * mask
 
 
 class _NormRelu(Function):

@@ -2,6 +2,8 @@
 
 import ctypes
 import itertools
+import shlex
+import sys
 import threading
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from megan.config import machine
-from megan.ops import compiled, native
+from megan.ops import compiled, native, prebuilt
 
 
 @pytest.fixture
@@ -25,9 +27,12 @@ def unloaded(monkeypatch, tmp_path):
     """The module as a new process finds it, with an empty cache folder."""
     monkeypatch.setattr(native, "_functions", {})
     monkeypatch.setattr(native, "_failure", None)
+    monkeypatch.setattr(native, "_level", "")
     monkeypatch.setenv("MEGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MEGAN_KERNEL", "auto")
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(compiled, "_ziglang", lambda: [])
+    monkeypatch.setattr(prebuilt, "places", lambda: [])
     return tmp_path
 
 
@@ -262,16 +267,35 @@ def test_wrong_shapes_are_named(kernels):
 # ---- building and falling back ----------------------------------------------------------
 
 
-def test_no_compiler(unloaded, monkeypatch):
+def test_no_compiler(unloaded, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(unloaded))
-    assert not native.available()
+    assert not native.available() and not native.available()
     assert "no C++ compiler" in native.why_not()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "plain torch" in line and "pip install 'megan[compiler]'" in line
     with pytest.raises(machine.SettingsError, match=r"no C\+\+ compiler"):
         native.conv(torch.zeros(1, 1, 2, 2, 1), torch.zeros(1, 3, 3, 1, 1), 1)
     monkeypatch.setenv("MEGAN_KERNEL", "native")
     with pytest.raises(machine.SettingsError, match=r"MEGAN_KERNEL = 'native': no C\+\+ compiler"):
         native.available()
     assert not (unloaded / "cache").exists()
+
+
+def test_an_installed_compiler_serves_where_the_path_has_none(unloaded, monkeypatch):
+    """As ziglang's: a module of this Python."""
+    monkeypatch.setenv("PATH", str(unloaded))
+    compiler = unloaded / "mine"
+    compiler.write_text("#!/bin/sh\necho mine\n")
+    compiler.chmod(0o755)
+    monkeypatch.setattr(compiled, "_ziglang", lambda: [str(compiler)])
+    assert compiled._compiler() == ([str(compiler)], "mine\n")
+
+
+def test_ziglang_is_asked_through_this_python(monkeypatch):
+    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: name)
+    assert shlex.split(*compiled._ziglang()) == [sys.executable, "-m", "ziglang", "c++"]
+    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: None)
+    assert compiled._ziglang() == []
 
 
 def test_a_named_compiler_that_is_none(unloaded, monkeypatch):

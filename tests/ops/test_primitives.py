@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from megan.ops import convolution, gathered, grouped, kernels, native, normalisation
+from megan.ops import by_shape, convolution, gathered, kernels, native, normalisation, separate
 
-FORMULATIONS = {"gathered": gathered, "grouped": grouped, "native": native}
+FORMULATIONS = {"gathered": gathered, "separate": separate, "by shape": by_shape, "native": native}
 SHAPES = [  # tasks, images, height, width, channels, outputs, stride
     (1, 1, 2, 2, 1, 1, 2),
     (2, 3, 7, 7, 2, 5, 2),

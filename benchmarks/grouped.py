@@ -1,6 +1,7 @@
 """The convolution's three primitives as torch's grouped convolution, a group a task.
 
-oneDNN runs it well on a CPU in channels-last order. Shapes as in `convolution`.
+A candidate that the engine does not use: on a CPU `megan/ops/separate.py` is faster, since it
+copies less. Shapes as in `megan/ops/convolution.py`.
 """
 
 import torch

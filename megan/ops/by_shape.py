@@ -1,0 +1,38 @@
+"""The convolution's three primitives in plain torch on a CPU: gathered or separate, whichever is faster for a shape.
+
+Gathering writes a task's patches out and takes all tasks at once, so it wins while they are
+few: a convolution by itself costs some 0.07 ms before it begins. On chunks of four tasks both
+take the same time at about `FEW` numbers, whatever the layer (`benchmarks/kernels.py`). Gradients
+to one or two channels are an exception: torch's convolution is slow at them, however many.
+Shapes as in `convolution`.
+"""
+
+from types import ModuleType
+
+from torch import Tensor
+
+from megan.ops import gathered, separate
+
+FEW = 80_000  # numbers in the patches and outputs of one task
+
+
+def _better(dz: tuple[int, ...], channels: int) -> ModuleType:
+    """For a layer with outputs of shape `dz`, [tasks, images, height, width, outputs]."""
+    _, images, height, width, outputs = dz
+    return gathered if images * height * width * (9 * channels + outputs) <= FEW else separate
+
+
+def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:
+    tasks, images, height, width, channels = x.shape
+    dz = (tasks, images, (height - 1) // stride + 1, (width - 1) // stride + 1, w.shape[4])
+    return _better(dz, channels).conv(x, w, stride)
+
+
+def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) -> Tensor:
+    channels = w.shape[3]
+    module = gathered if channels <= 2 else _better(dz.shape, channels)
+    return module.conv_data_grad(dz, w, height, width, stride)
+
+
+def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
+    return _better(dz.shape, x.shape[4]).conv_weight_grad(x, dz, stride)

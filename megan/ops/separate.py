@@ -1,0 +1,52 @@
+"""The convolution's three primitives as torch's own convolution, task after task.
+
+A task's images are a channels-last image batch as they lie, which oneDNN takes without
+copying. Shapes as in `convolution`.
+"""
+
+import torch
+from torch import Tensor
+
+
+def _planar(x: Tensor) -> Tensor:
+    """[images, height, width, channels] -> a view [images, channels, height, width]; so backwards by `_last`."""
+    return x.permute(0, 3, 1, 2)
+
+
+def _last(y: Tensor) -> Tensor:
+    return y.permute(0, 2, 3, 1)
+
+
+def _filters(w: Tensor) -> Tensor:
+    """[3, 3, channels, outputs] -> a view [outputs, channels, 3, 3]"""
+    return w.permute(3, 2, 0, 1)
+
+
+def _backward(dz: Tensor, x: Tensor, w: Tensor, stride: int, want: list[bool]) -> tuple:
+    return torch.ops.aten.convolution_backward(
+        _planar(dz), _planar(x), _filters(w), None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [*want, False]
+    )
+
+
+def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:
+    tasks, images, height, width, _ = x.shape
+    z = x.new_empty(tasks, images, (height - 1) // stride + 1, (width - 1) // stride + 1, w.shape[4])
+    for task in range(tasks):
+        z[task] = _last(torch.conv2d(_planar(x[task]), _filters(w[task]), stride=stride, padding=1))
+    return z
+
+
+def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) -> Tensor:
+    tasks, images = dz.shape[:2]
+    dx = dz.new_empty(tasks, images, height, width, w.shape[3])
+    for task in range(tasks):
+        dx[task] = _last(_backward(dz[task], dx[task], w[task], stride, [True, False])[0])
+    return dx
+
+
+def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
+    dw = dz.new_empty(len(x), 3, 3, x.shape[4], dz.shape[4])
+    for task in range(len(x)):
+        found = _backward(dz[task], x[task], dw[task], stride, [False, True])[1]
+        dw[task] = found.permute(2, 3, 1, 0)
+    return dw
