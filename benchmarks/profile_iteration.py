@@ -31,7 +31,7 @@ from benchmarks.scaling import WAYS, Point, random_split
 from megan.config import machine as settings
 from megan.data.episodes import Sampler
 from megan.data.packed import Split
-from megan.meta import iteration, optimise
+from megan.meta import capture, optimise
 from megan.meta.parallel import Workers
 from megan.ops import kernels, native, normalisation
 
@@ -157,7 +157,7 @@ def measure(point: Point, split: Split, device: str) -> tuple[list[tables.Row], 
     workers = Workers(device=device, threads=1)
     peak = matrix_product(device)
     captured = timed(point.build(split, workers), device)
-    with patch.object(iteration, "_captured", lambda advance, state: advance):
+    with patch.object(capture, "captured", lambda advance, state: advance):
         advance = point.build(split, workers)  # without capture: a graph's kernels carry no labels
         advance()
         counted, activities = Counted(), [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]

@@ -91,7 +91,7 @@ class Train(Block):
     validate_every: Positive
     validation_tasks: Positive
     checkpoint_every: Positive
-    precision: Literal["float32", "float64"]
+    precision: Literal["float32", "tf32", "float64"]
 
 
 class Tier(Block):

@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from megan.data.episodes import Episodes, TaskSet
+from megan.meta import bounds
 from megan.meta.adapt import trajectory
 from megan.meta.gradient import per_task
 from megan.meta.parallel import Chunk, Workers
 from megan.meta.processes import Tensors
 from megan.meta.system import System
 from megan.models.initial import Weights
-
-CUDA_RUN = 256  # tasks
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers,
 
     groups = workers.seed_groups(len(tasks.seeds))
     # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.
-    scored = workers.map_chunks(chunk_scores, groups, tasks.count, None if workers.is_cpu else CUDA_RUN)
+    most = None if workers.is_cpu else bounds.tasks_at_a_time(system, tasks)
+    scored = workers.map_chunks(chunk_scores, groups, tasks.count, most)
     table = torch.cat([torch.cat([chunk["scores"] for chunk in chunks], dim=2) for chunks in scored], dim=1)
     return Scores(*table.cpu())

@@ -6,14 +6,13 @@ import torch
 from torch import Tensor
 
 from megan.data.episodes import Episodes, TaskSet
+from megan.meta import bounds
 from megan.meta.adapt import adapt
 from megan.meta.evaluate import begin
 from megan.meta.parallel import Chunk, Workers
 from megan.meta.processes import Tensors
 from megan.meta.with_fakes import WithFakes
 from megan.models.initial import Weights
-
-CUDA_RUN = 64  # tasks; each holds all its draws
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,8 @@ def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, worker
         }
         return {name: value.unflatten(0, (-1, len(chunk[1]))) for name, value in shown.items()}
 
-    chunks = workers.map_chunks(
-        chunk_samples, workers.seed_groups(len(tasks.seeds)), tasks.count, None if workers.is_cpu else CUDA_RUN
-    )
+    most = None if workers.is_cpu else bounds.tasks_at_a_time(system, tasks)
+    chunks = workers.map_chunks(chunk_samples, workers.seed_groups(len(tasks.seeds)), tasks.count, most)
     return Samples(
         **{
             name: torch.cat([torch.cat([part[name] for part in group], dim=1) for group in chunks]).cpu()

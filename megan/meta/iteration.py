@@ -1,6 +1,6 @@
 """One meta-iteration: sample tasks, adapt, outer gradient, Adam. Nothing in it waits for the device.
 
-On CUDA the whole iteration is captured once as a graph and then replayed.
+On CUDA the whole iteration is captured once as a graph and then replayed (`capture`).
 """
 
 from collections.abc import Callable
@@ -11,13 +11,11 @@ from torch import Tensor
 
 from megan.config.params import Train
 from megan.data.episodes import Sampler
-from megan.meta import gradient, optimise
+from megan.meta import capture, gradient, optimise
 from megan.meta.gradient import Outer
 from megan.meta.parallel import Chunk, Workers, is_out_of_memory
 from megan.meta.processes import Tensors
 from megan.meta.system import System
-
-WARM_UPS = 3  # eager iterations before capture, for lazy initialisation and autotuning
 
 
 class State(dict[str, Tensor]):
@@ -101,26 +99,8 @@ def iteration(
         return advance
     while True:
         try:
-            return _captured(advance, state)
+            return capture.captured(advance, state)
         except RuntimeError as error:  # a graph holds all its tensors at once
             if not is_out_of_memory(error):
                 raise
         workers.lower_chunk(workers.chunk_size(batch))
-
-
-def _captured(advance: Callable[[], None], state: State) -> Callable[[], None]:
-    """`advance` as one CUDA graph. Warm-up and capture leave `state` as it was."""
-    before = state.snapshot()
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    try:
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                advance()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            advance()
-    finally:
-        state.assign(before)
-    return graph.replay

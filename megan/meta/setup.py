@@ -14,6 +14,7 @@ from megan.meta.parallel import Workers
 from megan.meta.processes import Tensors
 from megan.meta.system import System
 from megan.models import encoder
+from megan.ops import precision
 
 
 def system(params: Params, name: str) -> System:
@@ -23,8 +24,8 @@ def system(params: Params, name: str) -> System:
 
 def sampler(params: Params, name: str, part: str, workers: Workers) -> Sampler:
     """The sampler of split `part` on the device, with all that the variant needs besides the images."""
+    dtype = precision.use(params.current.train.precision)
     tasks, split = params.current.tasks, _split(params, name, part, workers)
-    dtype = getattr(torch, params.current.train.precision)
     return Sampler(split, tasks.ways, tasks.shots, tasks.scope, system(params, name).others, dtype)
 
 

@@ -20,6 +20,7 @@ from megan.meta import setup
 from megan.meta.evaluate import evaluate
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
+from megan.ops import precision
 from megan.runs import checkpoint, progress, provenance, result, storage
 from megan.runs.interrupt import Interrupt
 from megan.runs.job import Job
@@ -46,7 +47,7 @@ class Training:
         self.settings, self.tier = job.settings, job.params.tier(job.item)
         self.system = setup.system(job.params, job.item)
         self.seeds = torch.tensor(self.tier.seeds, device=workers.device)
-        self.state = State.fresh(self.system, self.seeds, getattr(torch, self.settings.train.precision))
+        self.state = State.fresh(self.system, self.seeds, precision.use(self.settings.train.precision))
         self.best = {key: value.cpu().clone() for key, value in self.state.part("theta").items()}
         self.best_accuracy = [-1.0] * len(self.seeds)
         self.best_step = [0] * len(self.seeds)
