@@ -17,7 +17,7 @@ from megan.ops import streams
 class Episodes:
     """A batch of tasks; along the leading axis all tasks of the first seed, then of the next.
 
-    Images are channels-last with ink = 1. The classes of a task come in random order, so
+    Images are channels-last, 0 to 1. The classes of a task come in random order, so
     the label of a class is its place: images 0..K-1 are class 0, and so on.
     """
 
@@ -79,8 +79,8 @@ class Sampler:
         drawings = streams.choose(places, split.images.shape[1], max(shots + queries, shots * others))
 
         def images(which: slice, first: int, last: int) -> Tensor:
-            picked = split.images[classes[:, which, None], drawings[:, which, first:last]]  # [T, ways, drawings, H, W]
-            return (picked.to(self.dtype) / 255)[..., None].flatten(1, 2)
+            picked = split.images[classes[:, which, None], drawings[:, which, first:last]]  # [T, ways, drawings, ...]
+            return (picked.to(self.dtype) / 255).flatten(1, 2)
 
         prototypes = None
         own, other = slice(ways), slice(ways, count)
