@@ -97,9 +97,7 @@ class Point:
 
 
 def random_split(device: str) -> Split:
-    images = torch.randint(
-        256, (100, params.DRAWERS, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
-    )
+    images = torch.randint(256, (100, 20, 28, 28, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     number = torch.zeros(1, dtype=torch.int64, device=device)
     return Split(
         images=images.to(device),

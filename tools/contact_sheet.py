@@ -39,7 +39,7 @@ def prepared_rows(study: str, count: int) -> Rows:
     for name in catalogue.SPLITS:
         split = packed.load(paths.split(study, name))
         for alphabet, first, size in zip(split.alphabet_names, split.first.tolist(), split.size.tolist(), strict=True):
-            rows.append((alphabet, [split.images[first + size * third // 3].numpy() for third in (1, 2)]))
+            rows.append((alphabet, [split.images[first + size * third // 3, ..., 0].numpy() for third in (1, 2)]))
     return [rows[index * len(rows) // count] for index in range(min(count, len(rows)))]
 
 

@@ -1,6 +1,6 @@
 """Refuses combinations of parameters that cannot run, with the key to change and the reason."""
 
-from megan.config.schema import DRAWERS, Study, Variant
+from megan.config.schema import Study, Variant
 from megan.errors import MeganError
 
 
@@ -48,15 +48,6 @@ def check_variant(name: str, variant: Variant) -> None:
 def check_study(name: str, study: Study) -> None:
     """Refuse combinations that cannot run, with the key to change."""
     data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
-    asked = [(key, getattr(tasks, key)) for key in ("train_queries", "test_queries")] + [
-        ("test.other_queries", count) for count in study.test.other_queries
-    ]
-    for key, count in asked:
-        if tasks.shots + count > DRAWERS:
-            raise ParamsError(
-                f"{where}.tasks: shots {tasks.shots} + {key} {count} exceeds the {DRAWERS} drawings of a"
-                f" character; lower {key}"
-            )
     if len({tasks.test_queries, *study.test.other_queries}) <= len(study.test.other_queries):
         raise ParamsError(
             f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than"
@@ -84,9 +75,14 @@ def check_study(name: str, study: Study) -> None:
             raise ParamsError(
                 f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0"
             )
+    elif data.validation_alphabets:
+        raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
+    elif data.protocol == "parts":
+        if data.train_characters or data.validation_characters:
+            raise ParamsError(
+                f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0"
+            )
     else:
-        if data.validation_alphabets:
-            raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
         if not 0 < data.validation_characters < data.train_characters:
             raise ParamsError(
                 f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0"

@@ -17,7 +17,6 @@ from ruamel.yaml.error import YAMLError
 from megan.config import paths
 from megan.config.checks import ParamsError, check_study, check_variant
 from megan.config.schema import (
-    DRAWERS,
     Block,
     Claims,
     Data,
@@ -34,7 +33,6 @@ from megan.config.schema import (
 )
 
 __all__ = [
-    "DRAWERS",
     "Claims",
     "Data",
     "Encoder",

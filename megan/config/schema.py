@@ -18,7 +18,6 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 LABEL_KEY = re.compile(r"\{(\w+)\}")
 UNSHAPING = ("tier", "label", "colour")  # keys of a variant that do not affect its training or test
-DRAWERS = 20  # drawings of each character, in Omniglot and in the glyphs
 
 
 class Block(BaseModel):
@@ -31,7 +30,10 @@ class Data(Block):
     """The data set and its split (section 2.1)."""
 
     dataset: Annotated[str, module_of("data/sets")]
-    protocol: Literal["alphabet", "standard"]
+    folder: str  # of a data set that reads a folder of yours, else empty
+    side: Annotated[int, Field(ge=8, le=512, multiple_of=4)]  # the generators halve an image twice
+    channels: Literal[1, 3]
+    protocol: Literal["alphabet", "standard", "parts"]
     split_seed: Seed
     validation_alphabets: Count
     train_characters: Count
@@ -65,7 +67,7 @@ class Encoder(Block):
     learning_rate: Rate
     seed: Seed
     stem_stride: Annotated[int, Field(ge=1, le=2)]
-    validation_drawers: Annotated[int, Field(ge=1, lt=DRAWERS)]
+    validation_drawers: Positive
 
 
 class Gan(Block):

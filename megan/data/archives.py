@@ -9,7 +9,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,12 @@ class Limits:
 
 
 def read(path: Path, limits: Limits, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, bytes]:
-    """Contents of the wanted members, sorted by name.
+    """Contents of the wanted members, sorted by name; checked and refused as by `stream`."""
+    return dict(stream(path, limits, wanted))
+
+
+def stream(path: Path, limits: Limits, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the wanted members, one at a time, sorted by name.
 
     All members are checked, wanted or not: names (relative, no `..`, no backslash, no
     control character, none twice), kinds (plain files and folders), encryption, counts and
@@ -44,7 +49,9 @@ def read(path: Path, limits: Limits, wanted: Callable[[str], bool] = lambda name
             )
         with zipfile.ZipFile(path) as archive:
             members = _checked(path, archive.infolist(), limits)
-            return {member.filename: _content(archive, member) for member in members if wanted(member.filename)}
+            for member in members:
+                if wanted(member.filename):
+                    yield member.filename, _content(archive, member)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (
@@ -78,6 +85,13 @@ def digest(members: dict[str, bytes]) -> str:
     return state.hexdigest()
 
 
+def is_safe(name: str) -> bool:
+    """Whether a member's name is a plain relative path."""
+    parts = name.removesuffix("/").split("/")
+    plain = "\\" not in name and ":" not in parts[0] and name.isprintable()
+    return plain and not any(part in ("", ".", "..") for part in parts)
+
+
 def _checked(path: Path, members: list[zipfile.ZipInfo], limits: Limits) -> list[zipfile.ZipInfo]:
     if len(members) > limits.members:
         raise DataError(f"{path} has {len(members):,} members: expected at most {limits.members:,}")
@@ -85,14 +99,8 @@ def _checked(path: Path, members: list[zipfile.ZipInfo], limits: Limits) -> list
     total = 0
     for member in members:
         name, where = member.filename, f"{path}: member {member.filename[:80]!r}"
-        # zipfile cuts a name at NUL, so the stored name is checked too.
-        parts = name.removesuffix("/").split("/")
-        if (
-            "\\" in name
-            or ":" in parts[0]
-            or not member.orig_filename.isprintable()
-            or any(part in ("", ".", "..") for part in parts)
-        ):
+        # zipfile cuts a name at NUL, so the name as stored is checked as well.
+        if not is_safe(name) or not member.orig_filename.isprintable():
             raise DataError(f"{where} has an unsafe name: expected a plain relative path")
         if name in seen:
             raise DataError(f"{where} appears twice: expected each name once")

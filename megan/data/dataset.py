@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from megan.config.schema import Gan
+from megan.config.schema import Data, Gan
+from megan.errors import DataError
 
 APART = 100  # images of a class that the plain GAN's classifier learns from, and no GAN
+SPLITS = ("train", "validation", "test")
 HELD = 200  # held-out images of a class, and as many samples to compare with them
 
 Alphabets = dict[str, list[str]]  # names of the characters of each alphabet
@@ -29,12 +31,19 @@ class Source:
 class Characters:
     """A data set that few-shot tasks can be made of."""
 
-    # Names of the characters by part (`background`, `evaluation`) and alphabet, both sorted
-    alphabets: Callable[[], dict[str, Alphabets]]
-    # From the raw folder: images of each alphabet, uint8 `[characters, 20, 28, 28]` with ink = 255, characters in
-    # the order of their names; and the digest of each file. Raises `DataError` for anything else.
-    read: Callable[[Path], tuple[dict[str, np.ndarray], dict[str, str]]]
-    rotations: bool  # whether a rotated character may count as a class of its own
+    # Names of the characters by part and alphabet, both sorted. Protocol `alphabet` needs the parts `background` and
+    # `evaluation`; protocol `parts` needs `train`, `validation` and `test`, or one part that it divides.
+    alphabets: Callable[[Data], dict[str, Alphabets]]
+    # From the raw folder: images of each alphabet, uint8 `[characters, images, side, side]`, or `[..., channels]`
+    # where there are several, characters in the order of their names; and the digest of each file. Raises
+    # `DataError` for anything else.
+    read: Callable[[Path, Data], tuple[dict[str, np.ndarray], dict[str, str]]]
+    images: Callable[[Data], int]  # of the character that has the fewest
+    side: int | None = None  # pixels; None: as the study says
+    channels: int | None = None  # None: as the study says
+    takes_folder: bool = False  # whether it reads `data.folder`
+    rotations: bool = False  # whether a rotated character may count as a class of its own
+    ink: bool = True  # whether 255 is ink on paper, drawn black; else it is light
 
 
 @dataclass(frozen=True)
@@ -57,9 +66,18 @@ class DataSet:
 
     title: str  # in figures
     sources: tuple[Source, ...] = ()  # public files; none for an embedded data set
-    manifest: Callable[[], dict] | None = None  # what an embedded one is made from
+    manifest: Callable[[Data], dict] | None = None  # what it is made from, where that is no public file
     characters: Characters | None = None  # for few-shot tasks
     by_class: Callable[[Path, Gan], ByClass] | None = None  # for the plain GAN, from the raw folder
+
+
+class NotHereError(DataError):
+    """The folder that a study names is not here. Only stages that read it need it."""
+
+
+def manifest_path(raw: Path, name: str) -> Path:
+    """Where stage `download` puts the manifest of data set `name`, below a raw folder."""
+    return raw / f"{name}.json"
 
 
 def load(name: str) -> DataSet:

@@ -17,7 +17,7 @@ from megan.ops import streams
 class Episodes:
     """A batch of tasks. Along the leading axis are all tasks of the first seed, then those of the next.
 
-    Images are channels-last with ink = 1. The classes of a task are in random order, and the
+    Images are channels-last, 0 to 1. The classes of a task are in random order, and the
     position of a class is its label: images 0..K-1 are class 0, and so on.
     """
 
@@ -80,8 +80,8 @@ class Sampler:
         drawings = streams.choose(places, split.images.shape[1], max(shots + queries, shots * others))
 
         def images(which: slice, first: int, last: int) -> Tensor:
-            picked = split.images[classes[:, which, None], drawings[:, which, first:last]]  # [T, ways, drawings, H, W]
-            return (picked.to(self.dtype) / 255)[..., None].flatten(1, 2)
+            picked = split.images[classes[:, which, None], drawings[:, which, first:last]]  # [T, ways, drawings, ...]
+            return (picked.to(self.dtype) / 255).flatten(1, 2)
 
         prototypes = None
         own, other = slice(ways), slice(ways, count)

@@ -16,14 +16,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from megan.config.params import DRAWERS
-from megan.data.scripts import SCRIPTS, expand
+from megan.data import dataset
+from megan.data.scripts import DRAWERS, SCRIPTS, SIZE, expand
 from megan.errors import DataError
 from megan.runs import storage
 
 FONT = "DejaVuSans.ttf"  # by name, because matplotlib also ships a fallback font with every code point
 SEED = 20  # of the drawers; part of the data set, so not a parameter
-SIZE = 28  # pixels of a drawing
 FINE = 3  # factor of the finer grid for antialiasing
 EXTENT = 80  # pixels of a character's longer side when it is thinned
 MARGIN = 2
@@ -74,7 +73,7 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def verified(folder: Path) -> dict[str, str]:
     """The digest of each font file, as in `read`. Raises `DataError` as `read` does."""
-    path = folder / "manifest.json"
+    path = dataset.manifest_path(folder, "glyphs")
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,13 +1,13 @@
 """The packed images of one split, in the file that stage `prepare` writes."""
 
 import json
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 import torch
 from torch import Tensor
 
@@ -19,14 +19,14 @@ from megan.runs import storage
 class Split:
     """Images of one split on a device. The classes of an alphabet are adjacent."""
 
-    images: Tensor  # uint8 [classes, drawers, height, width], ink = 255
+    images: Tensor  # uint8 [classes, images, side, side, channels]
     alphabet: Tensor  # int64 [classes]: row of `alphabet_names`
     first: Tensor  # int64 [alphabets]: the first class of each alphabet
     size: Tensor  # int64 [alphabets]: its number of classes
     alphabet_names: tuple[str, ...]
     class_names: tuple[str, ...]
     largest: int  # classes of the largest alphabet
-    embedding: Tensor | None = None  # [classes, drawers, features] of the prototype encoder, if needed
+    embedding: Tensor | None = None  # [classes, images, features] of the prototype encoder, where it is needed
     _usable: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def usable_alphabets(self, ways: int) -> Tensor:
@@ -45,31 +45,33 @@ class Split:
 def write(path: Path, images: dict[str, np.ndarray], names: dict[str, list[str]]) -> None:
     """Write one split. Equal content gives equal bytes.
 
-    **Arguments** by alphabet: `images` uint8 `[characters, drawers, height, width]`, and
-    the `names` of the characters.
+    The file is a safetensors file, written here a block at a time, because safetensors itself copies all
+    images several times and writes metadata in random order.
+
+    **Arguments** by alphabet: `images` uint8 `[characters, images, side, side]`, or `[..., channels]` where there
+    are several; and the `names` of the characters.
     """
-    content = {
-        "images": np.concatenate(list(images.values())),
-        "alphabet": np.repeat(np.arange(len(images), dtype=np.int64), [len(block) for block in images.values()]),
-    }
+    blocks = list(images.values())
+    alphabet = np.repeat(np.arange(len(images), dtype="<i8"), [len(block) for block in blocks])
+    shape = [len(alphabet), *blocks[0].shape[1:]]
+    end = alphabet.nbytes + math.prod(shape)
     metadata = {
         "alphabets": json.dumps(list(images), ensure_ascii=False),
         "characters": json.dumps(
             [f"{name}/{character}" for name in images for character in names[name]], ensure_ascii=False
         ),
     }
-    with storage.replacing(path) as temporary:
-        temporary.write_bytes(_ordered(safetensors.numpy.save(content, metadata)))
-
-
-def _ordered(file: bytes) -> bytes:
-    """The same file with sorted header keys, because safetensors writes metadata in random order."""
-    (length,) = struct.unpack("<Q", file[:8])
-    header = json.dumps(
-        json.loads(file[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
+    content = {
+        "__metadata__": metadata,
+        "alphabet": {"dtype": "I64", "shape": [len(alphabet)], "data_offsets": [0, alphabet.nbytes]},
+        "images": {"dtype": "U8", "shape": shape, "data_offsets": [alphabet.nbytes, end]},
+    }
+    header = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + file[8 + length :]
+    with storage.replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header + alphabet.tobytes())
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data)
 
 
 def load(path: Path, rotations: bool = False, device: str | torch.device = "cpu") -> Split:
@@ -116,9 +118,16 @@ def _read(path: Path) -> tuple[Tensor, Tensor, list[str], list[str]]:
     if set(tensors) != {"images", "alphabet"}:
         raise _wrong(path, f"its tensors are {sorted(tensors)}: expected 'alphabet' and 'images'")
     images, alphabet = tensors["images"], tensors["alphabet"]
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3] or 0 in images.shape:
+    if (
+        images.dtype != torch.uint8
+        or images.ndim not in (4, 5)
+        or images.shape[2] != images.shape[3]
+        or 0 in images.shape
+    ):
         raise _wrong(
-            path, f"images is {images.dtype} {list(images.shape)}: expected uint8 [characters, drawers, side, side]"
+            path,
+            f"images is {images.dtype} {list(images.shape)}: expected uint8 [characters, images, side, side] or"
+            " [..., channels]",
         )
     if alphabet.dtype != torch.int64 or alphabet.shape != images.shape[:1]:
         raise _wrong(path, f"alphabet is {alphabet.dtype} {list(alphabet.shape)}: expected int64 [{len(images)}]")
@@ -133,7 +142,7 @@ def _read(path: Path) -> tuple[Tensor, Tensor, list[str], list[str]]:
         or not ((alphabet.diff() == 0) | (alphabet.diff() == 1)).all()
     ):
         raise _wrong(path, f"alphabet does not count 0..{len(alphabets) - 1} in order, without gaps")
-    return images, alphabet, alphabets, characters
+    return images if images.ndim == 5 else images[..., None], alphabet, alphabets, characters
 
 
 def _wrong(path: Path, problem: str) -> DataError:

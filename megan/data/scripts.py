@@ -6,6 +6,9 @@ Accented letters, digits and ligatures are left out.
 
 from dataclasses import dataclass
 
+SIZE = 28  # pixels of a drawing
+DRAWERS = 20  # of a character, as in Omniglot
+
 
 @dataclass(frozen=True)
 class Script:

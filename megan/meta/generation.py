@@ -94,7 +94,7 @@ def _bytes(images: Tensor) -> Tensor:
 
 def _none(system: WithFakes, tasks: TaskSet, draws: int) -> Samples:
     sampler = tasks.sampler
-    size, support = sampler.split.images.shape[2:], sampler.ways * sampler.shots
+    size, support = sampler.split.images.shape[2:4], sampler.ways * sampler.shots
 
     def empty(*shape: int) -> Tensor:
         return torch.empty(0, tasks.count, *shape, *size, dtype=torch.uint8)

@@ -13,12 +13,13 @@ from megan.meta import systems
 from megan.meta.parallel import Workers
 from megan.meta.processes import Tensors
 from megan.meta.system import System
-from megan.models import encoder
+from megan.models import encoder, sizes
 from megan.ops import precision
 
 
 def system(params: Params, name: str) -> System:
     study, variant = params.current, params.variant(name)
+    sizes.check(study.data)
     return systems.build(variant, study.inner, study.tasks.ways, encoder.FEATURES if variant.needs_encoder else 0)
 
 

@@ -32,6 +32,12 @@ def resnet(classes: int, stem_stride: int) -> nn.Module:
     return network
 
 
+def planes(images: Tensor) -> Tensor:
+    """uint8 [images, side, side, channels] -> float [images, channels, side, side] in 0..1."""
+    # A clone, since a view of one channel counts as channels-last, for which torch has other kernels.
+    return images.movedim(-1, 1).clone(memory_format=torch.contiguous_format).float() / 255
+
+
 @torch.no_grad()
 def features(network: nn.Module, images: Tensor) -> Tensor:
     """Average-pooled embedding: [images, 1, 28, 28] -> [images, 512]. The network must be in eval mode."""
@@ -49,8 +55,8 @@ def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.
 
 
 def embed(images: Tensor, network: nn.Module) -> Tensor:
-    """Embeddings [images, 512] of uint8 images [images, 28, 28].
+    """Embeddings [images, 512] of uint8 images [images, side, side, channels].
 
     They are computed in batches, but an embedding does not depend on the other images.
     """
-    return torch.cat([features(network, batch[:, None].float() / 255) for batch in images.split(BATCH)])
+    return torch.cat([features(network, planes(batch)) for batch in images.split(BATCH)])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from megan.config.params import Encoder
+from megan.models import encoder
 from megan.ops import streams
 from megan.runs import checkpoint, progress
 from megan.runs.interrupt import Interrupt
@@ -17,13 +18,16 @@ SAVE_EVERY = 100  # steps
 
 
 def _batch(images: Tensor, seed: int, which: str, step: int, size: int) -> tuple[Tensor, Tensor]:
-    """Images float [size, 1, 28, 28] and labels int64 [size], keyed by (seed, `encoder` or `judge`, step)."""
+    """Images float [size, channels, side, side] and labels int64 [size].
+
+    Keyed by (seed, `encoder` or `judge`, step).
+    """
     classes, drawings = images.shape[:2]
     seeds, zero = torch.tensor([seed], device=images.device), torch.zeros(1, dtype=torch.int64, device=images.device)
     draws = streams.uniform(streams.key(seeds, which, step, zero)[0, 0], size)
     place = (draws * classes * drawings).long()
     label, drawing = place // drawings, place % drawings
-    return images[label, drawing][:, None].float() / 255, label
+    return encoder.planes(images[label, drawing]), label
 
 
 def fit(network: nn.Module, images: Tensor, options: Encoder, resume: checkpoint.Resume, which: str) -> float:
@@ -96,10 +100,10 @@ def _restore(
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor) -> float:
-    """Share of `images` [classes, drawings, 28, 28] that are classified correctly."""
+    """Share of `images` uint8 [classes, images, side, side, channels] that are classified correctly."""
     network.eval()
     labels = torch.arange(len(images), device=images.device).repeat_interleave(images.shape[1])
     hits = 0
     for some, wanted in zip(images.flatten(0, 1).split(256), labels.split(256), strict=True):
-        hits += int((network(some[:, None].float() / 255).argmax(dim=1) == wanted).sum())
+        hits += int((network(encoder.planes(some)).argmax(dim=1) == wanted).sum())
     return hits / len(labels)

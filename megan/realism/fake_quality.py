@@ -91,7 +91,7 @@ def _digest(*images: Tensor) -> str:
 
 def _features(images: Tensor, judge: nn.Module, device: str) -> np.ndarray:
     """uint8 [..., 28, 28] -> float64 [..., features]."""
-    rows = encoder.embed(images.flatten(0, -3).to(device), judge)
+    rows = encoder.embed(images.flatten(0, -3)[..., None].to(device), judge)
     return rows.double().cpu().numpy().reshape(*images.shape[:-2], -1)
 
 

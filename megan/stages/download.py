@@ -1,4 +1,4 @@
-"""Stage `download`: fetches the public files of the study's data sets, or writes a manifest of the embedded one.
+"""Stage `download`: the public files of the study's data sets, or a manifest of what else they are made from.
 
 `megan.data.sets` says what these are.
 """
@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from megan.config import machine
+from megan.config.params import Data
 from megan.data import dataset, fetch
 from megan.data.dataset import Source
 from megan.errors import DataError
@@ -27,7 +28,7 @@ def run(job: Job) -> None:
     try:
         with storage.replacing_folder(job.folder) as folder:
             for name in wanted:
-                _fill(folder, name)
+                _fill(folder, name, job.settings.data)
     except OSError as error:
         raise DataError(
             f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or repair the"
@@ -35,10 +36,10 @@ def run(job: Job) -> None:
         ) from None
 
 
-def _fill(folder: Path, name: str) -> None:
+def _fill(folder: Path, name: str, data: Data) -> None:
     found = dataset.load(name)
     if found.manifest:
-        storage.write_json(folder / "manifest.json", found.manifest())
+        storage.write_json(dataset.manifest_path(folder, name), found.manifest(data))
     for source in found.sources:
         path = _fetched(source, name, found.sources)
         shutil.copyfile(path, folder / path.name)

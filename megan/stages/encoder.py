@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from megan.config import machine, paths
 from megan.data import packed
-from megan.models import encoder, pretraining
+from megan.models import encoder, pretraining, sizes
 from megan.runs import checkpoint, progress, provenance, result, storage
 from megan.runs.job import Job
 
@@ -18,6 +18,7 @@ def run(job: Job) -> None:
     """Pre-train, and write `weights.safetensors` and `metrics.json`. Stage `judge` calls this too."""
     options, device = getattr(job.settings, job.stage), machine.device()
     torch.set_num_threads(machine.threads())
+    sizes.check(job.settings.data)
     rounding = {"device": device, "kernel": "torch", "threads": machine.threads()}
     with checkpoint.resumable(job, rounding) as resume:
         if resume is None:

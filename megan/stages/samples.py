@@ -101,4 +101,4 @@ def _examples(split: Split, alphabets: list[int]) -> Tensor:
     columns = min([EXAMPLES[1], *split.size[alphabets].tolist()])
     first = split.first[alphabets]
     again = split.images[first, -1][:, None]
-    return torch.cat([split.images[first[:, None] + torch.arange(columns), 0], again], dim=1)
+    return torch.cat([split.images[first[:, None] + torch.arange(columns), 0], again], dim=1)[..., 0]

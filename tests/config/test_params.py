@@ -258,9 +258,9 @@ def test_file_that_is_a_folder_or_no_text(path):
         # what contradicts something else
         ("variant_defaults.tier", "survey", ["variant_defaults.tier", "in each variant"]),
         ("variant_defaults.colour", "#000000", ["variant_defaults.colour", "in each variant"]),
-        ("studies.quick.tasks.test_queries", 20, ["lower test_queries", "20 drawings"]),
+        ("studies.quick.tasks.test_queries", 20, ["lower test_queries", "20 of one"]),
         ("studies.quick.tasks.train_queries", 20, ["lower train_queries"]),
-        ("studies.quick.test.other_queries", [1, 20], ["lower test.other_queries", "20 drawings"]),
+        ("studies.quick.test.other_queries", [1, 20], ["lower test.other_queries", "20 of one"]),
         (
             "studies.quick.test.other_queries",
             [15],
@@ -280,7 +280,7 @@ def test_file_that_is_a_folder_or_no_text(path):
         (
             "studies.quick.data.dataset",
             "fashion_mnist",
-            ["studies.quick.data.dataset", "no alphabets", "glyphs, omniglot"],
+            ["studies.quick.data.dataset", "no alphabets", "no alphabets"],
         ),
         ("studies.quick.gan.dataset", "omniglot", ["studies.quick.gan.dataset", "no images by class", "fashion_mnist"]),
         ("variants.maml.shared_layers", 2, ["variants.maml.shared_layers", "multi_task"]),

@@ -71,6 +71,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def data() -> params.Data:
     return params.Data(
         dataset="omniglot",
+        folder="",
+        side=28,
+        channels=1,
         protocol="alphabet",
         split_seed=0,
         validation_alphabets=1,

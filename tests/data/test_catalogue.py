@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[2]
 TASKS = params.Tasks(ways=5, shots=1, train_queries=1, test_queries=15, scope="alphabet")
 ALPHABET = params.Data(
     dataset="omniglot",
+    folder="",
+    side=28,
+    channels=1,
     protocol="alphabet",
     split_seed=0,
     validation_alphabets=5,
@@ -35,7 +38,7 @@ def flat(split: dict[str, list[str]]) -> list[str]:
 
 
 def everything(name: str) -> set[str]:
-    return {one for part in load(name).characters.alphabets().values() for one in flat(part)}
+    return {one for part in load(name).characters.alphabets(ALPHABET).values() for one in flat(part)}
 
 
 def split(data: params.Data, tasks: params.Tasks = TASKS, **changes: object) -> dict[str, dict[str, list[str]]]:
@@ -51,7 +54,7 @@ def test_alphabet_protocol(dataset, seed, held):
     names = [name for chosen in splits.values() for name in chosen]
     assert len(set(names)) == len(names)  # no alphabet on two sides
     assert len(splits["validation"]) == held
-    assert splits["test"] == load(dataset).characters.alphabets()["evaluation"]
+    assert splits["test"] == load(dataset).characters.alphabets(ALPHABET)["evaluation"]
     assert {one for chosen in splits.values() for one in flat(chosen)} == everything(dataset)
 
 

@@ -355,7 +355,7 @@ def test_folder_that_cannot_be_written(tiny, data, monkeypatch):
 
 def test_glyphs_need_no_network(data):
     jobs.download("study", data.model_copy(update={"dataset": "glyphs"}))
-    content = json.loads((paths.raw("study") / "manifest.json").read_text())
+    content = json.loads((paths.raw("study") / "glyphs.json").read_text())
     assert content["fonts"] == {"DejaVuSans.ttf": storage.digest_file(glyphs.font_path())}
     assert not paths.DOWNLOADS.exists()
 

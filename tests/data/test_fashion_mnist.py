@@ -64,13 +64,13 @@ def test_download_brings_both_data_sets(fashion, here, data, monkeypatch):
     monkeypatch.setenv("MEGAN_MIRROR", str(fashion))
     jobs.download("study", data.model_copy(update={"dataset": "glyphs"}), "fashion_mnist")
     names = {file.name for files in fashion_mnist.FILES.values() for file in files}
-    assert {path.name for path in paths.raw("study").iterdir()} == names | {"manifest.json"}
+    assert {path.name for path in paths.raw("study").iterdir()} == names | {"glyphs.json"}
     fashion_mnist.read(paths.raw("study"))
 
 
 def test_download_of_one_data_set_for_both_purposes(here, data):
     jobs.download("study", data.model_copy(update={"dataset": "glyphs"}), "glyphs")
-    assert [path.name for path in paths.raw("study").iterdir()] == ["manifest.json"]
+    assert [path.name for path in paths.raw("study").iterdir()] == ["glyphs.json"]
 
 
 def test_what_is_missing_is_named(fashion, here, data, monkeypatch):

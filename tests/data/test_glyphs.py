@@ -132,20 +132,20 @@ def test_a_drawer_bends_each_character_otherwise(hebrew):
 def test_manifest_is_checked(tmp_path: Path):
     with pytest.raises(DataError, match="python -m megan download"):
         glyphs.read(tmp_path)
-    storage.write_json(tmp_path / "manifest.json", {**glyphs.manifest(), "fonts": {glyphs.FONT: "0" * 64}})
+    storage.write_json(tmp_path / "glyphs.json", {**glyphs.manifest(), "fonts": {glyphs.FONT: "0" * 64}})
     with pytest.raises(DataError, match="another font"):
         glyphs.read(tmp_path)
-    (tmp_path / "manifest.json").write_text("{")
+    (tmp_path / "glyphs.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
         glyphs.read(tmp_path)
 
 
 def test_read(tmp_path: Path, monkeypatch, hebrew):
     monkeypatch.setattr(glyphs, "SCRIPTS", {"Hebrew": SCRIPTS["Hebrew"]})
-    storage.write_json(tmp_path / "manifest.json", glyphs.manifest())
+    storage.write_json(tmp_path / "glyphs.json", glyphs.manifest())
     images, digests = glyphs.read(tmp_path)
     np.testing.assert_array_equal(images["Hebrew"], hebrew)
-    assert json.loads((tmp_path / "manifest.json").read_text())["fonts"] == digests
+    assert json.loads((tmp_path / "glyphs.json").read_text())["fonts"] == digests
 
 
 def test_font_that_is_not_there(monkeypatch, tmp_path):

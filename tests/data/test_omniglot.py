@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megan.config import params
 from megan.data.sets import omniglot
 from megan.errors import DataError
 
@@ -102,4 +101,4 @@ def test_real_omniglot(real):
     assert 0.07 < every.mean() / 255 < 0.1
     # No drawing is blank.
     assert every.max((2, 3)).min() > 100
-    assert every.shape[1] == params.DRAWERS
+    assert every.shape[1] == omniglot.DRAWERS

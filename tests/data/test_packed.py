@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_round_trip(path):
     split = packed.load(path)
-    np.testing.assert_array_equal(split.images.numpy(), np.concatenate(list(blocks().values())))
+    np.testing.assert_array_equal(split.images[..., 0].numpy(), np.concatenate(list(blocks().values())))
     assert split.images.dtype == torch.uint8
     assert split.alphabet.tolist() == [0, 0, 1, 1, 1]
     assert split.first.tolist() == [0, 2]
@@ -44,6 +44,16 @@ def test_plain_safetensors(path):
         "images": ("uint8", (5, 4, 6, 6)),
         "alphabet": ("int64", (5,)),
     }
+
+
+def test_colour(tmp_path):
+    grey = blocks()
+    images = {name: np.stack([block, block // 2, 255 - block], axis=-1) for name, block in grey.items()}
+    packed.write(tmp_path / "train.safetensors", images, NAMES)
+    assert safetensors.numpy.load_file(tmp_path / "train.safetensors")["images"].shape == (5, 4, 6, 6, 3)
+    split = packed.load(tmp_path / "train.safetensors", rotations=True)
+    assert split.images.shape == (20, 4, 6, 6, 3)
+    np.testing.assert_array_equal(split.images[2].numpy(), np.rot90(images["Alpha"][0], 1, (1, 2)))
 
 
 def test_equal_bytes(path, tmp_path):

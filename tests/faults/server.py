@@ -110,7 +110,7 @@ def blank_glyphs() -> None:
             for part in parts
             for name, characters in part.items()
         }
-        return images, json.loads((folder / "manifest.json").read_text())
+        return images, json.loads((folder / "glyphs.json").read_text())
 
     characters = dataclasses.replace(glyphs.DATA_SET.characters, read=blank)
     glyphs.DATA_SET = dataclasses.replace(glyphs.DATA_SET, characters=characters)

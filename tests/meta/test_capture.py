@@ -58,7 +58,7 @@ class Watch(TorchDispatchMode):
 
 
 def split(device):
-    images = torch.zeros(40, 20, 28, 28, dtype=torch.uint8, device=device)
+    images = torch.zeros(40, 20, 28, 28, 1, dtype=torch.uint8, device=device)
     counts = torch.tensor([20, 20], device=device)
     made = Split(
         images, torch.zeros(40, dtype=torch.int64, device=device), counts - 20, counts, ("A", "B"), ("a",) * 40, 20

@@ -6,7 +6,7 @@ import numpy as np
 
 from megan.config.schema import Gan
 from megan.data.dataset import APART, HELD, Alphabets, ByClass, Characters, DataSet
-from megan.data.scripts import SCRIPTS
+from megan.data.scripts import DRAWERS, SCRIPTS, SIZE
 
 SCRIPT, LETTERS = "Latin", 10  # the plain GAN's classes: the first characters of a script
 POOL = 200  # drawings of a class to take the K from
@@ -51,5 +51,14 @@ def by_class(folder: Path, options: Gan) -> ByClass:
 
 
 DATA_SET = DataSet(
-    title="glyphs", manifest=manifest, characters=Characters(alphabets, read, rotations=False), by_class=by_class
+    title="glyphs",
+    manifest=lambda data: manifest(),
+    characters=Characters(
+        alphabets=lambda data: alphabets(),
+        read=lambda folder, data: read(folder),
+        images=lambda data: DRAWERS,
+        side=SIZE,
+        channels=1,
+    ),
+    by_class=by_class,
 )

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from megan.config.schema import DRAWERS
 from megan.data import archives
 from megan.data.dataset import Alphabets, Characters, DataSet, Source
 from megan.errors import DataError
@@ -25,6 +24,7 @@ DIGESTS = {
 }
 SIDE = 105  # pixels of a drawing in the archive
 SIZE = 28  # pixels of a prepared one
+DRAWERS = 20  # of each character
 LIMITS = archives.Limits(archive_bytes=64 << 20, members=60_000, member_bytes=64 << 10, total_bytes=128 << 20)
 
 
@@ -136,4 +136,15 @@ def shrink(content: bytes, where: str) -> np.ndarray:
     return 255 - np.asarray(grey.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
 
 
-DATA_SET = DataSet(title="Omniglot", sources=SOURCES, characters=Characters(alphabets, read, rotations=True))
+DATA_SET = DataSet(
+    title="Omniglot",
+    sources=SOURCES,
+    characters=Characters(
+        alphabets=lambda data: alphabets(),
+        read=lambda folder, data: read(folder),
+        images=lambda data: DRAWERS,
+        side=SIZE,
+        channels=1,
+        rotations=True,
+    ),
+)
