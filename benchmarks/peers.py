@@ -50,7 +50,7 @@ def main() -> int:
             measurement.memory()
     for kind in dict.fromkeys(entry.kind for entry in found):
         print(f"\n{kind.title}\n")
-        print(tables.text(_shown([entry for entry in found if entry.kind == kind])))
+        print(tables.text(shown([entry for entry in found if entry.kind == kind])))
     print("\n" + "\n".join(verdicts(found)) + "\n\n" + tables.caption(about), end="")
     if options.quick or options.dry:
         return 0
@@ -113,7 +113,7 @@ def _row(entry: Entry) -> tables.Row:
     }
 
 
-def _shown(found: list[Entry]) -> list[tables.Row]:
+def shown(found: list[Entry]) -> list[tables.Row]:
     """One problem for people to read: a line for each contender, its modes side by side."""
     rows = []
     for name in dict.fromkeys(entry.name for entry in found):
@@ -163,9 +163,7 @@ def _report(found: list[Entry], about: dict[str, str]) -> str:
         " MiB above as many bare interpreters (`in N`: N processes, since forks count).\n"
     ]
     for kind in dict.fromkeys(entry.kind for entry in found):
-        parts.append(
-            f"**{kind.title}**\n\n" + tables.markdown(_shown([entry for entry in found if entry.kind == kind]))
-        )
+        parts.append(f"**{kind.title}**\n\n" + tables.markdown(shown([entry for entry in found if entry.kind == kind])))
     parts.append("\n".join(f"- {line}" for line in verdicts(found)) + "\n")
     parts.append(tables.caption(about))
     return "\n".join(parts)

@@ -161,7 +161,7 @@ def measure(point: Point, split: Split, device: str) -> tuple[list[tables.Row], 
         advance = point.build(split, workers)  # without capture: a graph's kernels carry no labels
         advance()
         counted, activities = Counted(), [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-        with labelled(counted), profile(activities=activities) as profiler:
+        with labelled(counted), profile(activities=activities, acc_events=True) as profiler:
             _wait(device)
             start = time.perf_counter()
             advance()
