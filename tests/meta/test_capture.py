@@ -14,6 +14,7 @@ from megan.meta import iteration as iterations
 from megan.meta import systems
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
+from megan.models import sizes
 from megan.ops import gathered, kernels
 
 
@@ -69,6 +70,7 @@ def test_an_iteration_never_waits_for_the_device(pretend, options, scope):
         params.Variant(**{**defaults, "tier": "headline", "label": "a", "colour": "#000000", **options}),
         study.inner,
         study.tasks.ways,
+        sizes.of(study),
     )
     seeds = torch.zeros(3, dtype=torch.int64, device="meta")
     state = State.fresh(system, seeds, torch.float32)
