@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.contenders.ours import SIZES
 from benchmarks.contenders.problem import Problem
 from megan.config import params
 from megan.meta import systems
 from megan.ops import streams
 
-WAYS, SHOTS, STEPS, RATE, SIDE = 5, 1, 5, 0.4, 28
+WAYS, SHOTS, STEPS, RATE = 5, 1, 5, 0.4
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ KINDS = {kind.name: kind for kind in (Kind("maml", 1), Kind("maml", 15), Kind("n
 def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0) -> None:
     """A problem of `tasks` tasks into a file that `contenders.problem.load` reads."""
     variant = params.load().variant(kind.approach)
-    system = systems.build(variant, params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE), WAYS)
+    system = systems.build(variant, params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE), WAYS, SIZES)
     source = torch.Generator().manual_seed(seed)
     weights = {name: value[0] for name, value in system.initial_weights(torch.tensor([seed]), torch.float64).items()}
     for name, value in weights.items():
@@ -44,7 +45,9 @@ def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0)
             value += 0.2 * torch.randn(value.shape, generator=source, dtype=torch.float64)
 
     def images(count: int) -> torch.Tensor:
-        return torch.rand(tasks, WAYS * count, SIDE, SIDE, 1, generator=source, dtype=torch.float64).to(dtype)
+        return torch.rand(
+            tasks, WAYS * count, SIZES.side, SIZES.side, SIZES.channels, generator=source, dtype=torch.float64
+        ).to(dtype)
 
     keys = torch.randint(2**62, (tasks,), generator=source)
     noise = None

@@ -27,6 +27,7 @@ from megan.data.episodes import Sampler
 from megan.data.packed import Split
 from megan.meta import iteration, systems
 from megan.meta.parallel import Workers
+from megan.models import sizes
 
 DOCUMENT = Path("docs/benchmarks.md")
 WAYS = 5
@@ -88,7 +89,7 @@ class Point:
                 ),
             }
         )
-        system = systems.build(variant.model_copy(update=changed), study.inner, WAYS)
+        system = systems.build(variant.model_copy(update=changed), study.inner, WAYS, sizes.of(study))
         seeds = torch.arange(self.setting("seeds", 1), device=workers.device)
         state = iteration.State.fresh(system, seeds, torch.float32)
         sampler = Sampler(split, WAYS, study.tasks.shots, study.tasks.scope, system.others)

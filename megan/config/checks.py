@@ -3,6 +3,8 @@
 from megan.config.schema import Study, Variant
 from megan.errors import MeganError
 
+SMALLEST_POOLED = 16  # pixels that four poolings by two leave one of
+
 
 class ParamsError(MeganError):
     """`params.yaml` is unreadable or cannot run. The message names the key and what to do."""
@@ -52,6 +54,11 @@ def check_study(name: str, study: Study) -> None:
         raise ParamsError(
             f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than"
             f" tasks.test_queries {tasks.test_queries}, each once"
+        )
+    if study.network.downsampling == "max_pool" and data.side < SMALLEST_POOLED:
+        raise ParamsError(
+            f"{where}.network.downsampling = 'max_pool': four poolings leave nothing of data.side {data.side};"
+            f" expected 'stride', or a side of at least {SMALLEST_POOLED}"
         )
     if study.judge.seed == study.encoder.seed:
         raise ParamsError(

@@ -59,6 +59,14 @@ class Inner(Block):
     learning_rate: Rate
 
 
+class Network(Block):
+    """The classifier and the critics: four layers (Finn et al. 2017)."""
+
+    filters: Annotated[int, Field(ge=1, le=1024)]
+    downsampling: Literal["stride", "max_pool"]
+    head: Literal["mean", "flat"]
+
+
 class Encoder(Block):
     """Pre-training of the ResNet-18 prototype encoder (section 3.1)."""
 
@@ -122,6 +130,7 @@ class Study(Block):
     data: Data
     tasks: Tasks
     inner: Inner
+    network: Network
     encoder: Encoder
     judge: Encoder
     gan: Gan

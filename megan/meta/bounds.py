@@ -1,9 +1,10 @@
 """How many tasks CUDA evaluates at a time, so that no tensor grows beyond a bound."""
 
 from megan.data.episodes import TaskSet
-from megan.meta.systems import System
-from megan.meta.systems.with_fakes import WithFakes
-from megan.models import classifier, generator
+from megan.meta.system import System
+from megan.meta.with_fakes import WithFakes
+from megan.models import generator
+from megan.models.sizes import LAYERS, Sizes
 
 LARGEST = 2**30  # bytes of one tensor
 
@@ -11,16 +12,25 @@ LARGEST = 2**30  # bytes of one tensor
 def tasks_at_a_time(system: System, tasks: TaskSet) -> int:
     """Tasks of every seed such that adapting to them and scoring them makes no tensor above `LARGEST`; at least one.
 
-    The largest are the gathered patches of a convolution: the classifier's second, at a quarter of the
-    image's side, and the generator's at full resolution.
+    The largest are the gathered patches of a convolution: one of the classifier's, or the generator's at full
+    resolution.
     """
-    sampler = tasks.sampler
-    height, width = sampler.split.images.shape[2:]
+    sampler, sizes = tasks.sampler, system.sizes
     support, fakes = sampler.ways * sampler.shots, 0
     if isinstance(system, WithFakes) and system.makes_fakes:
         fakes = support * system.variant.fakes_per_real
-    quarter = -(-height // 4) * -(-width // 4)
-    classified = max(sampler.ways * tasks.queries, support + fakes) * quarter * (classifier.FILTERS + system.ways)
-    painted = fakes * height * width * max(generator.DECODED[1], *generator.FULL)
+    classified = max(sampler.ways * tasks.queries, support + fakes) * _classifier(sizes, system.ways)
+    painted = fakes * sizes.side**2 * max(generator.DECODED[1], *generator.FULL)
     task = 9 * max(classified, painted) * sampler.dtype.itemsize * len(tasks.seeds)
     return max(1, LARGEST // task)
+
+
+def _classifier(sizes: Sizes, planes: int) -> int:
+    """Pixels times channels of the classifier's largest convolution: of its outputs' places, with its inputs' channels."""
+    side, most = sizes.side, 0
+    for layer in range(LAYERS):
+        half = -(-side // 2)
+        places = side if sizes.max_pool else half
+        most = max(most, places**2 * ((sizes.channels if layer == 0 else sizes.filters) + planes))
+        side = half
+    return most

@@ -23,7 +23,7 @@ BEND = 0.08  # of half the image's side, elastic displacement at a 4x4 grid of p
 
 
 def make(variant: Variant, architecture: Generator | None, weights: Weights, episodes: Episodes, step: int) -> Tensor:
-    """Fakes for inner step `step`: [tasks, M * ways * shots, height, width, 1].
+    """Fakes for inner step `step`: [tasks, M * ways * shots, side, side, channels].
 
     They are in the order of the support images, M times over; `labels` gives their classes.
     """
@@ -54,15 +54,17 @@ def labels(variant: Variant, episodes: Episodes) -> Tensor:
 
 
 def augmented(images: Tensor, key: Tensor) -> Tensor:
-    """Small affine and elastic transforms of `images` [tasks, images, height, width, 1]."""
-    tasks, count, height, width, _ = images.shape
+    """Small affine and elastic transforms of `images` [tasks, images, height, width, channels]."""
+    tasks, count, height, width, channels = images.shape
     draws = (2 * streams.uniform(key, count * 39) - 1).to(images.dtype).view(tasks * count, 39)
     angle, stretch, shift, bend = draws.split([1, 4, 2, 32], dim=1)
     angle = ROTATION * angle[:, 0]
     linear = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1) + STRETCH * stretch
     affine = torch.cat([linear.view(-1, 2, 2), (SHIFT * shift)[:, :, None]], dim=2)
-    flat = images.view(tasks * count, 1, height, width)
+    flat = images.reshape(tasks * count, height, width, channels).permute(0, 3, 1, 2)
+    flat = flat.reshape(tasks * count, channels, height, width)
     grid = F.affine_grid(affine, list(flat.shape), align_corners=False)
     elastic = F.interpolate(bend.view(-1, 2, 4, 4), size=(height, width), mode="bilinear", align_corners=False)
     grid = grid + BEND * elastic.permute(0, 2, 3, 1)
-    return F.grid_sample(flat, grid, mode="bilinear", padding_mode="zeros", align_corners=False).view_as(images)
+    moved = F.grid_sample(flat, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved.permute(0, 2, 3, 1).reshape(images.shape)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from megan.data import channels
 from megan.data.episodes import Episodes, TaskSet
 from megan.meta import bounds
 from megan.meta.adapt import adapt
@@ -17,7 +18,10 @@ from megan.models.initial import Weights
 
 @dataclass(frozen=True)
 class Samples:
-    """On the CPU; images uint8, ink = 255. The same tasks and reals for every variant with the same seed."""
+    """On the CPU; images uint8, as files keep them: colour with a last axis of channels.
+
+    The same tasks and reals for every variant with the same seed.
+    """
 
     fakes: Tensor  # [seeds, tasks, draws, M * ways * shots, height, width], in the order of the support, M times over
     support: Tensor  # [seeds, tasks, ways * shots, height, width]
@@ -88,13 +92,13 @@ def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: 
 
 
 def _bytes(images: Tensor) -> Tensor:
-    """Images of ink 0 to 1, [..., height, width, 1] -> uint8 [..., height, width]; values beyond are cut off."""
-    return (images[..., 0].nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
+    """Images of 0 to 1, [..., side, side, channels] -> uint8, as a file keeps them; values beyond are cut off."""
+    return (channels.without_axis(images).nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _none(system: WithFakes, tasks: TaskSet, draws: int) -> Samples:
     sampler = tasks.sampler
-    size, support = sampler.split.images.shape[2:4], sampler.ways * sampler.shots
+    size, support = channels.without_axis(sampler.split.images).shape[2:], sampler.ways * sampler.shots
 
     def empty(*shape: int) -> Tensor:
         return torch.empty(0, tasks.count, *shape, *size, dtype=torch.uint8)

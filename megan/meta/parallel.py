@@ -23,7 +23,12 @@ from megan.runs import progress
 
 Chunk = tuple[slice, range]  # seeds, and numbers of tasks
 
-CPU_CHUNK = 4  # tasks; with 2 the interpreter costs a fifth, with 8 memory doubles and little is gained
+CPU_CHUNK = 4  # tasks of 28x28 images; with 2 the interpreter costs a fifth, with 8 memory doubles for little gain
+
+
+def cpu_chunk(side: int) -> int:
+    """Tasks a chunk on a CPU, for images of `side` pixels: as many as take about as much memory as 4 of 28 pixels."""
+    return max(1, CPU_CHUNK * 28**2 // side**2)
 
 
 class OutOfMemoryError(MeganError):
@@ -45,6 +50,7 @@ class Workers:
 
     device: str = field(default_factory=machine.device)
     threads: int = field(default_factory=machine.threads)
+    default_chunk: int = CPU_CHUNK  # tasks a chunk on a CPU, unless MEGAN_CHUNK says otherwise
     _limit: int | None = field(default=None, init=False)  # tasks a chunk that memory has been found to hold
 
     def __post_init__(self) -> None:
@@ -61,7 +67,7 @@ class Workers:
 
     def rounding(self) -> dict[str, str | int]:
         """What rounding depends on. On a CPU runs with equal values here agree to the last bit."""
-        chunk = self._limit or machine.chunk(CPU_CHUNK if self.is_cpu else 0)
+        chunk = self._limit or machine.chunk(self.default_chunk if self.is_cpu else 0)
         return {"device": self.device, "kernel": kernels.name(self.device), "chunk": chunk}
 
     def chunk_size(self, tasks: int, most: int | None = None) -> int:
@@ -69,7 +75,7 @@ class Workers:
 
         It is never above `most`, nor above what memory has been found to hold.
         """
-        size = machine.chunk(CPU_CHUNK if self.is_cpu else tasks)
+        size = machine.chunk(self.default_chunk if self.is_cpu else tasks)
         return min(bound for bound in (size, tasks, most, self._limit) if bound)
 
     def task_chunks(self, tasks: int, most: int | None = None) -> list[range]:

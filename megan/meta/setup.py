@@ -10,7 +10,7 @@ from megan.data import packed
 from megan.data.episodes import Sampler
 from megan.data.packed import Split
 from megan.meta import systems
-from megan.meta.parallel import Workers
+from megan.meta.parallel import Workers, cpu_chunk
 from megan.meta.processes import Tensors
 from megan.meta.system import System
 from megan.models import encoder, sizes
@@ -19,8 +19,13 @@ from megan.ops import precision
 
 def system(params: Params, name: str) -> System:
     study, variant = params.current, params.variant(name)
-    sizes.check(study.data)
-    return systems.build(variant, study.inner, study.tasks.ways, encoder.FEATURES if variant.needs_encoder else 0)
+    prototype_size = encoder.FEATURES if variant.needs_encoder else 0
+    return systems.build(variant, study.inner, study.tasks.ways, sizes.of(study), prototype_size)
+
+
+def workers(params: Params) -> Workers:
+    """The device with chunks of tasks as large as the study's images allow."""
+    return Workers(default_chunk=cpu_chunk(params.current.data.side))
 
 
 def sampler(params: Params, name: str, part: str, workers: Workers) -> Sampler:

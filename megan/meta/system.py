@@ -15,6 +15,7 @@ from megan.meta import losses
 from megan.models import classifier
 from megan.models.classifier import Branch
 from megan.models.initial import Weights
+from megan.models.sizes import Sizes
 
 THETA = ("shared", "cls", "dsc")  # groups of weights: theta of Algorithm 1
 PHI = ("gen",)
@@ -35,6 +36,7 @@ class System:
     variant: Variant
     inner: Inner
     ways: int
+    sizes: Sizes
     prototype_size: int = 0  # of the encoder, if the generator is conditioned on prototypes
 
     has_fake_output = False  # whether the classifier has an output "fake" in addition to its N classes
@@ -42,7 +44,7 @@ class System:
     @cached_property
     def cls(self) -> Branch:
         """The classifier."""
-        return Branch("cls", self.ways + self.has_fake_output)
+        return Branch("cls", self.ways + self.has_fake_output, self.sizes)
 
     @property
     def makes_fakes(self) -> bool:

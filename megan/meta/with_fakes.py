@@ -36,6 +36,7 @@ class WithFakes(System):
             variant.skip,
             variant.conditioning == "image",
             variant.noise_size,
+            self.sizes,
             self.ways if variant.conditioning == "label" else 0,
             self.prototype_size if variant.conditioning == "prototype" else 0,
         )
@@ -67,7 +68,7 @@ class WithFakes(System):
         return step >= steps - self.variant.fake_steps
 
     def fakes(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
-        """New fakes F_i from the current phi': [tasks, M * ways * shots, height, width, 1]."""
+        """New fakes F_i from the current phi': [tasks, M * ways * shots, side, side, channels]."""
         return fakes.make(self.variant, self.generator, weights, episodes, step)
 
     def fake_labels(self, episodes: Episodes) -> Tensor:

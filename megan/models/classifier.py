@@ -1,8 +1,9 @@
-"""The classifier and the discriminator: MAML's network for Omniglot, with some layers shared.
+"""The classifier and the discriminator: MAML's networks, with some layers shared.
 
-Finn et al. 2017, section 5.2: four 3x3 convolutions of 64 filters with stride 2, each with
-batch normalisation by the current batch and ReLU; the spatial mean of the last feature map,
-64 features; a linear head. MAML and N+1 have the branch `cls` alone. Multi-task (section
+Finn et al. 2017, section 5.2: four 3x3 convolutions, each with batch normalisation by the current
+batch and ReLU; a linear head. For Omniglot 64 filters with stride 2, and the head on the spatial mean of
+the last map; for mini-ImageNet 32 filters with stride 1 and 2x2 max-pooling, and the head on the whole map.
+MAML and N+1 have the branch `cls` alone. Multi-task (section
 3.2, Fig. 4) has a second branch `dsc` with one output, and the first layers `shared`.
 
 Information for one branch only (the real/fake value for the classifier, the label for the
@@ -17,11 +18,10 @@ from torch import Tensor
 
 from megan.models import initial
 from megan.models.initial import Weights
+from megan.models.sizes import LAYERS, Sizes
 from megan.ops.convolution import conv
 from megan.ops.normalisation import layer_norm_relu, norm_relu
-
-FILTERS = 64
-LAYERS = 4
+from megan.ops.pooling import max_pool
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Branch:
 
     name: str  # group of its own layers: `cls` or `dsc`
     outputs: int
+    sizes: Sizes
     shared: int = 0  # number of first layers that both branches share
     planes: int = 0  # constant input channels at its first own layer
     layer_norm: bool = False  # instead of batch normalisation, in its own layers
@@ -45,16 +46,19 @@ def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weight
     channels to a convolution, does not change the other draws.
     """
     weights: Weights = {}
+    sizes, filters = branch.sizes, branch.sizes.filters
     for layer in range(LAYERS):
         group = branch.group(layer)
-        channels = (1 if layer == 0 else FILTERS) + (branch.planes if layer == branch.shared else 0)
-        # Shared layers have the initial weights of the classifier's layers.
+        channels = (sizes.channels if layer == 0 else filters) + (branch.planes if layer == branch.shared else 0)
+        # Shared layers start as the classifier's own would.
         stream = f"{'cls' if group == 'shared' else group}.conv{layer}"
-        weights[f"{group}.conv{layer}"] = initial.conv(seeds, stream, channels, FILTERS, dtype)
-        weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"] = initial.norm(seeds, FILTERS, dtype)
-    features = FILTERS + (branch.planes if branch.shared == LAYERS else 0)
-    # Drawn output by output, so that one more output does not change the other draws.
-    head = initial.normal(seeds, f"{branch.name}.head", (branch.outputs, features), 1 / FILTERS, dtype)
+        weights[f"{group}.conv{layer}"] = initial.conv(seeds, stream, channels, filters, dtype)
+        weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"] = initial.norm(seeds, filters, dtype)
+    features = sizes.features + (branch.planes if branch.shared == LAYERS else 0)
+    # A map's pixels are many and alike, so that their weights would add up under the mean's deviation.
+    deviation = sizes.features**-0.5 if sizes.flat else 1 / sizes.features
+    # Drawn output by output, so that one more output does not change the others' draws.
+    head = initial.normal(seeds, f"{branch.name}.head", (branch.outputs, features), deviation, dtype)
     weights[f"{branch.name}.head"] = head.mT.contiguous()
     weights[f"{branch.name}.bias"] = torch.zeros(len(seeds), branch.outputs, dtype=dtype, device=seeds.device)
     return weights
@@ -69,7 +73,7 @@ def _with_planes(x: Tensor, planes: Tensor) -> Tensor:
 def logits(weights: Weights, branch: Branch, images: Tensor, planes: Tensor | None = None) -> Tensor:
     """Outputs of one branch.
 
-    **Arguments** `images` [tasks, images, height, width, 1]; `planes` [tasks, images,
+    **Arguments** `images` [tasks, images, side, side, channels]; `planes` [tasks, images,
     branch.planes], needed if the branch has any.
     **Returns** [tasks, images, outputs].
     """
@@ -78,10 +82,11 @@ def logits(weights: Weights, branch: Branch, images: Tensor, planes: Tensor | No
         group = branch.group(layer)
         if planes is not None and layer == branch.shared:
             x = _with_planes(x, planes)
-        z = conv(x, weights[f"{group}.conv{layer}"], stride=2)
+        z = conv(x, weights[f"{group}.conv{layer}"], stride=1 if branch.sizes.max_pool else 2)
         normalise = layer_norm_relu if branch.layer_norm and group == branch.name else norm_relu
         x = normalise(z, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
-    features = x.mean(dim=(2, 3))
+        x = max_pool(x) if branch.sizes.max_pool else x
+    features = x.flatten(2) if branch.sizes.flat else x.mean(dim=(2, 3))
     if planes is not None and branch.shared == LAYERS:
         features = torch.cat([features, planes], dim=-1)
     return torch.baddbmm(weights[f"{branch.name}.bias"][:, None], features, weights[f"{branch.name}.head"])

@@ -1,6 +1,6 @@
 """The ResNet-18 that makes class prototypes for generators, or measures fakes as the judge (sections 1.4, 3.1).
 
-It is the network of torchvision, with a stem for small one-channel images.
+It is the network of torchvision, with a stem for small images.
 """
 
 from typing import Literal
@@ -14,20 +14,23 @@ from megan.config.params import Params
 
 FEATURES = 512
 BATCH = 256  # images in one forward pass
+LARGEST_UNPOOLED = 28  # pixels of a map that no pooling follows
 
 
-def resnet(classes: int, stem_stride: int) -> nn.Module:
-    """A ResNet-18 (He et al. 2016) for images [images, 1, 28, 28].
+def resnet(classes: int, stem_stride: int, side: int, channels: int) -> nn.Module:
+    """A ResNet-18 (He et al. 2016) for images [images, channels, side, side].
 
-    A 3x3 stem of stride 1 or 2 without max-pooling replaces the 7x7 stem of stride 2, which would
-    reduce 28 pixels to almost nothing. Stride 2 costs a quarter of stride 1.
+    A 3x3 stem of stride 1 or 2 replaces the 7x7 one of stride 2. The max-pooling that follows stays only where the
+    stem's map is larger than 28 pixels, or almost nothing would be left. Stride 2 costs a quarter of stride 1.
     """
     from torchvision.models import (
         resnet18,
     )  # slow to import, and most stages need only FEATURES
 
     network = resnet18(weights=None, num_classes=classes)
-    network.conv1 = nn.Conv2d(1, 64, kernel_size=3, stride=stem_stride, padding=1, bias=False)
+    network.conv1 = nn.Conv2d(channels, 64, kernel_size=3, stride=stem_stride, padding=1, bias=False)
+    if side > LARGEST_UNPOOLED * stem_stride:
+        return network
     network.maxpool = nn.Identity()
     return network
 
@@ -40,7 +43,7 @@ def planes(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def features(network: nn.Module, images: Tensor) -> Tensor:
-    """Average-pooled embedding: [images, 1, 28, 28] -> [images, 512]. The network must be in eval mode."""
+    """Average-pooled embedding: [images, channels, side, side] -> [images, 512]. The network must be in eval mode."""
     body = nn.Sequential(*list(network.children())[:-1])
     return body(images).flatten(1)
 
@@ -49,7 +52,8 @@ def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.
     """The study's pre-trained `encoder` or `judge`, in eval mode."""
     folder, options = getattr(paths, which)(params.study), getattr(params.current, which)
     weights = load_file(folder / "weights.safetensors", device=device)
-    network = resnet(len(weights["fc.bias"]), options.stem_stride).to(device)
+    data = params.current.data
+    network = resnet(len(weights["fc.bias"]), options.stem_stride, data.side, data.channels).to(device)
     network.load_state_dict(weights)
     return network.eval()
 

@@ -1,10 +1,10 @@
 """The generators (section 3.1, Fig. 9), conditioned on an image, a label, a prototype or nothing.
 
-`standard`: two strided convolutions encode a conditioning image to a 7x7 map. A linear layer
-turns the noise and any other condition into a second 7x7 map. Three convolutions at 7, 14 and
-28 pixels decode both maps. `fcn`: convolutions at full resolution over the image and a map made
-from the noise. **Reading**, as the paper gives no layers: the size is chosen so that making a fake
-costs about as much as classifying it.
+`standard`: two strided convolutions encode a conditioning image to a map of a quarter of its side. A
+linear layer turns the noise and any other condition into a second such map. Three convolutions at a
+quarter, half and all of the side decode both together: for Omniglot at 7, 14 and 28 pixels. `fcn`:
+convolutions at full resolution over the image and a map made from the noise. The paper gives no layers:
+**Reading**, sized so that making a fake costs about as much as classifying it.
 
 With `skip` the output is G(x) + x, a residual on the conditioning image x.
 """
@@ -17,11 +17,12 @@ from torch import Tensor
 
 from megan.models import initial
 from megan.models.initial import Weights
+from megan.models.sizes import Sizes
 from megan.ops.convolution import conv
 from megan.ops.normalisation import norm_relu
 
 ENCODED = (16, 32)  # filters of the two encoding convolutions
-DECODED = (32, 16, 8)  # filters of the decoding convolutions at 7, 14 and 28 pixels
+DECODED = (32, 16, 8)  # filters of the decoding convolutions at a quarter, half and all of the side
 FULL = (16, 16)  # filters of the full-resolution convolutions
 PROTOTYPE_CODE = 32  # length of a prototype's projection, which is appended to the noise
 
@@ -34,6 +35,7 @@ class Generator:
     skip: bool
     sees_image: bool
     noise_size: int
+    sizes: Sizes
     label_size: int = 0  # ways under label conditioning, else 0
     prototype_size: int = 0  # length of a class prototype, else 0
 
@@ -44,7 +46,7 @@ class Generator:
     @property
     def side(self) -> int:
         """Height and width of the map made from the code (noise and conditions)."""
-        return 7 if self.architecture == "standard" else 28
+        return self.sizes.side // 4 if self.architecture == "standard" else self.sizes.side
 
     @property
     def code_channels(self) -> int:
@@ -57,9 +59,10 @@ class Generator:
 def initial_weights(seeds: Tensor, generator: Generator, dtype: torch.dtype) -> Weights:
     """Weights of the group `gen`, each [seeds, ...]."""
     weights: Weights = {}
+    channels = generator.sizes.channels
 
-    def layer(name: str, channels: int, outputs: int) -> None:
-        weights[f"gen.{name}.conv"] = initial.conv(seeds, f"gen.{name}", channels, outputs, dtype)
+    def layer(name: str, inputs: int, outputs: int) -> None:
+        weights[f"gen.{name}.conv"] = initial.conv(seeds, f"gen.{name}", inputs, outputs, dtype)
         weights[f"gen.{name}.gamma"], weights[f"gen.{name}.beta"] = initial.norm(seeds, outputs, dtype)
 
     def linear(name: str, inputs: int, outputs: int) -> None:
@@ -70,18 +73,18 @@ def initial_weights(seeds: Tensor, generator: Generator, dtype: torch.dtype) -> 
     linear("code", generator.code_size, generator.side**2 * generator.code_channels)
     if generator.architecture == "standard":
         if generator.sees_image:
-            layer("encode0", 1, ENCODED[0])
+            layer("encode0", channels, ENCODED[0])
             layer("encode1", ENCODED[0], ENCODED[1])
         layer("decode0", generator.code_channels + (ENCODED[1] if generator.sees_image else 0), DECODED[0])
         layer("decode1", DECODED[0], DECODED[1])
         layer("decode2", DECODED[1], DECODED[2])
         last = DECODED[2]
     else:
-        layer("full0", 2, FULL[0])
+        layer("full0", generator.code_channels + (channels if generator.sees_image else 0), FULL[0])
         layer("full1", FULL[0], FULL[1])
         last = FULL[1]
-    weights["gen.paint"] = initial.conv(seeds, "gen.paint", last, 1, dtype)
-    weights["gen.bias"] = torch.zeros(len(seeds), 1, dtype=dtype, device=seeds.device)
+    weights["gen.paint"] = initial.conv(seeds, "gen.paint", last, channels, dtype)
+    weights["gen.bias"] = torch.zeros(len(seeds), channels, dtype=dtype, device=seeds.device)
     return weights
 
 
@@ -107,10 +110,10 @@ def generate(
 ) -> Tensor:
     """One fake G(x) for each conditioning image x.
 
-    **Arguments** `noise` [tasks, fakes, noise_size]; `images` [tasks, fakes, 28, 28, 1];
+    **Arguments** `noise` [tasks, fakes, noise_size]; `images` [tasks, fakes, side, side, channels];
     `labels` int64 [fakes]; `prototypes` [tasks, fakes, prototype_size]. Inputs that the
     generator does not use are ignored.
-    **Returns** [tasks, fakes, 28, 28, 1], ink = 1: in (0, 1), or around `images` with skip.
+    **Returns** the shape of `images`: in (0, 1), or around `images` with skip.
     """
     code = [noise]
     if generator.label_size:

@@ -1,17 +1,37 @@
-"""Which images the networks take."""
+"""The sizes of the networks: of the images as the study states them, and of its classifier."""
 
-from megan.config.params import Data
-from megan.errors import MeganError
+from dataclasses import dataclass
+
+from megan.config.params import Study
+
+LAYERS = 4  # convolutions of a classifier; each halves the map
 
 
-class SizeError(MeganError):
-    """The networks do not take a study's images; the message names the keys."""
+@dataclass(frozen=True)
+class Sizes:
+    """What the shapes of all weights follow from."""
+
+    side: int  # pixels of an image
+    channels: int
+    filters: int  # of a classifier's convolutions
+    max_pool: bool  # each layer halves the map by max-pooling, else by stride 2
+    flat: bool  # the head sees the last map whole, else its spatial mean
+
+    @property
+    def last_side(self) -> int:
+        """Height and width of the classifier's last map. Pooling drops an odd row or column, stride keeps it."""
+        side = self.side
+        for _ in range(LAYERS):
+            side = side // 2 if self.max_pool else (side + 1) // 2
+        return side
+
+    @property
+    def features(self) -> int:
+        """Numbers that the head sees of an image."""
+        return self.filters * (self.last_side**2 if self.flat else 1)
 
 
-def check(data: Data) -> None:
-    """Raises `SizeError` for images that no network takes yet."""
-    if (data.side, data.channels) != (28, 1):
-        raise SizeError(
-            f"data.side = {data.side}, data.channels = {data.channels}: expected 28 and 1; the networks take no other"
-            " images yet, though stage prepare packs them"
-        )
+def of(study: Study) -> Sizes:
+    """The sizes of a study's networks."""
+    data, network = study.data, study.network
+    return Sizes(data.side, data.channels, network.filters, network.downsampling == "max_pool", network.head == "flat")

@@ -3,13 +3,14 @@
 CUDA: gathered patches and batched matrix products. CPU: the native kernels where they were
 compiled beforehand or a C++ compiler is at hand, else the better of torch's formulations for
 each shape. `MEGAN_KERNEL` overrides the choice.
+Max-pooling is plain torch everywhere.
 """
 
 from types import ModuleType
 
 from torch import Tensor
 
-from megan.ops import by_shape, gathered, native
+from megan.ops import by_shape, gathered, native, windows
 
 
 def _formulation(x: Tensor) -> ModuleType:
@@ -38,6 +39,18 @@ def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) 
 
 def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
     return _formulation(x).conv_weight_grad(x, dz, stride)
+
+
+def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
+    return windows.max_pool(x)
+
+
+def pool_scatter(dy: Tensor, which: Tensor, height: int, width: int) -> Tensor:
+    return windows.pool_scatter(dy, which, height, width)
+
+
+def pool_gather(x: Tensor, which: Tensor) -> Tensor:
+    return windows.pool_gather(x, which)
 
 
 def normalisation(x: Tensor) -> ModuleType | None:

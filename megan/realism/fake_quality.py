@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
+from megan.data import channels
 from megan.models import encoder
 from megan.realism import measures
 
@@ -90,9 +91,10 @@ def _digest(*images: Tensor) -> str:
 
 
 def _features(images: Tensor, judge: nn.Module, device: str) -> np.ndarray:
-    """uint8 [..., 28, 28] -> float64 [..., features]."""
-    rows = encoder.embed(images.flatten(0, -3)[..., None].to(device), judge)
-    return rows.double().cpu().numpy().reshape(*images.shape[:-2], -1)
+    """uint8 images, as a file keeps them -> float64 [..., features]."""
+    images = channels.with_axis(images)
+    rows = encoder.embed(images.flatten(0, -4).to(device), judge)
+    return rows.double().cpu().numpy().reshape(*images.shape[:-3], -1)
 
 
 def _reals(support: Tensor, query: Tensor, judge: nn.Module, device: str) -> Reals:
@@ -160,5 +162,6 @@ def _columns(kid: measures.Kid) -> dict[str, float]:
 
 def _pixels(fakes: Tensor, support: Tensor) -> float:
     """Root mean square difference of each fake and its support image, with ink = 1; mean over fakes."""
-    sources = support.repeat(1, fakes.shape[2] // support.shape[1], 1, 1)[:, None]
-    return float(((fakes.double() - sources.double()) / 255).square().mean(dim=(-2, -1)).sqrt().mean())
+    fakes, support = channels.with_axis(fakes), channels.with_axis(support)
+    sources = support.repeat(1, fakes.shape[2] // support.shape[1], 1, 1, 1)[:, None]
+    return float(((fakes.double() - sources.double()) / 255).square().mean(dim=(-3, -2, -1)).sqrt().mean())

@@ -27,10 +27,16 @@ class Facts:
     """
 
     study: str
+    dataset: str
     table: pd.DataFrame
     diverged: pd.DataFrame
     shared: str
     notes: dict[str, str]
+
+    @property
+    def where(self) -> str:
+        """Study and data set."""
+        return f"study {self.study} ({self.dataset})"
 
     @property
     def tasks_a_seed(self) -> str:
@@ -59,6 +65,7 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
     path = tables / "accuracy.csv"
     columns = [
         "study",
+        "dataset",
         "variant",
         "seeds",
         "diverged",
@@ -99,11 +106,12 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
             )
         notes[variant] = ", ".join(own)
     unless = " unless noted" if any(len(set(texts)) > 1 for texts in parts) else ""
-    return Facts(str(table["study"].iloc[0]), table, diverged, ", ".join(usual) + unless, notes)
+    study, dataset = (str(table[key].iloc[0]) for key in ("study", "dataset"))
+    return Facts(study, dataset, table, diverged, ", ".join(usual) + unless, notes)
 
 
 def title(facts: Facts, subject: str) -> str:
-    return f"{subject}, study {facts.study}: {facts.shared}"
+    return f"{subject}, {facts.where}: {facts.shared}"
 
 
 def listed(styles: dict[str, Style]) -> str:

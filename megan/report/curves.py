@@ -62,7 +62,7 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
     facts = captions.read(tables, styles)  # all variants, so that a table without one of them is refused
     curves = read_table(tables / "curves.csv", COLUMNS)
     if not shown:
-        return nothing(f"{row.subject}, study {facts.study}", row.paper + absent(row.variants, styles))
+        return nothing(f"{row.subject}, {facts.where}", row.paper + absent(row.variants, styles))
     facts = captions.read(tables, shown)
     with style.theme():
         figure = Figure(figsize=(9, 4.2), layout="constrained")

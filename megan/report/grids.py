@@ -13,13 +13,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from megan.config.params import Style
+from megan.data.channels import with_axis, without_axis
 from megan.report import captions, curves, picture, style
 from megan.report.figures.entry import Comparison
 from megan.report.inputs import COMMAND, ReportError, broken, read_json, read_table
 from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
-REAL = "real"  # the rows of realism.csv that judge real drawings
+REAL = "real"  # the rows of realism.csv that judge real images
 COLUMNS = ["variant", "seed", "kid", "kid_low", "kid_high", "distance", "collapse"]
 MOST_COLUMNS = 20  # images side by side
 MOST_ROWS = 3  # draws of one variant
@@ -27,7 +28,7 @@ _GAP, _TASK_GAP, _PAPER_GREY = 2, 10, 232  # pixels, pixels, level
 
 GRID = "Each block of columns is one task, the same in all rows. Each row of fakes is drawn with new noise."
 READING = (
-    "KID is the kernel distance to real drawings of the same classes; it is about 0 for real drawings."
+    "KID is the kernel distance to real images of the same classes; it is about 0 for real images."
     " Distance is 1 minus the cosine between a fake and the support image of its class; it is 0 for a copy."
     " Likeness is the mean cosine between the fakes of one class in one task; it is 1 when all are the same image."
     " All three use the features of a separate network, the judge, which no generator uses."
@@ -46,8 +47,10 @@ class _Samples:
 
 
 def read(samples: Path) -> dict[str, np.ndarray]:
-    """The images of `grids.safetensors`, uint8, ink = 255. Raises `ReportError` if they are missing or damaged."""
-    return load(samples / "grids.safetensors")
+    """The images of `grids.safetensors`, uint8, 255 drawn black. Raises `ReportError` when they are missing or torn."""
+    images = load(samples / "grids.safetensors")
+    ink = read_json(samples / "record.json", ["data"])["data"]["ink"]
+    return images if ink else {name: 255 - values for name, values in images.items()}
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -87,7 +90,7 @@ def judge(samples: Path) -> str:
     """The accuracy of the judge as text. If it is low, KID and distances mean little."""
     told = read_json(samples / "record.json", ["judge_accuracy"])["judge_accuracy"]
     return (
-        f"The judge recognises {told['validation_accuracy']:.1%} of held-out drawings of {told['classes']:,} characters"
+        f"The judge recognises {told['validation_accuracy']:.1%} of held-out images of {told['classes']:,} classes"
         f" (chance {1 / told['classes']:.2%}). If this share is low, ignore these three numbers."
     )
 
@@ -95,7 +98,7 @@ def judge(samples: Path) -> str:
 def compared(
     tables: Path, samples: Path, styles: dict[str, Style], row: Comparison, accuracies: bool = False
 ) -> Picture:
-    """The support, other real drawings of its classes, and the fakes of each of the row's variants on the same tasks.
+    """The support, other real images of its classes, and the fakes of each of the row's variants on the same tasks.
 
     The caption describes the paper's figure and gives the judge's numbers; with `accuracies` also our meta-test
     accuracies.
@@ -105,32 +108,33 @@ def compared(
     lacking = curves.absent(row.variants, styles)
     images, seed = read(samples), read_json(samples / "record.json", ["seed"])["seed"]
     if not shown:
-        return curves.nothing(f"{row.subject}, study {everything.study}", row.paper + lacking)
+        return curves.nothing(f"{row.subject}, {everything.where}", row.paper + lacking)
     facts = captions.read(tables, shown)
     table = realism(samples, shown, facts)
     with style.theme():
         figure = _stacked(_sections(_Samples(images, table, seed), row.variants, shown, facts))
         ours = "; ".join(f"{own.label}: {numbers(table, name) or 'none'}" for name, own in shown.items())
         floor = numbers(table, REAL)
-        floor = f" Real drawings compared with other real drawings: {floor}." if floor else ""
+        floor = f" Real images compared with other real images: {floor}." if floor else ""
         outcomes = curves.outcomes(tables, facts, shown) if accuracies else ""
         return picture.titled(
             figure,
             captions.title(facts, row.subject),
             f"{row.paper} Ours: {ours}.{floor} {outcomes}{lacking} {GRID} {READING} {judge(samples)}{facts.short}",
-            f"Grids of support images, other real drawings, and fakes of {captions.listed(shown)}.",
+            f"Grids of support images, other real images, and fakes of {captions.listed(shown)}.",
         )
 
 
 def mosaic(images: np.ndarray) -> np.ndarray:
-    """[tasks, rows, columns, height, width], ink = 255 -> one canvas [height, width], ink black, tasks side by side."""
-    tasks, rows, columns, height, width = images.shape
+    """[tasks, rows, columns, height, width], in colour with channels -> one canvas, tasks side by side, 255 black."""
+    images = with_axis(images)
+    tasks, rows, columns, height, width, channels = images.shape
     tall, wide = rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP
-    canvas = np.full((tall, tasks * (wide + _TASK_GAP) - _TASK_GAP), _PAPER_GREY, np.uint8)
+    canvas = np.full((tall, tasks * (wide + _TASK_GAP) - _TASK_GAP, channels), _PAPER_GREY, np.uint8)
     for task, row, column in np.ndindex(tasks, rows, columns):
         top, left = row * (height + _GAP), task * (wide + _TASK_GAP) + column * (width + _GAP)
         canvas[top : top + height, left : left + width] = 255 - images[task, row, column]
-    return canvas
+    return without_axis(canvas)
 
 
 def show(axes: Axes, canvas: np.ndarray, **look: Any) -> None:
@@ -147,7 +151,7 @@ def label(axes: Axes, text: str) -> None:
 
 
 def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], facts: captions.Facts) -> list[Section]:
-    """Real drawings, if there are fakes to compare, then the fakes of each variant."""
+    """Real images, if there are fakes to compare, then the fakes of each variant."""
     images = samples.images
     sections: list[Section] = []
     first = next((name for name in names if f"fakes/{name}" in images), None)
@@ -157,7 +161,7 @@ def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], 
         others = query[tasks, :2].repeat(shots, axis=2)[:, :, :MOST_COLUMNS]
         title = f"Support images, meta-test tasks of seed {samples.seed}"
         sections.append((title, mosaic(support[tasks, None, :MOST_COLUMNS])))
-        sections.append(("Real: other drawings of the same classes", mosaic(others)))
+        sections.append(("Real: other images of the same classes", mosaic(others)))
     for name in names:
         if name not in shown:
             sections.append((f"{name}: not in this study", None))

@@ -27,12 +27,14 @@ def render(params: Params) -> str:
     )
     study, tables = params.current, paths.tables(params.study)
     rows = _variants(params, tables)
+    title = read_table(tables / "accuracy.csv", ["dataset"])["dataset"].iloc[0]
     claims = read_table(
         paths.claims(params.study) / "claims.csv", ["claim", "text", "verdict", "reason", "effect", "unit", "seeds"]
     )
     tiers = _tiers(params)
     return environment.get_template(TEMPLATE).render(
-        study=params.study, data=study.data, tasks=study.tasks, inner=study.inner, train=study.train, gan=study.gan,
+        study=params.study, title=title, data=study.data, network=study.network,
+        tasks=study.tasks, inner=study.inner, train=study.train, gan=study.gan,
         rules=params.claims, tiers=tiers, short=[tier["name"] for tier in tiers if tier["short"]],
         variants=rows, headline=[row for row in rows if row["tier"] == "headline"],
         claims=[_claim(row) for row in claims.to_dict("records")], verdicts=_verdicts(claims),

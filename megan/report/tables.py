@@ -15,13 +15,13 @@ from megan.report.inputs import VariantResults
 REFERENCE = "maml"  # the baseline that every other variant is compared with
 
 
-def build(study: str, results: list[VariantResults]) -> dict[str, pd.DataFrame]:
-    """All tables, by file name without `.csv`."""
+def build(study: str, title: str, results: list[VariantResults]) -> dict[str, pd.DataFrame]:
+    """All tables, by file name without `.csv`. `title` is that of the data set."""
     return {
         "curves": _stacked(results, "curve", ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]),
         "curves_mean": curves_mean(results),
         "validation": validation(results),
-        "accuracy": accuracy(study, results),
+        "accuracy": accuracy(study, title, results),
         "seeds": seeds(results),
         "comparisons": comparisons(results),
         "steps": _stacked(results, "steps", ["seed", "inner_step", "accuracy", "fake_wins"], label=False),
@@ -66,10 +66,10 @@ def validation(results: list[VariantResults]) -> pd.DataFrame:
     return wide.reindex(columns=[result.variant for result in results]).rename_axis(columns=None).reset_index()
 
 
-def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
+def accuracy(study: str, title: str, results: list[VariantResults]) -> pd.DataFrame:
     """One row for each variant: its meta-test accuracy.
 
-    Columns: study, variant, label, tier; seeds (averaged), diverged (left out), tasks (over all
+    Columns: study, dataset (its title), variant, label, tier; seeds (averaged), diverged (left out), tasks (over all
     those seeds); accuracy, the mean of the per-seed means; ci95_tasks and ci95_seeds, the
     half-widths of `statistics.task_interval_within_seeds` and `seed_interval`; fake_wins,
     the share of real queries for which the fake output is the largest; meta_steps of training;
@@ -82,6 +82,7 @@ def accuracy(study: str, results: list[VariantResults]) -> pd.DataFrame:
         rows.append(
             {
                 "study": study,
+                "dataset": title,
                 "variant": result.variant,
                 "label": result.label,
                 "tier": result.tier,

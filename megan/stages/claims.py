@@ -1,5 +1,6 @@
 """Stage `claims`: a verdict on each claim of the paper, by the rules of docs/claims.md."""
 
+from megan.data import dataset
 from megan.report.claims import evidence
 from megan.report.claims.decide import decide
 from megan.report.claims.rules import CLAIMS
@@ -13,10 +14,17 @@ def run(job: Job) -> None:
 
     **Raises** `ReportError` if a table lacks data that a claim needs.
     """
-    rules = job.params.claims
+    rules, title = job.params.claims, dataset.load(job.settings.data.dataset).title
     decisions = decide(CLAIMS, evidence.read(job.params), rules)
     with storage.replacing_folder(job.folder) as folder:
-        table(decisions).to_csv(folder / "claims.csv", index=False, float_format="%.6g", lineterminator="\n")
-        content = {"study": job.study, "rules": rules.model_dump(), "claims": [full(one) for one in decisions]}
+        table(decisions).assign(dataset=title).to_csv(
+            folder / "claims.csv", index=False, float_format="%.6g", lineterminator="\n"
+        )
+        content = {
+            "study": job.study,
+            "dataset": title,
+            "rules": rules.model_dump(),
+            "claims": [full(one) for one in decisions],
+        }
         storage.write_json(folder / "claims.json", content)
         result.write(folder, job.identity, {"study": job.study})

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from megan.config import machine, paths
 from megan.data import packed
-from megan.models import encoder, pretraining, sizes
+from megan.models import encoder, pretraining
 from megan.runs import checkpoint, progress, provenance, result, storage
 from megan.runs.job import Job
 
@@ -18,15 +18,14 @@ def run(job: Job) -> None:
     """Pre-train, and write `weights.safetensors` and `metrics.json`. Stage `judge` calls this too."""
     options, device = getattr(job.settings, job.stage), machine.device()
     torch.set_num_threads(machine.threads())
-    sizes.check(job.settings.data)
     rounding = {"device": device, "kernel": "torch", "threads": machine.threads()}
     with checkpoint.resumable(job, rounding) as resume:
         if resume is None:
             return
         split = packed.load(paths.split(job.study, "train"), device=device)
-        classes, drawings = split.images.shape[:2]
-        torch.manual_seed(options.seed)  # torchvision draws initial weights from the global generator
-        network = encoder.resnet(classes, options.stem_stride).to(device)
+        classes, drawings, side, _, channels = split.images.shape
+        torch.manual_seed(options.seed)  # torchvision draws its initial weights from the global generator
+        network = encoder.resnet(classes, options.stem_stride, side, channels).to(device)
         seconds = pretraining.fit(
             network, split.images[:, : drawings - options.validation_drawers], options, resume, job.stage
         )

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from megan.config import machine, paths
-from megan.data import packed
+from megan.data import channels, dataset, packed
 from megan.data.packed import Split
 from megan.models import encoder
 from megan.realism.fake_quality import Made, judged
@@ -33,12 +33,12 @@ def run(job: Job) -> None:
     records = {name: result.load(paths.tested(job.study, name)) for name in job.params.variants}
     made = {name: _made(job, name) for name, record in records.items() if "samples.safetensors" in record["files"]}
     progress.say(
-        f"samples: {sum(one.fakes[..., 0, 0].numel() for one in made.values()):,} fakes of {len(made)} variants"
+        f"samples: {sum(one.fakes.shape[:4].numel() for one in made.values()):,} fakes of {len(made)} variants"
     )
     measured, tasks = judged(made, judge, device)
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
-    grids["examples"] = _examples(split, alphabets)
+    grids["examples"] = channels.without_axis(_examples(split, alphabets))
     with storage.replacing_folder(job.folder) as folder:
         measured.to_csv(folder / "realism.csv", index=False, float_format="%.9g")
         tasks.to_csv(folder / "tasks.csv", index=False, float_format="%.9g")
@@ -49,11 +49,18 @@ def run(job: Job) -> None:
             "variants": list(made),
             "seed": seed,
             "alphabets": names,
+            "data": _data(job),
             "judge_accuracy": _judge_accuracy(job),
         }
         result.write(folder, job.identity, content)
     rounding = {"device": device, "threads": machine.threads()}
     storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=time.monotonic() - started))
+
+
+def _data(job: Job) -> dict[str, Any]:
+    """What figures of images say of the data set, and whether 255 is ink."""
+    found = dataset.load(job.settings.data.dataset)
+    return {"title": found.title, "ink": found.characters is None or found.characters.ink}
 
 
 def _judge_accuracy(job: Job) -> dict[str, Any]:
@@ -101,4 +108,4 @@ def _examples(split: Split, alphabets: list[int]) -> Tensor:
     columns = min([EXAMPLES[1], *split.size[alphabets].tolist()])
     first = split.first[alphabets]
     again = split.images[first, -1][:, None]
-    return torch.cat([split.images[first[:, None] + torch.arange(columns), 0], again], dim=1)[..., 0]
+    return torch.cat([split.images[first[:, None] + torch.arange(columns), 0], again], dim=1)

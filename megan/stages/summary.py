@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from megan.config import paths
+from megan.data import dataset
 from megan.report import inputs, tables
 from megan.runs import result, storage
 from megan.runs.job import Job
@@ -20,7 +21,7 @@ HEADLINE = ("maml", "n_plus_1")  # variants whose accuracies are metrics
 def run(job: Job) -> None:
     """Write the tables, and `paths.metrics(study)`."""
     results = [inputs.variant_results(job.params, variant) for variant in job.params.variants]
-    built = tables.build(job.study, results)
+    built = tables.build(job.study, dataset.load(job.settings.data.dataset).title, results)
     with storage.replacing_folder(job.folder) as folder:
         for name, table in built.items():
             # Six digits are finer than any interval, and rounding errors do not reach them.

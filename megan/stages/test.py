@@ -17,7 +17,6 @@ from megan.config import paths
 from megan.data.episodes import TaskSet
 from megan.meta import generation, setup
 from megan.meta.evaluate import Scores, evaluate
-from megan.meta.parallel import Workers
 from megan.meta.with_fakes import WithFakes
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
@@ -27,7 +26,7 @@ def run(job: Job) -> None:
     """Meta-test the variant `job.item`. Seeds that diverged in training are left out."""
     source, options, count = paths.trained(job.study, job.item), job.settings.test, job.params.tier(job.item).test_tasks
     trained, queries = result.load(source), job.settings.tasks.test_queries
-    workers, started = Workers(), time.monotonic()
+    workers, started = setup.workers(job.params), time.monotonic()
     healthy = [index for index, seed in enumerate(trained["seeds"]) if str(seed) not in trained["diverged"]]
     seeds = torch.tensor(trained["seeds"], device=workers.device)[healthy]
     weights = {

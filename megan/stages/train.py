@@ -30,7 +30,7 @@ CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]
 
 def run(job: Job) -> None:
     """Meta-train the variant `job.item`, from its last checkpoint if there is one."""
-    workers = Workers()
+    workers = setup.workers(job.params)
     with checkpoint.resumable(job, workers.rounding()) as resume:
         if resume is None:
             return

@@ -26,16 +26,17 @@ def layer_norm_relu(z, gamma, beta):
     return F.relu(gamma[:, None, None] * xhat + beta[:, None, None])
 
 
-def network(weights, branch, shared, x, planes=None, own_norm=batch_norm_relu):
+def network(weights, branch, shared, x, planes=None, own_norm=batch_norm_relu, sizes=None):
     """`planes` [images, n] enter at the first layer that is not shared."""
     for layer in range(4):
         group = "shared" if layer < shared else branch
         if planes is not None and layer == shared:
             x = torch.cat([x, planes[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
         norm = own_norm if group == branch else batch_norm_relu
-        z = convolve(x, weights[f"{group}.conv{layer}"], 2)
+        z = convolve(x, weights[f"{group}.conv{layer}"], 1 if sizes.max_pool else 2)
         x = norm(z, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
-    x = x.mean(dim=(2, 3))
+        x = F.max_pool2d(x, 2) if sizes.max_pool else x
+    x = x.permute(0, 2, 3, 1).flatten(1) if sizes.flat else x.mean(dim=(2, 3))
     if planes is not None and shared == 4:
         x = torch.cat([x, planes], dim=1)
     return x @ weights[f"{branch}.head"] + weights[f"{branch}.bias"]
@@ -51,7 +52,7 @@ def generate(variant, weights, x, noise, one_hot, prototypes):
         code = torch.cat([code, one_hot], dim=1)
     if variant.conditioning == "prototype":
         code = torch.cat([code, prototypes @ weights["gen.prototype"]], dim=1)
-    side = 7 if variant.generator == "standard" else 28
+    side = x.shape[2] // 4 if variant.generator == "standard" else x.shape[2]
     h = (code @ weights["gen.code"]).view(len(noise), side, side, -1).permute(0, 3, 1, 2)
     if variant.generator == "standard":
         if variant.conditioning == "image":
@@ -68,8 +69,9 @@ def generate(variant, weights, x, noise, one_hot, prototypes):
 class Task:
     """One task of a variant, and every loss on it as a function of weights without a task axis."""
 
-    def __init__(self, variant, inner, ways, episodes, task):
-        self.variant, self.inner, self.ways = variant, inner, ways
+    def __init__(self, system, episodes, task):
+        variant = system.variant
+        self.variant, self.inner, self.ways, self.sizes = system.variant, system.inner, system.ways, system.sizes
         self.support, self.query = (images[task].permute(0, 3, 1, 2) for images in (episodes.support, episodes.query))
         self.labels, self.query_labels = episodes.support_labels, episodes.query_labels
         self.fake_labels = torch.cat([self.labels] * variant.fakes_per_real)
@@ -94,7 +96,7 @@ class Task:
 
         def run(images, flags):
             planes = torch.tensor(flags, dtype=images.dtype)[:, None] if told else None
-            return network(weights, "cls", shared, images, planes)
+            return network(weights, "cls", shared, images, planes, sizes=self.sizes)
 
         if fake is None:
             return run(real, [1.0] * len(real))
@@ -105,7 +107,14 @@ class Task:
     def fakes_alone(self, weights, fake):
         told = self.variant.approach == "multi_task" and self.variant.told_real
         shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
-        return network(weights, "cls", shared, fake, torch.zeros(len(fake), 1, dtype=fake.dtype) if told else None)
+        return network(
+            weights,
+            "cls",
+            shared,
+            fake,
+            torch.zeros(len(fake), 1, dtype=fake.dtype) if told else None,
+            sizes=self.sizes,
+        )
 
     def critic(self, weights, images, labels):
         """How real each image is found: the log-odds of "real"."""
@@ -114,7 +123,7 @@ class Task:
             return ((1 - fake) / fake).log()
         planes = F.one_hot(labels, self.ways).to(images.dtype) if self.variant.condition_discriminator else None
         norm = layer_norm_relu if self.variant.gan_loss == "wasserstein_gp" else batch_norm_relu
-        return network(weights, "dsc", self.variant.shared_layers, images, planes, norm)[:, 0]
+        return network(weights, "dsc", self.variant.shared_layers, images, planes, norm, self.sizes)[:, 0]
 
     def critic_of_both(self, weights, fake):
         if self.variant.shared_statistics:

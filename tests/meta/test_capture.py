@@ -19,6 +19,7 @@ from megan.meta import bounds, capture, generation, systems
 from megan.meta.evaluate import evaluate
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
+from megan.models import sizes
 from megan.ops import gathered, kernels
 
 
@@ -87,7 +88,7 @@ OPTIONS = {
 def build(options):
     study, defaults = params.load().current, params.read()["variant_defaults"]
     variant = params.Variant(**{**defaults, "tier": "headline", "label": "a", "colour": "#000000", **options})
-    return study, systems.build(variant, study.inner, study.tasks.ways, prototype_size=6)
+    return study, systems.build(variant, study.inner, study.tasks.ways, sizes.of(study), prototype_size=6)
 
 
 @pytest.mark.parametrize("scope", ["alphabet", "any"])

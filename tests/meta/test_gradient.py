@@ -1,6 +1,7 @@
 """The outer gradient against a slow reference, a finite difference, and the paper's equalities."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from megan.meta.gradient import outer_gradient, summed
 from megan.meta.iteration import State
+from megan.models.sizes import Sizes
 
 _spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference.py"))
 reference = importlib.util.module_from_spec(_spec)
@@ -33,7 +35,7 @@ def slow_gradient(system, weights, episodes):
     total, tasks = 0.0, len(episodes.support)
     gradient = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
     for number in range(tasks):
-        task = reference.Task(system.variant, system.inner, system.ways, episodes, number)
+        task = reference.Task(system, episodes, number)
         query, losses = task.outer_losses(leaves)
         total += float(query.detach()) / tasks
         for groups, loss in losses:
@@ -107,6 +109,38 @@ def test_gradient_is_the_slow_references(name, make_system, make_episodes):
             continue
         assert float(flat[1].norm()) > 1e-8, f"{group} gets no gradient, so the comparison shows nothing"
         assert relative(*flat) < 1e-9, group
+
+
+POOLED = Sizes(side=20, channels=3, filters=6, max_pool=True, flat=True)
+SIZES = {
+    "colour, max-pooling, the whole map": POOLED,
+    "an odd map at every pooling": replace(POOLED, side=84, filters=3),
+    "colour, stride": replace(POOLED, side=84, filters=4, max_pool=False, flat=False),
+    "grey, pooled, mean": replace(POOLED, channels=1, flat=False),
+}
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"approach": "maml"},
+        N_PLUS_1,
+        N_PLUS_1 | {"generator": "fcn", "skip": True, "outer_fake_weight": 1.0},
+        N_PLUS_1 | {"gan_loss": "wasserstein_gp", "gradient_penalty": 0.01},  # the usual 10 overflows the reference
+        MULTI_TASK | {"shared_layers": 2, "conditioning": "label"},
+        MULTI_TASK | {"shared_layers": 4, "condition_discriminator": True},
+    ],
+)
+def test_gradient_at_other_sizes(sizes, options, make_system, make_episodes):
+    system = make_system(ways=2, steps=2, sizes=sizes, **options)
+    episodes = make_episodes(tasks=1, ways=2, queries=1, size=sizes.side, channels=sizes.channels)
+    weights = initial(system)
+    ours, (_, theirs) = outer_gradient(system, weights, episodes, 1), slow_gradient(system, weights, episodes)
+    for group in {weight.partition(".")[0] for weight in weights}:
+        names = [weight for weight in weights if weight.partition(".")[0] == group]
+        flat = [torch.cat([values[weight].flatten() for weight in names]) for values in (ours.gradient, theirs)]
+        assert float(flat[1].norm()) > 1e-8 and relative(*flat) < 1e-9, group
 
 
 @pytest.mark.parametrize("approach", ["maml", "n_plus_1"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from megan.ops import by_shape, convolution, gathered, kernels, native, normalisation, separate
+from megan.ops import by_shape, convolution, gathered, kernels, native, normalisation, pooling, separate
 
 FORMULATIONS = {"gathered": gathered, "separate": separate, "by shape": by_shape, "native": native}
 SHAPES = [  # tasks, images, height, width, channels, outputs, stride
@@ -13,6 +13,11 @@ SHAPES = [  # tasks, images, height, width, channels, outputs, stride
     (3, 2, 6, 4, 3, 8, 1),
     (2, 5, 14, 14, 8, 16, 2),
     (2, 2, 5, 7, 17, 3, 1),
+    (1, 1, 84, 84, 3, 32, 1),  # mini-ImageNet's first layer, with few images
+    (1, 1, 42, 42, 32, 32, 1),
+    (1, 1, 84, 84, 8, 3, 1),  # the last of its generator
+    (1, 2, 84, 84, 3, 16, 2),
+    (1, 2, 21, 21, 48, 32, 1),
 ]
 
 
@@ -88,13 +93,32 @@ def test_convolution_and_its_derivatives(formulation, shape):
 
 
 @pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("shape", [(1, 2, 3, 3, 1), (3, 4, 5, 3, 7), (2, 5, 7, 7, 16)])
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 3, 3, 1), (3, 4, 5, 3, 7), (2, 5, 7, 7, 16), (1, 2, 84, 84, 32), (1, 2, 21, 21, 8)]
+)
 def test_normalisation_and_its_derivatives(formulation, shape, relu):
     inputs = [random(*shape), 1 + 0.3 * random(shape[0], shape[-1], seed=1), 0.3 * random(shape[0], shape[-1], seed=2)]
     ours = derivatives(lambda z, gamma, beta: normalisation.norm_relu(z, gamma, beta, relu), inputs, 3)
     theirs = derivatives(lambda z, gamma, beta: plain_norm_relu(z, gamma, beta, relu), inputs, 3)
     for order, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
         assert close(mine, other, 1e-9), f"derivative of order {order}"
+
+
+@pytest.mark.parametrize("height,width", [(2, 2), (7, 5), (84, 84), (42, 42), (21, 21), (10, 10)])
+def test_max_pooling_and_its_derivatives(height, width):
+    """Among values of which many are equal, as ReLU's zeros are: all take the first."""
+    x = random(2, 3, height, width, 4).relu()
+    inputs = [x + 1e-3 * torch.arange(4), random(4, 5, seed=1)]  # a product, so that second derivatives are not zero
+
+    def ours(x, w):
+        return pooling.max_pool(x.square()) @ w
+
+    def theirs(x, w):
+        planes = x.square().permute(0, 1, 4, 2, 3).flatten(0, 1)
+        return F.max_pool2d(planes, 2).unflatten(0, x.shape[:2]).permute(0, 1, 3, 4, 2) @ w
+
+    for order, (mine, other) in enumerate(zip(*(derivatives(one, inputs, 3) for one in (ours, theirs)), strict=True)):
+        assert close(mine, other, 1e-12), f"derivative of order {order}"
 
 
 def test_formulations_agree_in_float32(monkeypatch):

@@ -477,7 +477,7 @@ def written(tmp_path, monkeypatch):
 def test_files(written):
     jobs.run(_params(written), "claims")
     table = pd.read_csv(paths.claims("quick") / "claims.csv")
-    assert list(table.columns) == COLUMNS and table["claim"].tolist() == list(range(1, 18))
+    assert list(table.columns) == [*COLUMNS, "dataset"] and table["claim"].tolist() == list(range(1, 18))
     direct = decide(CLAIMS, written, RULES)
     assert table["verdict"].tolist() == [one.verdict for one in direct]
     assert np.allclose(table["effect"], [one.part.effect for one in direct], rtol=1e-4, atol=1e-8)
@@ -490,6 +490,7 @@ def test_files(written):
     )
     assert first["parts"][0]["decides"] and not content["claims"][4]["parts"][-1]["decides"]
     assert content["rules"]["minimum_seeds"] == 5
+    assert content["dataset"] == "glyphs" and set(table["dataset"]) == {"glyphs"}
 
 
 def test_order_of_rows_and_other_variants_change_nothing(written):

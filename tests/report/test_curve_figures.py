@@ -54,7 +54,7 @@ def test_curves_of_the_named_variants_alone(made_up, row):
         assert f"{variants[name].label} {accuracy[name]:.1%} {_difference(name, reference)}" in picture.caption
         assert variants[name].label in picture.alt
     assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
-    assert picture.title.startswith(f"{row.subject}, study quick: 3 seeds, 800 meta-steps")
+    assert picture.title.startswith(f"{row.subject}, study quick (glyphs): 3 seeds, 800 meta-steps")
 
 
 @pytest.mark.parametrize("name", [*(row.name for row in COMPARED), "shared_layers"])

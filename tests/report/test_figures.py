@@ -134,7 +134,7 @@ def test_convergence_lines(made_up):
     assert lines["validation/maml"].get_color() == variants["maml"].colour
     assert lines["train/maml"].get_linewidth() < lines["validation/maml"].get_linewidth()
     assert len(_bands(picture)) == 2
-    assert picture.title == "Accuracy during meta-training, study quick: 3 seeds, 800 meta-steps"
+    assert picture.title == "Accuracy during meta-training, study quick (glyphs): 3 seeds, 800 meta-steps"
     assert "lowest to the highest seed" in picture.caption
 
 

@@ -64,6 +64,7 @@ def _made(study, others=(), **unlike):
         json.dumps(
             {
                 "seed": 0,
+                "data": {"title": "glyphs", "ink": True},
                 "alphabets": ["Greek", "Old_Persian"],
                 "judge_accuracy": {"validation_accuracy": 0.035, "classes": 285},
             }
@@ -78,6 +79,19 @@ def test_mosaic_places_every_image():
     assert picture.shape == (3 * 7 - 2, 2 * (4 * 8 - 2) + 10)
     assert (picture[7:12, 40 + 16 : 40 + 22] == 255 - images[1, 1, 2]).all(), "ink is black"
     assert (picture[5:7] == picture[0, 6]).all() and (picture[:, 30:40] == picture[0, 6]).all(), "gaps"
+
+
+def test_photographs_are_shown_as_they_are(made_up):
+    variants, images = _made(made_up())
+    photographs = {name: np.stack([values, values // 2, 255 - values], axis=-1) for name, values in images.items()}
+    save_file(photographs, SAMPLES / "grids.safetensors")
+    record = json.loads((SAMPLES / "record.json").read_text())
+    record["data"] = {"title": "mini-ImageNet", "ink": False}
+    (SAMPLES / "record.json").write_text(json.dumps(record))
+    figure = examples.build(TABLES, SAMPLES, variants).figure
+    row, again = (np.asarray(image.get_array()) for image in figure.axes[1].images)
+    assert np.array_equal(again, photographs["examples"][1, -1])
+    assert np.array_equal(row[:, :28], photographs["examples"][1, 0])
 
 
 @ROWS
@@ -96,7 +110,7 @@ def test_grids_of_the_same_tasks(made_up, row):
         assert titles[2 + position].startswith(variants[name].label) and told in titles[2 + position]
         assert f"{variants[name].label}: {told}" in picture.caption and variants[name].label in picture.alt
     assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
-    assert "Real drawings compared with other real drawings: KID 0.002" in picture.caption
+    assert "Real images compared with other real images: KID 0.002" in picture.caption
 
 
 def test_generators_say_accuracies(made_up):

@@ -103,7 +103,7 @@ def test_batches_of_encoder_and_judge_differ_even_for_one_seed():
 
 
 def test_the_stem_keeps_small_images_from_vanishing():
-    for stride, size in ((1, 4), (2, 2)):
-        network = encoder.resnet(3, stride).eval()
+    for stride, side, channels, size in ((1, 28, 1, 4), (2, 28, 1, 2), (2, 84, 3, 3), (2, 56, 3, 4)):
+        network = encoder.resnet(3, stride, side, channels).eval()
         body = torch.nn.Sequential(*list(network.children())[:-2])
-        assert body(torch.zeros(1, 1, 28, 28)).shape == (1, 512, size, size)
+        assert body(torch.zeros(1, channels, side, side)).shape == (1, 512, size, size)

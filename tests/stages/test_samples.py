@@ -200,7 +200,8 @@ def study(tmp_path, monkeypatch):
     torch.manual_seed(0)
     paths.judge("quick").mkdir(parents=True)
     save_file(
-        encoder.resnet(4, loaded.current.judge.stem_stride).state_dict(), paths.judge("quick") / "weights.safetensors"
+        encoder.resnet(4, loaded.current.judge.stem_stride, 28, 1).state_dict(),
+        paths.judge("quick") / "weights.safetensors",
     )
     (paths.judge("quick") / "metrics.json").write_text(
         '{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}'

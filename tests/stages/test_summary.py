@@ -28,6 +28,7 @@ def test_every_table_has_its_columns(made_up):
         "validation": ["meta_step", "maml", "n_plus_1"],
         "accuracy": [
             "study",
+            "dataset",
             "variant",
             "label",
             "tier",

@@ -25,13 +25,13 @@ class MultiTask(WithFakes):
     @cached_property
     def cls(self) -> Branch:
         """The classifier. It may have an input channel that says whether an image is real."""
-        return Branch("cls", self.ways, self.variant.shared_layers, int(self.variant.told_real))
+        return Branch("cls", self.ways, self.sizes, self.variant.shared_layers, int(self.variant.told_real))
 
     @cached_property
     def dsc(self) -> Branch:
         """The discriminator. With a gradient penalty it has no batch statistics, so each image has its own penalty."""
         planes = self.ways if self.variant.condition_discriminator else 0
-        return Branch("dsc", 1, self.variant.shared_layers, planes, layer_norm=self.gan_loss.penalises_gradient)
+        return Branch("dsc", 1, self.sizes, self.variant.shared_layers, planes, self.gan_loss.penalises_gradient)
 
     def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
         return classifier.initial_weights(seeds, self.dsc, dtype) | super().initial_weights(seeds, dtype)

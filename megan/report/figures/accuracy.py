@@ -49,7 +49,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
         _legend(stacked[0], facts)
         stacked[0].set_title(stacked[0].get_title(loc="left"), fontsize=9, loc="left", pad=22)
         subject, several = "Meta-test accuracy", len(groups) > 1
-        title = f"{subject}, study {facts.study}" if several else captions.title(facts, subject)
+        title = f"{subject}, {facts.where}" if several else captions.title(facts, subject)
         return picture.titled(
             figure,
             f"{title}, {facts.tasks_a_seed} tasks per seed",

@@ -31,7 +31,7 @@ def build(tables: Path, samples: Path, styles: dict[str, Style]) -> Picture:
     accuracy = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])[["variant", "seed", "accuracy"]]
     runs = rows[rows["variant"] != grids.REAL].merge(accuracy, on=["variant", "seed"])
     runs = runs.dropna(subset=["kid", "accuracy"])
-    title = f"{SUBJECT}, study {facts.study}"
+    title = f"{SUBJECT}, {facts.where}"
     if runs.empty:
         return curves.nothing(title, f"{PAPER} In this study no variant has finished a seed with fakes.")
     found = set(runs["variant"])
@@ -121,8 +121,8 @@ def _real_lines(rows: pd.DataFrame) -> list[Line2D]:
         return []
     look: style.Look = {"color": style.MUTED, "linewidth": 1}
     return [
-        Line2D([], [], linestyle="--", label="KID of real drawings", **look),
-        Line2D([], [], linestyle=":", label="distance of real drawings", **look),
+        Line2D([], [], linestyle="--", label="KID of real images", **look),
+        Line2D([], [], linestyle=":", label="distance of real images", **look),
     ]
 
 
@@ -145,5 +145,5 @@ def _reading(rows: pd.DataFrame) -> str:
         " support images."
     )
     if (rows["variant"] == grids.REAL).any():
-        text += " The dashed and the dotted line are real drawings compared with other real drawings."
+        text += " The dashed and the dotted line are real images compared with other real images."
     return text

@@ -24,7 +24,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
     names = (REFERENCE, *VARIANTS)
     shown = curves.present(names, styles)
     if not shown:
-        return curves.nothing(f"{SUBJECT}, study {everything.study}", PAPER + curves.absent(names, styles))
+        return curves.nothing(f"{SUBJECT}, {everything.where}", PAPER + curves.absent(names, styles))
     facts = captions.read(tables, shown)
     seeds = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])
     with style.theme():
