@@ -135,7 +135,7 @@ def test_no_archive(path, content, match):
 
 
 def test_missing_and_folder(path, tmp_path):
-    refused(path, "not here")
+    refused(path, "does not exist")
     refused(tmp_path, "not a valid zip")
 
 
