@@ -55,8 +55,8 @@ MULTI_TASK = (
         ),
         subject="GAN losses without shared weights",
         paper="The paper says of its Fig. 10: without shared weights, even the best generator over all GAN"
-        " losses harmed the classifier, which stayed below MAML. Our figure shows each loss. The variant with 0 shared"
-        " layers and no loss in its name (multi_task_0) has the non-saturating loss.",
+        " losses harmed the classifier, which stayed below MAML. Our figure shows each loss. The variant multi_task_0,"
+        " labelled by its 0 shared layers, has the non-saturating loss.",
     ),
     Curves(
         "conditioning_accuracy",
