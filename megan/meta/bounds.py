@@ -26,7 +26,7 @@ def tasks_at_a_time(system: System, tasks: TaskSet) -> int:
 
 
 def _classifier(sizes: Sizes, planes: int) -> int:
-    """Pixels times channels of the classifier's largest convolution: of its outputs' places, with its inputs' channels."""
+    """Output pixels times input channels of the classifier's largest convolution."""
     side, most = sizes.side, 0
     for layer in range(LAYERS):
         half = -(-side // 2)

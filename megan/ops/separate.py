@@ -22,9 +22,9 @@ def _filters(w: Tensor) -> Tensor:
     return w.permute(3, 2, 0, 1)
 
 
-def _backward(dz: Tensor, x: Tensor, w: Tensor, stride: int, want: list[bool]) -> tuple:
+def _backward(dz: Tensor, x: Tensor, filters: Tensor, stride: int, want: list[bool]) -> tuple:
     return torch.ops.aten.convolution_backward(
-        _planar(dz), _planar(x), _filters(w), None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [*want, False]
+        _planar(dz), _planar(x), filters, None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [*want, False]
     )
 
 
@@ -40,13 +40,15 @@ def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) 
     tasks, images = dz.shape[:2]
     dx = dz.new_empty(tasks, images, height, width, w.shape[3])
     for task in range(tasks):
-        dx[task] = _last(_backward(dz[task], dx[task], w[task], stride, [True, False])[0])
+        dx[task] = _last(_backward(dz[task], dx[task], _filters(w[task]), stride, [True, False])[0])
     return dx
 
 
 def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
     dw = dz.new_empty(len(x), 3, 3, x.shape[4], dz.shape[4])
+    # Stands for the filters, whose values do not matter; in float64 torch takes no view with a single output.
+    shape = dz.new_empty(dz.shape[4], x.shape[4], 3, 3)
     for task in range(len(x)):
-        found = _backward(dz[task], x[task], dw[task], stride, [False, True])[1]
+        found = _backward(dz[task], x[task], shape, stride, [False, True])[1]
         dw[task] = found.permute(2, 3, 1, 0)
     return dw

@@ -18,6 +18,9 @@ SHAPES = [  # tasks, images, height, width, channels, outputs, stride
     (1, 1, 84, 84, 8, 3, 1),  # the last of its generator
     (1, 2, 84, 84, 3, 16, 2),
     (1, 2, 21, 21, 48, 32, 1),
+    (2, 3, 8, 8, 8, 1, 1),
+    (2, 3, 8, 8, 1, 8, 2),
+    (2, 9, 28, 28, 2, 64, 2),
 ]
 
 
@@ -38,11 +41,12 @@ def random(*shape, seed=0):
 
 def plain_conv(x, w, stride):
     """A loop over tasks through torch's own convolution."""
+    both = torch.cat([w, torch.zeros_like(w)], dim=-1)  # torch's second derivative fails with a single output
     outputs = [
         F.conv2d(images.permute(0, 3, 1, 2), weights.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1)
-        for images, weights in zip(x, w, strict=True)
+        for images, weights in zip(x, both, strict=True)
     ]
-    return torch.stack(outputs).permute(0, 1, 3, 4, 2)
+    return torch.stack(outputs).permute(0, 1, 3, 4, 2)[..., : w.shape[-1]]
 
 
 def plain_norm_relu(z, gamma, beta, relu):
@@ -139,3 +143,22 @@ def test_a_task_does_not_depend_on_the_others(formulation):
     for task in range(3):
         alone = formulation.conv(x[task : task + 1].contiguous(), w[task : task + 1].contiguous(), 2)
         assert torch.allclose(together[task : task + 1], alone, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("images", "side", "channels", "chosen"),
+    [(5, 28, 1, "gathered"), (75, 28, 1, "separate"), (5, 7, 64, "gathered"), (5, 14, 64, "separate")],
+)
+def test_the_formulation_follows_from_the_shape(monkeypatch, images, side, channels, chosen):
+    """Few patches are gathered, many are not; gradients to one channel always are."""
+    asked = []
+    for name in ("gathered", "separate"):
+        for primitive in ("conv", "conv_data_grad", "conv_weight_grad"):
+            monkeypatch.setattr(FORMULATIONS[name], primitive, lambda *_, name=name: asked.append(name))
+    half = (side + 1) // 2
+    x, w = torch.empty(4, images, side, side, channels), torch.empty(4, 3, 3, channels, 64)
+    dz = torch.empty(4, images, half, half, 64)
+    by_shape.conv(x, w, 2)
+    by_shape.conv_weight_grad(x, dz, 2)
+    by_shape.conv_data_grad(dz, w, side, side, 2)
+    assert asked == [chosen, chosen, "gathered" if channels == 1 else chosen]
