@@ -67,10 +67,12 @@ def _run(chosen: argparse.Namespace) -> int:
     from megan.data import catalogue
 
     params = parameters.load()
-    catalogue.check(params.study, params.current, params.variants)
+    item = getattr(chosen, "item", "")
+    asked_for = {item: params.variants[item]} if item in params.variants else params.variants
+    catalogue.check(params.study, params.current, asked_for)
     if chosen.stage == "record":
         return _record(params, chosen.check, chosen.weights)
-    registry.run(registry.prepare(params, chosen.stage, getattr(chosen, "item", "")))
+    registry.run(registry.prepare(params, chosen.stage, item))
     return 0
 
 

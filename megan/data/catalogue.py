@@ -57,7 +57,11 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
 
 
 def check(study_name: str, study: params.Study, variants: Mapping[str, params.Variant]) -> None:
-    """Raise `ParamsError` for a study, or a variant in it, that its data sets cannot make."""
+    """Raise `ParamsError` for a study, or a variant in it, that its data sets cannot make.
+
+    `variants`: those to check. A folder of yours may have too few classes for one of many variants: that one is
+    refused when it is asked for alone.
+    """
     where = f"params.yaml: studies.{study_name}"
     _check_form(where, study.data, characters(study_name, study.data))
     if study.data.rotations and not characters(study_name, study.data).rotations:
@@ -79,7 +83,8 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
         sizes = [len(characters) for characters in chosen.values()]
         most = max(sizes) if study.tasks.scope == "alphabet" else sum(sizes)
         for name, variant in variants.items():
-            if variant.takes_others and 2 * study.tasks.ways > most:
+            asked_for = len(variants) == 1 or not study.data.folder
+            if asked_for and variant.takes_others and 2 * study.tasks.ways > most:
                 raise ParamsError(
                     f"params.yaml: variants.{name}.fake_source = 'alphabet': its tasks need twice"
                     f" studies.{study_name}.tasks.ways = {study.tasks.ways} characters, and the {part} split has"

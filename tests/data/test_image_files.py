@@ -5,13 +5,13 @@ import tarfile
 
 import numpy as np
 import pytest
+from pictures import SUFFIXES, draw, encoded
 from PIL import Image
 
 from megan.data import image_files, near_identical, tar_archives
 from megan.errors import DataError
 
 from .conftest import pack
-from .pictures import SUFFIXES, draw, encoded
 
 LEVELS = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jobs
 import numpy as np
 import pytest
+from pictures import draw, encoded
 
 from megan.config import paths
 from megan.data import catalogue, image_files, packed
@@ -13,7 +14,6 @@ from megan.data.sets import mini_imagenet
 from megan.errors import DataError
 
 from .conftest import pack
-from .pictures import draw, encoded
 from .test_image_files import tar
 
 CLASSES = {"train": "n1 n2 n3", "validation": "n4 n5", "test": "n6 n7"}

@@ -5,6 +5,7 @@ import json
 import jobs
 import numpy as np
 import pytest
+from pictures import draw, encoded, write_class, write_folder
 from PIL import Image
 
 from megan.config import params, paths
@@ -12,8 +13,6 @@ from megan.config.params import ParamsError
 from megan.data import catalogue, packed
 from megan.data.sets import folder as own
 from megan.errors import DataError
-
-from .pictures import draw, encoded, write_class, write_folder
 
 
 @pytest.fixture
@@ -122,6 +121,13 @@ def test_a_folder_that_is_not_here_stops_only_stages_that_read_it(data, tasks):
     catalogue.check("own", study(data), {})
     with pytest.raises(DataError, match="data.folder = 'photographs': expected a folder"):
         jobs.download("study", data, "glyphs")
+
+
+def test_a_variant_that_needs_more_classes_is_refused_when_asked_for(photographs, data):
+    variants = params.load(jobs.ROOT / "params.yaml").variants
+    catalogue.check("own", study(data), variants)  # others can do with the classes
+    with pytest.raises(ParamsError, match="variants.control_alphabet.fake_source = 'alphabet': its tasks need twice"):
+        catalogue.check("own", study(data), {"control_alphabet": variants["control_alphabet"]})
 
 
 @pytest.mark.parametrize(
