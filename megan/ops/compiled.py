@@ -25,11 +25,14 @@ class Unavailable(Exception):
     """The library cannot be built or loaded here; the message says why."""
 
 
-def library(source_file: Path) -> ctypes.CDLL:
-    """The source's library, compiled unless it is kept already. Raises `Unavailable`."""
+def library(source_file: Path, *included: Path) -> ctypes.CDLL:
+    """The source's library, compiled unless it is kept already; `included`: files beside it that it includes.
+
+    **Raises** `Unavailable`.
+    """
     compiler, version = _compiler()
     try:
-        source = source_file.read_bytes()
+        source = b"\0".join(path.read_bytes() for path in (source_file, *included))
     except OSError as error:
         raise Unavailable(f"cannot read the kernels' source: {error}") from None
     parts = [source, version.encode(), repr((compiler, FLAGS, ARCHITECTURES)).encode(), _cpu().encode()]

@@ -24,6 +24,7 @@ from megan.config import machine
 from megan.ops import compiled
 
 SOURCE = Path(__file__).with_name("native.cpp")
+PROGRAM = Path(__file__).with_name("program.cpp")  # includes SOURCE
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 7, ()),
@@ -217,8 +218,11 @@ def _run(name: str, inputs: Sequence[Any], outputs: Sequence[Tensor], *numbers: 
         told(name, inputs, outputs, numbers)
 
 
-def function(name: str, dtype: torch.dtype) -> Any:
-    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory."""
+def function(name: str, dtype: torch.dtype | None = None) -> Any:
+    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory.
+
+    `run_program` has no type: it takes the first and the last address of instructions.
+    """
     found = _functions.get((name, dtype))
     if found is None:
         _load()
@@ -247,7 +251,7 @@ def _load() -> None:
         if _functions or _failure is not None:
             return
         try:
-            library = compiled.library(SOURCE)
+            library = compiled.library(PROGRAM, SOURCE)
         except compiled.Unavailable as error:
             _failure = str(error)
             return
@@ -258,4 +262,6 @@ def _load() -> None:
                 function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_longlong] * sizes + list(rest)
                 function.restype = ctypes.c_int
                 found[name, dtype] = function
+        library.run_program.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        found["run_program", None] = library.run_program
         _functions.update(found)
