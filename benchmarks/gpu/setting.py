@@ -12,6 +12,7 @@ from megan.meta import systems
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
 from megan.meta.systems import System
+from megan.models import sizes
 from megan.ops import precision
 
 RATE = 0.4  # of the inner step
@@ -60,7 +61,7 @@ def system(kind: str, size: Size) -> System:
     defaults = params.read()["variant_defaults"]
     options = {**defaults, "tier": "headline", "label": kind, "colour": "#000000", **KINDS[kind]}
     inner = params.Inner(steps=size.steps, test_steps=size.steps, learning_rate=RATE)
-    return systems.build(params.Variant(**options), inner, WAYS)
+    return systems.build(params.Variant(**options), inner, WAYS, sizes.of(params.load().current))
 
 
 def sampler(chosen: System, device: str, dtype: torch.dtype) -> Sampler:
