@@ -92,7 +92,9 @@ def test_snakemake_fails_where_a_stage_fails(prepared, spare):
     source = project.path("megan/stages/train.py")
     text = source.read_text(encoding="utf-8")
     broken = text.replace(
-        "    workers = Workers()", "    assert job.item != 'maml', 'broken on purpose'\n    workers = Workers()", 1
+        "    workers = setup.workers(job.params)",
+        "    assert job.item != 'maml', 'broken on purpose'\n    workers = setup.workers(job.params)",
+        1,
     )
     assert broken != text
     source.write_text(broken, encoding="utf-8")
