@@ -103,7 +103,7 @@ def blank_glyphs() -> None:
     """Blank images in place of drawn glyphs: drawing takes seconds, and no fault strikes in them."""
     from megan.data.sets import glyphs
 
-    def blank(folder):
+    def blank(folder, data):
         parts = glyphs.alphabets().values()
         images = {
             name: numpy.zeros((len(characters), 20, 28, 28), numpy.uint8)
