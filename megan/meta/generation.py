@@ -33,7 +33,7 @@ def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, worker
     """Adapt to `tasks`, then make each task's fakes `draws` times over.
 
     **Arguments** `weights` [seeds, ...] each; `tasks`: the first of those that
-    `evaluate.evaluate` scores under the same purpose. Each draw has its own noise.
+    `evaluate.Evaluation` scores under the same purpose. Each draw has its own noise.
     """
     if not len(tasks.seeds):
         return _none(system, tasks, draws)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from megan.config import paths
 from megan.data.episodes import TaskSet
 from megan.meta import generation, setup
-from megan.meta.evaluate import Scores, evaluate
+from megan.meta.evaluate import Evaluation, Scores
 from megan.meta.with_fakes import WithFakes
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
@@ -39,9 +39,8 @@ def run(job: Job) -> None:
         if not healthy:
             empty = torch.empty(0, count, system.inner.test_steps + 1 if every_step else 1, dtype=torch.float64)
             return Scores(empty, empty, empty)
-        return evaluate(
-            system, weights, TaskSet(sampler, seeds, "test", count, queries), workers, every_step=every_step
-        )
+        tasks = TaskSet(sampler, seeds, "test", count, queries)
+        return Evaluation(system, tasks, workers, every_step=every_step)(weights)
 
     with storage.replacing_folder(job.folder) as folder:
         scores = scored(queries, every_step=True)

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from megan.data.episodes import TaskSet
 from megan.meta import setup
-from megan.meta.evaluate import evaluate
+from megan.meta.evaluate import Evaluation
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
 from megan.ops import precision
@@ -60,9 +60,9 @@ class Training:
         sampler, validation = (
             setup.sampler(self.job.params, self.job.item, part, self.workers) for part in ("train", "validation")
         )
-        self.validation = TaskSet(
-            validation, self.seeds, "validation", train.validation_tasks, self.settings.tasks.test_queries
-        )
+        tasks = TaskSet(validation, self.seeds, "validation", train.validation_tasks, self.settings.tasks.test_queries)
+        times = 1 + math.ceil(last / train.validate_every)
+        self.validation = Evaluation(self.system, tasks, self.workers, every_step=False, times=times)
         begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
         loop = OuterLoop(train, self.settings.tasks.train_queries, last)
         advance = iteration(self.system, sampler, self.seeds, loop, self.state, self.workers)
@@ -97,7 +97,7 @@ class Training:
     def _validate(self, step: int) -> None:
         """Test on the validation tasks, and keep the weights of each seed that has its best accuracy so far."""
         theta = self.state.part("theta")
-        scores = evaluate(self.system, theta, self.validation, self.workers, every_step=False)
+        scores = self.validation(theta)
         means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in ("accuracy", "loss", "fake_wins")}
         self._add_rows(step, "validation", means)
         for index, alive in enumerate(self.state["alive"].tolist()):
