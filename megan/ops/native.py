@@ -24,7 +24,8 @@ from megan.config import machine
 from megan.ops import compiled, prebuilt
 from megan.runs import progress
 
-SOURCES = (Path(__file__).with_name("native.cpp"),)  # what is compiled, then what it includes
+# What is compiled, then what it includes.
+SOURCES = (Path(__file__).with_name("program.cpp"), Path(__file__).with_name("native.cpp"))
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 7, ()),
@@ -224,8 +225,11 @@ def _run(name: str, inputs: Sequence[Any], outputs: Sequence[Tensor], *numbers: 
         told(name, inputs, outputs, numbers)
 
 
-def function(name: str, dtype: torch.dtype) -> Any:
-    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory."""
+def function(name: str, dtype: torch.dtype | None = None) -> Any:
+    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory.
+
+    `run_program` has no type: it takes the first and the last address of instructions.
+    """
     found = _functions.get((name, dtype))
     if found is None:
         _load()
@@ -268,4 +272,6 @@ def _load() -> None:
                 function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_longlong] * sizes + list(rest)
                 function.restype = ctypes.c_int
                 found[name, dtype] = function
+        library.run_program.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        found["run_program", None] = library.run_program
         _functions.update(found)

@@ -1,4 +1,4 @@
-"""How one recorded operation is called, with its results in places given beforehand."""
+"""How one recorded operation of torch is called, with its results in places given beforehand."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from megan.ops import native
 from megan.replay.program import Operation, View, mapped
 
 Place = Callable[[View], Tensor]
@@ -27,8 +26,6 @@ def step(operation: Operation, place: Place) -> Callable[[], Any]:
     args = mapped(place, operation.args)
     kwargs = {name: mapped(place, value) for name, value in operation.kwargs.items()}
     outputs = [place(view) for view in operation.outputs if view is not None]
-    if operation.is_kernel:
-        return _kernel(operation, args, outputs)
     if operation.writes & operation.reads():  # in place: the results are arguments
         return functools.partial(operation.target, *args, **kwargs)
     if operation.target is torch.ops.aten.clone.default:
@@ -39,23 +36,6 @@ def step(operation: Operation, place: Place) -> Callable[[], Any]:
         places = dict(zip(out_names(into), outputs, strict=True))
         return functools.partial(into, *args, **_without_layout(kwargs), **places)
     return functools.partial(_copied, functools.partial(operation.target, *args, **kwargs), outputs)
-
-
-def _kernel(operation: Operation, args: tuple, outputs: list[Tensor]) -> Callable[[], Any]:
-    function = native.function(operation.target, outputs[0].dtype)
-    pointers = [value.data_ptr() if isinstance(value, Tensor) else value for value in args]
-    split = next(index for index in range(len(args)) if _is_number(args[index]))
-    call = functools.partial(function, *pointers[:split], *(value.data_ptr() for value in outputs), *pointers[split:])
-
-    def run() -> None:
-        if call():
-            raise MemoryError(f"{operation.target}: no memory for scratch")
-
-    return run
-
-
-def _is_number(value: Any) -> bool:
-    return value is not None and not isinstance(value, Tensor)
 
 
 def _copied(call: Callable[[], Any], outputs: list[Tensor]) -> None:

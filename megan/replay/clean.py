@@ -60,7 +60,7 @@ def with_constants(program: Program) -> Program:
     while size != len(varying):  # a buffer that is written later may make an earlier one vary
         size = len(varying)
         for operation in program.operations:
-            if operation.is_kernel or (operation.reads() | operation.writes) & varying:
+            if operation.is_native or (operation.reads() | operation.writes) & varying:
                 varying |= operation.writes
     constants = {buffer: value.clone() for buffer, value in program.constants.items()}
     rest = []

@@ -28,7 +28,7 @@ class View:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: an aten overload, or a native kernel by its name.
+    """One operation: an aten overload, or what the native program does, by its name there.
 
     `args` and `kwargs` are the call's, with a `View` for each tensor; `outputs` what it returns (None for
     what is no tensor). `writes` are the buffers that it changes or fills.
@@ -41,7 +41,7 @@ class Operation:
     writes: frozenset[int]
 
     @property
-    def is_kernel(self) -> bool:
+    def is_native(self) -> bool:
         return isinstance(self.target, str)
 
     def inputs(self) -> Iterator[View]:

@@ -35,17 +35,17 @@ def record(function: Callable[[Sequence[Tensor]], Sequence[Tensor]], inputs: Seq
     recorder = _Recorder()
     inputs = [value.detach().contiguous() for value in inputs]
     placed = tuple(recorder.view(value) for value in inputs)
-    recorder.varying |= {view.buffer for view in placed}
+    recorder.given |= {view.buffer for view in placed}
+    recorder.varying |= recorder.given
     with recorder, native.listening(recorder.kernel):
         outputs = [value.detach() for value in function(inputs)]
     found = tuple(recorder.view(value) for value in outputs)
-    given = {view.buffer for view in placed}
     return Program(
         placed,
         found,
         recorder.operations,
         recorder.sizes,
-        {buffer: value for buffer, value in recorder.outside.items() if buffer not in given},
+        {buffer: value for buffer, value in recorder.outside.items() if buffer not in recorder.given},
     )
 
 
@@ -56,6 +56,7 @@ class _Recorder(TorchDispatchMode):
         self.sizes: dict[int, int] = {}  # buffer -> bytes
         self.outside: dict[int, Tensor] = {}  # buffers that no operation made: their bytes
         self.varying: set[int] = set()  # buffers whose contents depend on the inputs
+        self.given: set[int] = set()  # the inputs' buffers
         self._buffers: dict[int, int] = {}  # storage -> buffer
         self._held: list[Any] = []  # weak references to storages
 
@@ -113,6 +114,8 @@ class _Recorder(TorchDispatchMode):
         return any(view.buffer in self.varying for view in deciding)
 
     def _add(self, operation: Operation) -> None:
+        if operation.writes & (self.outside.keys() - self.given):
+            raise Unrecordable(f"{operation.target} changes a tensor that was made elsewhere")
         self.operations.append(operation)
         if operation.reads() & self.varying:
             self.varying |= operation.writes

@@ -97,6 +97,12 @@ def test_chance_and_decisions_are_refused(function):
         record(function, [torch.rand(3)])
 
 
+def test_changes_elsewhere_are_refused():
+    total = torch.zeros(3)
+    with pytest.raises(Unrecordable, match="made elsewhere"):
+        record(lambda inputs: [total.add_(inputs[0])], [torch.rand(3)])
+
+
 def test_a_mask_that_no_input_decides_is_no_decision():
     mask = torch.tensor([True, False, True])
     replayed(lambda inputs: [inputs[0][mask] * int(mask.sum())], (3,))
