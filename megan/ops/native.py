@@ -41,7 +41,7 @@ Listener = Callable[[str, Sequence[Tensor | None], Sequence[Tensor], Sequence[fl
 
 _lock = threading.Lock()
 _listeners = threading.local()
-_functions: dict = {}  # (name, dtype) -> C function, once loaded
+_functions: dict = {}  # (name, dtype) -> C function, once loaded; (run_program, None) too
 _failure: str | None = None  # why the one attempt to load failed
 _level = ""  # of kernels compiled beforehand
 
@@ -265,7 +265,7 @@ def _load() -> None:
                 progress.say(f"computing in plain torch, about half as fast: {_failure}")
             return
         _level = prebuilt.level_of(library)
-        found = {}
+        found: dict[tuple[str, torch.dtype | None], Any] = {}
         for name, (pointers, sizes, rest) in _POINTERS_AND_SIZES.items():
             for dtype, suffix in _TYPES.items():
                 function = getattr(library, f"{name}_{suffix}")

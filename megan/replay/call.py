@@ -1,4 +1,4 @@
-"""How one recorded operation of torch is called, with its results in places given beforehand."""
+"""How one recorded operation is called by itself, with its results in places given beforehand."""
 
 import functools
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from megan.ops import native
 from megan.replay.program import Operation, View, mapped
 
 Place = Callable[[View], Tensor]
@@ -26,16 +27,36 @@ def step(operation: Operation, place: Place) -> Callable[[], Any]:
     args = mapped(place, operation.args)
     kwargs = {name: mapped(place, value) for name, value in operation.kwargs.items()}
     outputs = [place(view) for view in operation.outputs if view is not None]
+    if operation.is_native:
+        return _kernel(operation, args, outputs)
     if operation.writes & operation.reads():  # in place: the results are arguments
         return functools.partial(operation.target, *args, **kwargs)
     if operation.target is torch.ops.aten.clone.default:
         return functools.partial(outputs[0].copy_, args[0])
     if operation.target._schema.name in ("aten::zeros", "aten::zeros_like", "aten::new_zeros"):
         return outputs[0].zero_
-    if into := into_places(operation.target):
+    into = into_places(operation.target)
+    if into and len(out_names(into)) == len(outputs):
         places = dict(zip(out_names(into), outputs, strict=True))
         return functools.partial(into, *args, **_without_layout(kwargs), **places)
     return functools.partial(_copied, functools.partial(operation.target, *args, **kwargs), outputs)
+
+
+def _kernel(operation: Operation, args: tuple, outputs: list[Tensor]) -> Callable[[], Any]:
+    function = native.function(operation.target, outputs[0].dtype)
+    pointers = [value.data_ptr() if isinstance(value, Tensor) else value for value in args]
+    split = next(index for index in range(len(args)) if _is_number(args[index]))
+    call = functools.partial(function, *pointers[:split], *(value.data_ptr() for value in outputs), *pointers[split:])
+
+    def run() -> None:
+        if call():
+            raise MemoryError(f"{operation.target}: no memory for scratch")
+
+    return run
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and not isinstance(value, Tensor)
 
 
 def _copied(call: Callable[[], Any], outputs: list[Tensor]) -> None:

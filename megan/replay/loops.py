@@ -56,9 +56,10 @@ def elementwise(operation: Operation, number: Callable[[View], float | None]) ->
 
     `number` gives the value of a view that is one constant.
     """
-    rule, output = _RULES.get(operation.target), operation.outputs[0]
-    if rule is None or output is None or 0 in output.shape:
+    rule = _RULES.get(operation.target)
+    if rule is None or 0 in operation.output.shape:
         return None
+    output = operation.output
     args = [_argument(value, number) for value in operation.args]
     made = rule(*args, **operation.kwargs)
     if made is None:

@@ -68,7 +68,7 @@ def _less(values: tuple[int, ...], dim: int) -> tuple[int, ...]:
 
 
 def _copied(operation: Operation) -> Made:
-    return [copy(operation.args[0], operation.outputs[0])]
+    return [copy(operation.args[0], operation.output)]
 
 
 def _copied_into(operation: Operation) -> Made:
@@ -77,14 +77,14 @@ def _copied_into(operation: Operation) -> Made:
 
 def _filled(value: float | None = None) -> Callable[[Operation], Made]:
     def rule(operation: Operation) -> Made:
-        return [fill(operation.args[1] if value is None else value, operation.outputs[0])]
+        return [fill(operation.args[1] if value is None else value, operation.output)]
 
     return rule
 
 
 def _joined(operation: Operation) -> Made:
     """cat"""
-    output, dim, start, found = operation.outputs[0], 0, 0, []
+    output, dim, start, found = operation.output, 0, 0, []
     dim = (operation.args[1] if len(operation.args) > 1 else 0) % len(output.shape)
     for view in operation.args[0]:
         if len(view.shape) != len(output.shape):
@@ -95,27 +95,27 @@ def _joined(operation: Operation) -> Made:
 
 
 def _stacked(operation: Operation) -> Made:
-    output = operation.outputs[0]
+    output = operation.output
     dim = (operation.args[1] if len(operation.args) > 1 else 0) % len(output.shape)
     return [copy(view, without(output, dim, index)) for index, view in enumerate(operation.args[0])]
 
 
 def _slice_grad(operation: Operation) -> Made:
     gradient, _, dim, start, _, step = operation.args
-    output = operation.outputs[0]
+    output = operation.output
     return [fill(0, output), copy(gradient, part(output, dim, start, gradient.shape[dim], step))]
 
 
 def _select_grad(operation: Operation) -> Made:
     gradient, _, dim, index = operation.args
-    output = operation.outputs[0]
+    output = operation.output
     dim, index = dim % len(output.shape), index % output.shape[dim]
     return [fill(0, output), copy(gradient, without(output, dim, index))]
 
 
 def _repeated(operation: Operation) -> Made:
     view, times = operation.args
-    output = operation.outputs[0]
+    output = operation.output
     if not contiguous(output):
         return None
     view = expanded(view, (1,) * (len(times) - len(view.shape)) + view.shape)
@@ -134,13 +134,10 @@ def _doubled(name: str) -> Callable[[Operation], Made]:
     """Nearest-neighbour upsampling by two of images with the channels last, or its gradient."""
 
     def rule(operation: Operation) -> Made:
-        source, output = operation.args[0], operation.outputs[0]
+        source, output = operation.args[0], operation.output
         images, channels, height, width = (source if name == "double_up" else output).shape
         large = (output if name == "double_up" else source).shape
-        last = [
-            View(v.buffer, v.offset, *(tuple(x[d] for d in (0, 2, 3, 1)) for x in (v.shape, v.stride)), v.dtype)
-            for v in (source, output)
-        ]
+        last = [view.permuted((0, 2, 3, 1)) for view in (source, output)]
         if large != (images, channels, 2 * height, 2 * width) or not all(map(contiguous, last)):
             return None
         return [_native(name, (source, images, height, width, channels), output)]
@@ -153,7 +150,7 @@ def _doubled(name: str) -> Callable[[Operation], Made]:
 
 def _summed(mean: bool) -> Callable[[Operation], Made]:
     def rule(operation: Operation) -> Made:
-        view, output = operation.args[0], operation.outputs[0]
+        view, output = operation.args[0], operation.output
         dims = operation.args[1] if len(operation.args) > 1 else None
         summed = sorted(d % len(view.shape) for d in dims) if dims else list(range(len(view.shape)))
         kept = [d for d in range(len(view.shape)) if d not in summed]
@@ -163,17 +160,9 @@ def _summed(mean: bool) -> Callable[[Operation], Made]:
         strides = [s for d, s in enumerate(output.stride) if not (keeps and d in summed)]
         order = sorted(range(len(kept)), key=lambda i: -view.stride[kept[i]])  # neighbours in memory come last
         summed.sort(key=lambda d: -view.stride[d])
-        dims = [kept[i] for i in order] + summed
-        read = View(
-            view.buffer, view.offset, *(tuple(x[d] for d in dims) for x in (view.shape, view.stride)), view.dtype
-        )
-        to = View(
-            output.buffer,
-            output.offset,
-            read.shape[: len(kept)],
-            tuple(strides[i] for i in order),
-            output.dtype,
-        )
+        read = view.permuted([kept[i] for i in order] + summed)
+        shape, stride = read.shape[: len(kept)], tuple(strides[i] for i in order)
+        to = View(output.buffer, output.offset, shape, stride, output.dtype)
         scale = 1.0 / math.prod(view.shape[d] for d in summed) if mean else 1.0
         return [_native("sum", (read, scale), to)]
 
@@ -186,7 +175,7 @@ def _product(operation: Operation) -> Made:
         bias, a, b = operation.args[:3]
         if operation.kwargs or len(operation.args) > 3:
             return None
-    output = operation.outputs[0]
+    output = operation.output
     if len(output.shape) == 2:
         a, b, output = (View(v.buffer, v.offset, (1, *v.shape), (0, *v.stride), v.dtype) for v in (a, b, output))
     if math.prod(output.shape) * a.shape[2] > MOST_PRODUCTS:
@@ -204,13 +193,13 @@ def _picked(operation: Operation) -> Made:
     """gather"""
     view, dim, index = operation.args[:3]
     dim %= len(view.shape)
-    return [_native("pick", (index, _along(view, dim, index.shape), view.stride[dim], 0), operation.outputs[0])]
+    return [_native("pick", (index, _along(view, dim, index.shape), view.stride[dim], 0), operation.output)]
 
 
 def _added_at(operation: Operation) -> Made:
     """scatter_add"""
     view, dim, index, source = operation.args
-    output = operation.outputs[0]
+    output = operation.output
     dim %= len(view.shape)
     source = View(source.buffer, source.offset, index.shape, source.stride, source.dtype)
     to = _along(output, dim, index.shape)
@@ -219,7 +208,7 @@ def _added_at(operation: Operation) -> Made:
 
 def _log_softmax(operation: Operation) -> Made:
     view, dim = operation.args[:2]
-    output = operation.outputs[0]
+    output = operation.output
     if dim % len(view.shape) != len(view.shape) - 1 or not contiguous(output):
         return None
     first = [] if contiguous(view) else [copy(view, output)]
@@ -230,7 +219,7 @@ def _log_softmax(operation: Operation) -> Made:
 
 def _log_softmax_grad(operation: Operation) -> Made:
     gradient, result, dim = operation.args[:3]
-    output = operation.outputs[0]
+    output = operation.output
     if dim % len(result.shape) != len(result.shape) - 1 or not contiguous(output) or not contiguous(result):
         return None
     first = [] if contiguous(gradient) else [copy(gradient, output)]

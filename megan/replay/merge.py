@@ -1,4 +1,4 @@
-"""Additions that the kernels do on the way: two convolutions added are one call, weight gradients join a sum in place."""
+"""Additions that the kernels do on the way: two convolutions added are one call, weight gradients join a sum."""
 
 from collections import Counter
 
@@ -19,7 +19,7 @@ def _added(operation: Operation) -> tuple[View, View] | None:
     if operation.target != "loop" or operation.args[1] != (("add", 0, 1, 0.0),):
         return None
     first, second = operation.args[0]
-    output = operation.outputs[0]
+    output = operation.output
     whole = all(
         view.offset == 0 and view.shape == output.shape and contiguous(view) for view in (first, second, output)
     )
@@ -81,7 +81,7 @@ def _with_sums_in_place(program: Program) -> Program:
             place = total.on(names.get(total.buffer, total.buffer))
             waiting.take_back(gradient)
             made = Operation("conv_weight_grad_add", (*maker.args, place), {}, (place,), frozenset([place.buffer]))
-            names[operation.outputs[0].buffer] = place.buffer
+            names[operation.output.buffer] = place.buffer
             waiting.several.add(place.buffer)
             break
         waiting.add(made or operation.renamed(names))

@@ -4,7 +4,7 @@ A tensor is a view of a buffer. Operations that only make another view of one le
 reads the view later says itself where it reads.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,11 @@ class View:
     def on(self, buffer: int) -> "View":
         return replace(self, buffer=buffer)
 
+    def permuted(self, dims: Sequence[int]) -> "View":
+        """The same elements with dimensions in another order."""
+        shape, stride = (tuple(row[d] for d in dims) for row in (self.shape, self.stride))
+        return replace(self, shape=shape, stride=stride)
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -43,6 +48,13 @@ class Operation:
     @property
     def is_native(self) -> bool:
         return isinstance(self.target, str)
+
+    @property
+    def output(self) -> View:
+        """The first result, which is a tensor."""
+        (first, *_) = self.outputs
+        assert first is not None, f"{self.target} returns no tensor"
+        return first
 
     def inputs(self) -> Iterator[View]:
         """Every view among the arguments."""

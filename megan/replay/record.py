@@ -25,6 +25,15 @@ _DEPENDS_ON_VALUES = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_o
 # They promise memory, not contents.
 _EMPTY = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty_strided")
 
+# Operations that may be given memory with no contents: they fill it, or need no more than its shape.
+_NEED_NO_CONTENTS = (
+    torch.ops.aten.copy_.default,
+    torch.ops.aten.fill_.Scalar,
+    torch.ops.aten.fill_.Tensor,
+    torch.ops.aten.zero_.default,
+    torch.ops.aten.convolution_backward.default,
+)
+
 
 def record(function: Callable[[Sequence[Tensor]], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Program:
     """Run `function(inputs)` once and keep what it did.
@@ -57,6 +66,7 @@ class _Recorder(TorchDispatchMode):
         self.outside: dict[int, Tensor] = {}  # buffers that no operation made: their bytes
         self.varying: set[int] = set()  # buffers whose contents depend on the inputs
         self.given: set[int] = set()  # the inputs' buffers
+        self._written: set[int] = set()  # buffers that an operation has filled or changed
         self._buffers: dict[int, int] = {}  # storage -> buffer
         self._held: list[Any] = []  # weak references to storages
 
@@ -116,7 +126,11 @@ class _Recorder(TorchDispatchMode):
     def _add(self, operation: Operation) -> None:
         if operation.writes & (self.outside.keys() - self.given):
             raise Unrecordable(f"{operation.target} changes a tensor that was made elsewhere")
+        unknown = operation.reads() - self._written - self.outside.keys() - self.given
+        if unknown and operation.target not in _NEED_NO_CONTENTS:
+            raise Unrecordable(f"{operation.target} reads what something that was not seen has written")
         self.operations.append(operation)
+        self._written |= operation.writes
         if operation.reads() & self.varying:
             self.varying |= operation.writes
 

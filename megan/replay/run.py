@@ -13,7 +13,7 @@ from megan.replay import arena, call
 from megan.replay.lower import lowered
 from megan.replay.merge import merged
 from megan.replay.program import Operation, Program, View
-from megan.replay.words import words
+from megan.replay.words import known, words
 
 
 class Replay:
@@ -35,8 +35,8 @@ class Replay:
         self._inputs = [place(view) for view in program.inputs]
         self._outputs = [place(view) for view in program.outputs]
         self._steps: list[Callable[[], Any]] = []
-        for is_native, run in itertools.groupby(program.operations, lambda operation: operation.is_native):
-            if is_native:
+        for together, run in itertools.groupby(program.operations, known):
+            if together:
                 self._steps.append(self._instructions(list(run), place))
             else:
                 self._steps += [call.step(operation, place) for operation in run]

@@ -13,6 +13,8 @@ from megan.replay.program import Operation, View
 
 Address = Callable[[View], int]
 
+MOST_DIMS = 8  # kMostDims of the C++ source
+
 
 @functools.cache
 def numbers(enumeration: str) -> dict[str, int]:
@@ -23,10 +25,15 @@ def numbers(enumeration: str) -> dict[str, int]:
     return {word: index for index, word in enumerate(words)}
 
 
+def known(operation: Operation) -> bool:
+    """Whether the native program has an instruction for an operation. It has one for most kernels."""
+    return operation.is_native and native.available() and operation.target in numbers("Code")
+
+
 def words(operation: Operation, address: Address) -> list[int]:
     """The instruction of an operation that the native program knows, given where views begin in memory."""
     fields = _FIELDS.get(operation.target, _kernel)(operation, address)
-    output = operation.outputs[0]
+    output = operation.output
     assert output is not None
     return [numbers("Code")[operation.target], len(fields) + 3, TYPES.index(output.dtype), *fields]
 
@@ -52,6 +59,8 @@ def collapsed(views: Sequence[View], keep: int = 1) -> tuple[list[int], list[lis
             sizes.append(size)
             for row, step in zip(strides, own, strict=True):
                 row.append(step)
+    if len(sizes) > MOST_DIMS:
+        raise ValueError(f"views of {len(sizes)} dimensions, the native program knows {MOST_DIMS}")
     while len(sizes) < keep:
         sizes.insert(0, 1)
         for row in strides:
@@ -62,10 +71,7 @@ def collapsed(views: Sequence[View], keep: int = 1) -> tuple[list[int], list[lis
 def _ordered(views: Sequence[View], by: View) -> list[View]:
     """The same views with dimensions in the order in which `by` lies in memory."""
     dims = sorted(range(len(by.shape)), key=lambda d: -by.stride[d])
-    return [
-        View(v.buffer, v.offset, tuple(v.shape[d] for d in dims), tuple(v.stride[d] for d in dims), v.dtype)
-        for v in views
-    ]
+    return [view.permuted(dims) for view in views]
 
 
 def _kernel(operation: Operation, address: Address) -> Iterable[int]:
@@ -97,7 +103,7 @@ def _loop(operation: Operation, address: Address) -> Iterable[int]:
 
 def _sum(operation: Operation, address: Address) -> Iterable[int]:
     view, scale = operation.args
-    output = operation.outputs[0]
+    output = operation.output
     kept = len(output.shape)
 
     def some(dims: slice) -> View:
@@ -114,7 +120,7 @@ def _sum(operation: Operation, address: Address) -> Iterable[int]:
 
 def _matrix_product(operation: Operation, address: Address) -> Iterable[int]:
     a, b, bias = operation.args
-    output = operation.outputs[0]
+    output = operation.output
     fields = [output.shape[0], output.shape[1], a.shape[2], output.shape[2]]
     for view in (a, b, output):
         fields += [address(view), *view.stride]
@@ -123,7 +129,7 @@ def _matrix_product(operation: Operation, address: Address) -> Iterable[int]:
 
 def _pick(operation: Operation, address: Address) -> Iterable[int]:
     index, source, from_step, to_step = operation.args
-    output = operation.outputs[0]
+    output = operation.output
     return [
         *(len(index.shape), *index.shape, address(index), *index.stride),
         *(address(source), *source.stride, from_step),

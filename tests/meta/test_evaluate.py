@@ -1,10 +1,8 @@
 """Scores of a long evaluation, which is replayed, are those of a short one, which is not."""
 
-import numpy
 import pytest
 import torch
 
-from megan.data import packed
 from megan.data.episodes import Sampler, TaskSet
 from megan.meta import evaluate
 from megan.meta.evaluate import Evaluation
@@ -12,19 +10,6 @@ from megan.meta.parallel import Workers
 from megan.meta.replayed import Replayed
 
 SEEDS, TASKS = torch.tensor([0, 5]), 5
-
-
-@pytest.fixture
-def split(tmp_path, monkeypatch):
-    """Random drawings, 28 pixels square: two alphabets of seven characters."""
-    monkeypatch.setenv("MEGAN_CHUNK", "2")
-    source = numpy.random.default_rng(0)
-    packed.write(
-        tmp_path / "test",
-        {letter: source.integers(0, 256, (7, 20, 28, 28), dtype=numpy.uint8) for letter in "AB"},
-        {x: list("abcdefg") for x in "AB"},
-    )
-    return packed.load(tmp_path / "test")
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from megan.config import params
+from megan.data.episodes import Sampler
 from megan.meta import gradient, replayed
+from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
 from megan.meta.replayed import Replayed
+from megan.models.sizes import Sizes
 
 _spec = importlib.util.spec_from_file_location("gradients", Path(__file__).with_name("test_gradient.py"))
 gradients = importlib.util.module_from_spec(_spec)
@@ -18,7 +22,14 @@ CONTROLS = {
     f"n_plus_1 {source}": gradients.N_PLUS_1 | {"fake_source": source}
     for source in ("augmentation", "alphabet", "noise")
 }
-VARIANTS = gradients.VARIANTS | CONTROLS
+NAMES = (
+    *("maml", "n_plus_1", "n_plus_1 fcn with skip", "n_plus_1 label", "n_plus_1 prototype", "n_plus_1 unconditioned"),
+    *("n_plus_1 apart", "n_plus_1 vanilla", "n_plus_1 wasserstein", "n_plus_1 penalty", "n_plus_1 hybrid"),
+    *("n_plus_1 discrimination outside", "n_plus_1 frozen generator", "multi_task 0 shared", "multi_task 2 shared"),
+    *("multi_task wasserstein_gp 2 shared", "multi_task conditional discriminator", "multi_task weighted"),
+)
+VARIANTS = {name: gradients.VARIANTS[name] for name in NAMES} | CONTROLS
+POOLED = Sizes(side=20, channels=3, filters=6, max_pool=True, flat=True)
 
 
 def outer(system):
@@ -46,6 +57,43 @@ def test_gradient_of_other_weights_and_tasks(name, make_system, make_episodes, r
     episodes = make_episodes(seed=4)
     for _ in range(2):  # whatever a run leaves in the arena must not matter to the next
         assert distance(again(others, episodes), outer(system)(others, episodes)) < 1e-9
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+@pytest.mark.parametrize("sizes", [None, POOLED])
+@pytest.mark.parametrize("approach", ["maml", "n_plus_1"])
+def test_gradient_at_other_sizes_and_in_plain_torch(
+    approach, sizes, kernel, make_system, make_episodes, recorded, monkeypatch
+):
+    monkeypatch.setenv("MEGAN_KERNEL", kernel)
+    system = make_system(approach=approach, sizes=sizes, steps=2)
+    weights, again = gradients.initial(system), Replayed(outer(system))
+    shape = {"size": system.sizes.side, "channels": system.sizes.channels}
+    again.prepare(weights, make_episodes(seed=3, **shape))
+    episodes = make_episodes(seed=4, **shape)
+    assert distance(again(weights, episodes), outer(system)(weights, episodes)) < 1e-9
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_resumed_training_gives_the_same_bits(threads, make_system, split, monkeypatch, recorded):
+    monkeypatch.setattr("megan.meta.iteration.LONG_TRAINING", 1)
+    system, seeds = make_system(approach="n_plus_1", steps=2), torch.tensor([0, 1])
+    sampler = Sampler(split, 3, 1, "alphabet")
+    train = params.read()["study_defaults"]["train"] | {"meta_batch": 3, "learning_rate": 0.01}
+    loop = OuterLoop(params.Train(**train), 1, 4)
+
+    def advanced(state, steps):
+        workers = Workers(device="cpu", threads=threads)
+        advance = iteration(system, sampler, seeds, loop, state, workers)
+        for _ in range(steps):
+            advance()
+        return state.snapshot()
+
+    whole = advanced(State.fresh(system, seeds, torch.float32), 4)
+    resumed = State.fresh(system, seeds, torch.float32)
+    resumed.assign(advanced(State.fresh(system, seeds, torch.float32), 2))
+    for name, value in advanced(resumed, 2).items():
+        assert torch.equal(value, whole[name]), name
 
 
 def test_float32_and_other_shapes(make_system, make_episodes, recorded):

@@ -1,9 +1,12 @@
 """Records of small computations, what cleaning leaves of them, and the arena."""
 
+import ctypes
+
 import pytest
 import torch
 
-from megan.replay import arena
+from megan.ops import native
+from megan.replay import arena, run
 from megan.replay.clean import cleaned
 from megan.replay.record import Unrecordable, record
 from megan.replay.run import Replay
@@ -101,6 +104,29 @@ def test_changes_elsewhere_are_refused():
     total = torch.zeros(3)
     with pytest.raises(Unrecordable, match="made elsewhere"):
         record(lambda inputs: [total.add_(inputs[0])], [torch.rand(3)])
+
+
+def test_what_was_not_seen_to_be_written_is_refused():
+    def function(inputs):
+        made = torch.empty_like(inputs[0])
+        ctypes.memset(made.data_ptr(), 0, made.nbytes)
+        return [made + inputs[0]]
+
+    with pytest.raises(Unrecordable, match="not seen"):
+        record(function, [torch.rand(3)])
+
+
+def test_a_kernel_without_an_instruction_is_called_by_itself(monkeypatch):
+    if not native.available():
+        pytest.skip(f"native kernels: {native.why_not()}")
+    monkeypatch.setattr(run, "known", lambda operation: operation.is_native and operation.target != "norm")
+
+    def function(inputs):
+        z, gamma, beta = inputs
+        return [native.norm_relu(z * 2, gamma, beta, 1e-5)[0] + z]
+
+    program = replayed(function, (2, 5, 3), (2, 3), (2, 3))
+    assert "norm" in [operation.target for operation in program.operations]
 
 
 def test_a_mask_that_no_input_decides_is_no_decision():
