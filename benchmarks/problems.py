@@ -16,27 +16,25 @@ WAYS, SHOTS, STEPS, RATE = 5, 1, 5, 0.4
 
 @dataclass(frozen=True)
 class Kind:
-    approach: str  # maml | n_plus_1
+    variant: str  # of params.yaml: maml | n_plus_1 | multi_task_0
     queries: int  # a class
 
     @property
     def name(self) -> str:
-        return f"{self.approach}-q{self.queries}"
+        return f"{self.variant}-q{self.queries}"
 
     @property
     def title(self) -> str:
-        return (
-            f"{'MAML' if self.approach == 'maml' else 'N+1 with a generator'},"
-            f" {self.queries} quer{'y' if self.queries == 1 else 'ies'} a class"
-        )
+        return f"{TITLES[self.variant]}, {self.queries} quer{'y' if self.queries == 1 else 'ies'} a class"
 
 
-KINDS = {kind.name: kind for kind in (Kind("maml", 1), Kind("maml", 15), Kind("n_plus_1", 1), Kind("n_plus_1", 15))}
+TITLES = {"maml": "MAML", "n_plus_1": "N+1 with a generator", "multi_task_0": "Multi-task without shared layers"}
+KINDS = {kind.name: kind for kind in (Kind(variant, queries) for variant in TITLES for queries in (1, 15))}
 
 
 def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0) -> None:
     """A problem of `tasks` tasks into a file that `contenders.problem.load` reads."""
-    variant = params.load().variant(kind.approach)
+    variant = params.load().variant(kind.variant)
     system = systems.build(variant, params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE), WAYS, SIZES)
     source = torch.Generator().manual_seed(seed)
     weights = {name: value[0] for name, value in system.initial_weights(torch.tensor([seed]), torch.float64).items()}
@@ -51,13 +49,13 @@ def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0)
 
     keys = torch.randint(2**62, (tasks,), generator=source)
     noise = None
-    if kind.approach == "n_plus_1":
+    if system.makes_fakes:
         fakes = WAYS * SHOTS * variant.fakes_per_real
         draws = streams.normal(streams.bits(keys, STEPS), fakes * variant.noise_size)
         noise = draws.to(dtype).view(tasks, STEPS, fakes, variant.noise_size)
     label = torch.arange(WAYS)
     Problem(
-        approach=kind.approach,
+        variant=kind.variant,
         options=variant.model_dump(mode="json"),
         ways=WAYS,
         steps=STEPS,
