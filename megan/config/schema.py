@@ -33,12 +33,18 @@ class Data(Block):
     folder: str  # of a data set that reads a folder of yours, else empty
     side: Annotated[int, Field(ge=8, le=512, multiple_of=4)]  # the generators halve an image twice
     channels: Literal[1, 3]
-    protocol: Literal["alphabet", "standard", "parts"]
+    protocol: Literal["alphabet", "standard", "file_order", "parts"]
     split_seed: Seed
     validation_alphabets: Count
     train_characters: Count
     validation_characters: Count
+    train_on_validation: bool
     rotations: bool
+
+    @property
+    def validates(self) -> bool:
+        """Whether the split has classes for validation. Only protocol `file_order` can do without."""
+        return self.protocol != "file_order" or self.validation_characters > 0
 
 
 class Tasks(Block):
@@ -97,6 +103,7 @@ class Train(Block):
     meta_batch: Positive
     learning_rate: Rate
     schedule: Literal["cosine", "constant"]
+    keep: Literal["best", "last"]
     log_every: Positive
     validate_every: Positive
     validation_tasks: Positive

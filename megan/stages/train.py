@@ -1,7 +1,7 @@
 """Stage `train`: meta-trains one variant with all its seeds.
 
-At the end it writes `weights.safetensors` (for each seed the checkpoint with the best validation
-accuracy), `curve.csv` and `record.json`. Until then the state and the unfinished curve are in the
+At the end it writes `weights.safetensors` (for each seed those of the best validation accuracy, or the
+last), `curve.csv` and `record.json`. Until then the state and the unfinished curve are in the
 resume folder.
 """
 
@@ -57,12 +57,11 @@ class Training:
 
     def run(self) -> None:
         train, last = self.settings.train, self.tier.meta_steps
-        sampler, validation = (
-            setup.sampler(self.job.params, self.job.item, part, self.workers) for part in ("train", "validation")
-        )
-        self.validation = TaskSet(
-            validation, self.seeds, "validation", train.validation_tasks, self.settings.tasks.test_queries
-        )
+        sampler = setup.sampler(self.job.params, self.job.item, "train", self.workers)
+        if self.settings.data.validates:
+            validation = setup.sampler(self.job.params, self.job.item, "validation", self.workers)
+            queries = self.settings.tasks.test_queries
+            self.validation = TaskSet(validation, self.seeds, "validation", train.validation_tasks, queries)
         begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
         loop = OuterLoop(train, self.settings.tasks.train_queries, last)
         advance = iteration(self.system, sampler, self.seeds, loop, self.state, self.workers)
@@ -83,6 +82,10 @@ class Training:
                 if step % train.checkpoint_every == 0 or interrupt.asked:
                     self._save()
                 interrupt.stop_if_asked()
+        if train.keep == "last":
+            for index, alive in enumerate(self.state["alive"].tolist()):
+                if alive:
+                    self._keep(index, last)
 
     def _log(self, step: int) -> None:
         """Add one row for each seed: means over the meta-steps since the last row. This waits for the device."""
@@ -95,16 +98,26 @@ class Training:
         self.bar.set_postfix_str(f"accuracy {accuracy:.3f}, {self._tasks_per_second(step):.0f} tasks/s", refresh=False)
 
     def _validate(self, step: int) -> None:
-        """Test on the validation tasks, and keep the weights of each seed that has its best accuracy so far."""
+        """Test on the validation tasks, and keep the weights of each seed that has its best accuracy so far.
+
+        Does nothing in a study without validation characters.
+        """
+        if not self.settings.data.validates:
+            return
         theta = self.state.part("theta")
         scores = evaluate(self.system, theta, self.validation, self.workers, every_step=False)
         means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in ("accuracy", "loss", "fake_wins")}
         self._add_rows(step, "validation", means)
         for index, alive in enumerate(self.state["alive"].tolist()):
-            if alive and means["accuracy"][index] > self.best_accuracy[index]:
-                self.best_accuracy[index], self.best_step[index] = means["accuracy"][index], step
-                for key, value in theta.items():
-                    self.best[key][index] = value[index].cpu()
+            if alive and self.settings.train.keep == "best" and means["accuracy"][index] > self.best_accuracy[index]:
+                self.best_accuracy[index] = means["accuracy"][index]
+                self._keep(index, step)
+
+    def _keep(self, index: int, step: int) -> None:
+        """Keep the present weights of one seed, as those that are tested."""
+        self.best_step[index] = step
+        for key, value in self.state.part("theta").items():
+            self.best[key][index] = value[index].cpu()
 
     def _add_rows(self, step: int, split: str, means: dict[str, list[float]]) -> None:
         alive = self.state["alive"].tolist()

@@ -277,6 +277,8 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.omniglot_standard.data.validation_characters", 0, ["more than 0"]),
         ("studies.omniglot_standard.tasks.scope", "alphabet", ["studies.omniglot_standard.tasks.scope"]),
         ("studies.omniglot_standard.tasks.ways", 100, None),
+        ("studies.omniglot_standard.data.train_on_validation", True, None),
+        ("studies.quick.data.train_on_validation", True, ["studies.quick.data.train_on_validation = true"]),
         (
             "studies.quick.data.dataset",
             "fashion_mnist",
@@ -361,6 +363,12 @@ def test_options_that_contradict_one_another(path, options, told):
         ({"data.train_characters": 1623, "data.validation_characters": 100}, "data.train_characters = 1623"),
         ({"data.train_characters": 1620}, "tasks.ways"),
         ({"data.validation_characters": 4}, "tasks.ways"),
+        ({"data.protocol": "file_order", "data.validation_characters": 0}, "train.keep = 'best'"),
+        (
+            {"data.protocol": "file_order", "data.validation_characters": 0, "data.train_on_validation": True},
+            "no validation_characters to train on",
+        ),
+        ({"data.protocol": "file_order", "tasks.scope": "alphabet"}, "under protocol 'file_order'"),
     ],
 )
 def test_pooled_characters_that_do_not_suffice(path, changes, told):

@@ -94,6 +94,31 @@ def test_train_then_test(study, variant):
     )
 
 
+def test_without_validation_the_last_weights_are_kept(study):
+    jobs.run(settle(keep="last"), "train", "maml")
+    with_validation = outcome("maml")
+    document = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+    data = {"protocol": "file_order", "validation_alphabets": 0, "train_characters": 8, "validation_characters": 0}
+    document["studies"]["quick"]["data"] |= data
+    document["studies"]["quick"]["tasks"]["scope"] = "any"
+    paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
+    paths.split("quick", "validation").unlink()
+    jobs.run(params.load(), "train", "maml")
+    curve = pandas.read_csv(paths.trained("quick", "maml") / "curve.csv")
+    assert set(curve["split"]) == {"train"} and sorted(curve["meta_step"].unique()) == [2, 4, 6]
+    record = json.loads((paths.trained("quick", "maml") / "record.json").read_text())
+    assert record["best_meta_step"] == {"0": 6, "1": 6}
+    # Other tasks, so other weights; but validation alone changes none.
+    assert not same(outcome("maml"), with_validation)
+    loaded = settle(keep="last", validate_every=1)
+    packed.write(
+        paths.split("quick", "validation"), {"A": numpy.zeros((4, 20, 28, 28), numpy.uint8)}, {"A": list("abcd")}
+    )
+    jobs.run(loaded, "train", "maml")
+    again = outcome("maml")[1]
+    assert all(torch.equal(value, with_validation[1][name]) for name, value in again.items())
+
+
 def test_the_same_numbers_twice_and_with_any_number_of_threads(study, monkeypatch):
     results = []
     for threads in ("2", "2", "1"):
