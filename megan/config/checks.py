@@ -22,6 +22,8 @@ def check_variant(name: str, variant: Variant) -> None:
             f"skip needs a conditioning image, and conditioning is {variant.conditioning!r}; set conditioning:"
             " image or skip: false",
         )
+    if variant.skip and variant.first_output == "ink":
+        refuse("first_output", "with skip a fake starts as its conditioning image, ink included; expected 'grey'")
     if variant.approach != "multi_task":
         for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
             if getattr(variant, key) != neutral:

@@ -185,7 +185,8 @@ class Variant(Block):
     tier: Literal["headline", "ablation", "survey"]
     approach: Annotated[str, module_of("meta/systems")]
     fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
-    generator: Literal["standard", "fcn"]
+    generator: Literal["standard", "fcn", "authors"]
+    first_output: Literal["grey", "ink"]
     conditioning: Literal["none", "label", "image", "prototype"]
     skip: bool
     noise_size: Annotated[int, Field(ge=1, le=1024)]

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from megan.data.episodes import TaskSet
-from megan.meta import setup
+from megan.meta import first_output, setup
 from megan.meta.evaluate import evaluate
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
@@ -47,7 +47,9 @@ class Training:
         self.settings, self.tier = job.settings, job.params.tier(job.item)
         self.system = setup.system(job.params, job.item)
         self.seeds = torch.tensor(self.tier.seeds, device=workers.device)
+        self.sampler = setup.sampler(job.params, job.item, "train", workers)
         self.state = State.fresh(self.system, self.seeds, precision.use(self.settings.train.precision))
+        first_output.set_bias(self.system, self.state.part("theta"), self.sampler, self.seeds)
         self.best = {key: value.cpu().clone() for key, value in self.state.part("theta").items()}
         self.best_accuracy = [-1.0] * len(self.seeds)
         self.best_step = [0] * len(self.seeds)
@@ -57,14 +59,13 @@ class Training:
 
     def run(self) -> None:
         train, last = self.settings.train, self.tier.meta_steps
-        sampler = setup.sampler(self.job.params, self.job.item, "train", self.workers)
         if self.settings.data.validates:
             validation = setup.sampler(self.job.params, self.job.item, "validation", self.workers)
             queries = self.settings.tasks.test_queries
             self.validation = TaskSet(validation, self.seeds, "validation", train.validation_tasks, queries)
         begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
         loop = OuterLoop(train, self.settings.tasks.train_queries, last)
-        advance = iteration(self.system, sampler, self.seeds, loop, self.state, self.workers)
+        advance = iteration(self.system, self.sampler, self.seeds, loop, self.state, self.workers)
         with (
             Interrupt(self.job.address) as interrupt,
             progress.bar(f"train {self.job.item}", last, self.first) as self.bar,

@@ -348,6 +348,7 @@ def test_bad_names(path, kind, name):
             {"approach": "multi_task", "conditioning": "none", "classify_fakes": False, "outer_fake_weight": 1.0},
             "outer_fake_weight",
         ),
+        ({"approach": "n_plus_1", "skip": True, "first_output": "ink"}, "first_output"),
         ({"approach": "n_plus_1", "fake_source": "noise", "generator_outer_loss": "fooling"}, "generator_outer_loss"),
     ],
 )

@@ -195,7 +195,8 @@ CHOICES: dict[str, list] = {
     "test.sample_tasks": [2, 9], "test.draws": [2], "test.other_queries": [[], [1]],
 }  # fmt: skip
 OPTIONS: dict[str, list] = {
-    "approach": ["maml", "n_plus_1", "multi_task"], "generator": ["standard", "fcn"],
+    "approach": ["maml", "n_plus_1", "multi_task"], "generator": ["standard", "fcn", "authors"],
+    "first_output": ["grey", "ink"],
     "fake_source": ["generator", "frozen_generator", "augmentation", "alphabet", "noise"],
     "conditioning": ["none", "label", "image"], "skip": [False, True], "noise_size": [1, 16],
     "fakes_per_real": [1, 2], "fake_steps": [0, 1, 9],
