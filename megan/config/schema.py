@@ -84,6 +84,12 @@ class Encoder(Block):
     validation_drawers: Positive
 
 
+class PrototypeEncoder(Encoder):
+    """The encoder whose prototypes condition generators: trained here, or on ImageNet elsewhere."""
+
+    weights: Literal["trained", "imagenet"]
+
+
 class Gan(Block):
     """The plain GAN on few images of one class (section 5.1.1, Fig. 7)."""
 
@@ -138,7 +144,7 @@ class Study(Block):
     tasks: Tasks
     inner: Inner
     network: Network
-    encoder: Encoder
+    encoder: PrototypeEncoder
     judge: Encoder
     gan: Gan
     train: Train

@@ -25,6 +25,7 @@ from megan.models import encoder
 from megan.realism import measures
 
 REALISM = ["variant", "seed", "kid", "kid_low", "kid_high", "distance", "pixels", "collapse", "images"]
+IN_FEATURES = ["kid", "kid_low", "kid_high", "distance", "collapse"]  # these use the judge
 TASKS = ["variant", "seed", "task", "kid", "wasserstein"]
 REAL = "real"  # instead of a variant's name
 

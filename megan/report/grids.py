@@ -34,6 +34,8 @@ READING = (
     " All three use the features of a separate network, the judge, which no generator uses."
 )
 
+UNLEARNT = "That is not clearly more than chance, so these three numbers are left out; judge.steps has to be raised."
+
 Section = tuple[str, np.ndarray | None]  # a title and a picture; without a picture the title says why
 
 
@@ -91,7 +93,8 @@ def judge(samples: Path) -> str:
     told = read_json(samples / "record.json", ["judge_accuracy"])["judge_accuracy"]
     return (
         f"The judge recognises {told['validation_accuracy']:.1%} of held-out images of {told['classes']:,} classes"
-        f" (chance {1 / told['classes']:.2%}). If this share is low, ignore these three numbers."
+        f" (chance {1 / told['classes']:.2%}). "
+        + ("If this share is low, ignore these three numbers." if told.get("learnt", True) else UNLEARNT)
     )
 
 

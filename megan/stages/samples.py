@@ -1,10 +1,10 @@
 """Stage `samples`: measures the fakes of every variant, and selects those that figures show.
 
 Writes `realism.csv` (one row for each variant and finished seed), `tasks.csv` (one row for each variant,
-seed and sampled task), both computed by `fake_quality`, `grids.safetensors` and `record.json`.
+seed and sampled task), both computed by `fake_quality`, `grids.safetensors` and `record.json`. If the judge
+has learnt nothing, the numbers in its features are left empty, and the column `judge_learnt` says so.
 """
 
-import json
 import time
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch import Tensor
 from megan.config import machine, paths
 from megan.data import channels, dataset, packed
 from megan.data.packed import Split
-from megan.models import encoder
-from megan.realism.fake_quality import Made, judged
+from megan.models import encoder, learnt
+from megan.realism.fake_quality import IN_FEATURES, Made, judged
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 
@@ -35,7 +35,7 @@ def run(job: Job) -> None:
     progress.say(
         f"samples: {sum(one.fakes.shape[:4].numel() for one in made.values()):,} fakes of {len(made)} variants"
     )
-    measured, tasks = judged(made, judge, device)
+    measured, tasks = _of_a_judge_that_learnt(job, *judged(made, judge, device))
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
     grids["examples"] = channels.without_axis(_examples(split, alphabets))
@@ -64,9 +64,27 @@ def _data(job: Job) -> dict[str, Any]:
 
 
 def _judge_accuracy(job: Job) -> dict[str, Any]:
-    """The judge's accuracy on held-out drawings (0 to 1), and the number of classes."""
-    metrics = json.loads((paths.judge(job.study) / "metrics.json").read_text(encoding="utf-8"))
-    return {key: metrics[key] for key in ("validation_accuracy", "classes")}
+    """The judge's accuracy on held-out drawings (0 to 1), the number of classes, and whether that is above chance."""
+    metrics = encoder.metrics(job.params, "judge")
+    told = {key: metrics[key] for key in ("validation_accuracy", "classes")}
+    return {**told, "learnt": learnt.has_learnt(metrics)}
+
+
+def _of_a_judge_that_learnt(job: Job, measured: pd.DataFrame, tasks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables with the column `judge_learnt`; without the numbers in the judge's features if it has learnt nothing.
+
+    Features of a network that guesses would give numbers that look like measurements.
+    """
+    metrics = encoder.metrics(job.params, "judge")
+    known = learnt.has_learnt(metrics)
+    if not known:
+        progress.say(
+            f"samples: the judge {learnt.described(metrics)}, so KID, distance and likeness are left empty; raise"
+            f" studies.{job.study}.judge.steps = {job.settings.judge.steps} in params.yaml"
+        )
+        measured = measured.assign(**dict.fromkeys(IN_FEATURES, float("nan")))
+        tasks = tasks.assign(kid=float("nan"))
+    return measured.assign(judge_learnt=known), tasks.assign(judge_learnt=known)
 
 
 def _made(job: Job, name: str) -> Made:

@@ -204,7 +204,7 @@ def study(tmp_path, monkeypatch):
         paths.judge("quick") / "weights.safetensors",
     )
     (paths.judge("quick") / "metrics.json").write_text(
-        '{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}'
+        '{"classes": 4, "validation_accuracy": 0.75, "validation_drawings": 16}'
     )
     jobs.leave_record(loaded, "judge")
     for name, seeds in {"maml": None, "n_plus_1": [1], "n_plus_1_equal": [0, 1], "n_plus_1_weighted": []}.items():
@@ -241,7 +241,7 @@ def test_the_stage(study):
         ("real", 0),
         ("real", 1),
     ]
-    assert np.isfinite(measured["kid"]).all() and len(tasks) == 9
+    assert np.isfinite(measured["kid"]).all() and measured["judge_learnt"].all() and len(tasks) == 9
     grids, record = load_file(folder / "grids.safetensors"), result.verified(folder, "samples")
     assert record["seed"] == 1, "the seed that most variants finished"
     assert record["alphabets"] == ["A", "C"] and grids["examples"].shape == (2, 15, 28, 28), (
@@ -265,6 +265,22 @@ def test_the_stage(study):
     jobs.run(study, "samples")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert json.loads(paths.provenance("quick", "samples").read_text())["wall_seconds"] > 0
+
+
+def test_a_judge_that_guesses_measures_nothing(study, capsys):
+    (paths.judge("quick") / "metrics.json").write_text(
+        '{"classes": 4, "validation_accuracy": 0.3125, "validation_drawings": 16}'
+    )
+    jobs.run(study, "samples")
+    folder = paths.samples("quick")
+    measured, tasks = pd.read_csv(folder / "realism.csv"), pd.read_csv(folder / "tasks.csv")
+    assert len(measured) == 5 and measured[fake_quality.IN_FEATURES].isna().all(axis=None)
+    assert not measured["judge_learnt"].any() and measured["pixels"].notna().sum() == 3
+    assert len(tasks) == 9 and tasks["kid"].isna().all() and tasks["wasserstein"].notna().all()
+    assert result.verified(folder, "samples")["judge_accuracy"]["learnt"] is False
+    told = capsys.readouterr().err
+    assert "the judge recognises 31.25% of 16 held-out images of 4 classes" in told
+    assert "raise studies.quick.judge.steps = 60" in told
 
 
 def test_without_any_fakes_left(study):

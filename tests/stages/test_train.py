@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from megan.config import params, paths
 from megan.data import packed
+from megan.meta import setup
 from megan.meta.iteration import iteration
 from megan.stages import train
 
@@ -245,6 +246,14 @@ def test_prototypes_reach_the_generator(study, monkeypatch):
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     with_prototypes = params.load()
     jobs.run(with_prototypes, "encoder")
+    told = paths.encoder("quick") / "metrics.json"
+    metrics = json.loads(told.read_text())
+    told.write_text(json.dumps(metrics | {"validation_accuracy": 1 / 8}))  # of eight classes
+    with pytest.raises(setup.EncoderError, match="raise studies.quick.encoder.steps = 1 in params.yaml") as refused:
+        jobs.run(with_prototypes, "train", "n_plus_1")
+    assert "variants.n_plus_1.conditioning = 'prototype'" in str(refused.value) and "guessing" in str(refused.value)
+    jobs.run(with_prototypes, "train", "maml")  # which does not rely on it
+    told.write_text(json.dumps(metrics | {"validation_accuracy": 0.9}))
     jobs.run(with_prototypes, "train", "n_plus_1")
     assert outcome()[1]["gen.prototype"].shape[1] == 512
     jobs.run(with_prototypes, "test", "n_plus_1")
