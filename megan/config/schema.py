@@ -91,9 +91,10 @@ class PrototypeEncoder(Encoder):
 
 
 class Gan(Block):
-    """The plain GAN on few images of one class (section 5.1.1, Fig. 7)."""
+    """The plain GAN on few images of one class, or of all (section 5.1.1, Fig. 7)."""
 
     dataset: Annotated[str, module_of("data/sets")]
+    images_of: Literal["class", "all"]
     images: Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, strict=False)]
     classes: Annotated[int, Field(ge=1, le=10)]
     updates: Positive
@@ -101,6 +102,11 @@ class Gan(Block):
     learning_rate: Rate
     noise_size: Annotated[int, Field(ge=1, le=1024)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
+
+    @property
+    def groups(self) -> int:
+        """GANs of each K and seed: one for each class, or one for all."""
+        return self.classes if self.images_of == "class" else 1
 
 
 class Train(Block):
