@@ -62,6 +62,14 @@ def check_study(name: str, study: Study) -> None:
             f"{where}.network.downsampling = 'max_pool': four poolings leave nothing of data.side {data.side};"
             f" expected 'stride', or a side of at least {SMALLEST_POOLED}"
         )
+    if len(set(study.train.snapshots)) != len(study.train.snapshots):
+        raise ParamsError(f"{where}.train.snapshots = {list(study.train.snapshots)}: expected each meta-step once")
+    longest = max(getattr(study.tiers, tier).meta_steps for tier in type(study.tiers).model_fields)
+    if max(study.train.snapshots, default=0) > longest:
+        raise ParamsError(
+            f"{where}.train.snapshots = {list(study.train.snapshots)}: expected at most {longest}, the meta_steps of"
+            " the longest tier"
+        )
     if study.judge.seed == study.encoder.seed:
         raise ParamsError(
             f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, because"

@@ -120,6 +120,7 @@ class Train(Block):
     validate_every: Positive
     validation_tasks: Positive
     checkpoint_every: Positive
+    snapshots: Annotated[tuple[Count, ...], Field(strict=False)]
     precision: Literal["float32", "tf32", "float64"]
 
 

@@ -1,11 +1,14 @@
 """Stage `samples`: measures the fakes of every variant, and selects those that figures show.
 
 Writes `realism.csv` (one row for each variant and finished seed), `tasks.csv` (one row for each variant,
-seed and sampled task), both computed by `fake_quality`, `grids.safetensors` and `record.json`. If the judge
+seed and sampled task), both computed by `fake_quality`, `snapshots.csv` (one row for each variant, seed
+and meta-step whose weights were kept: the realism of its fakes and the critic's value on the same meta-test
+tasks), `grids.safetensors` and `record.json`. If the judge
 has learnt nothing, the numbers in its features are left empty, and the column `judge_learnt` says so.
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -17,11 +20,14 @@ from megan.config import machine, paths
 from megan.data import channels, dataset, packed
 from megan.data.packed import Split
 from megan.models import encoder, learnt
-from megan.realism.fake_quality import IN_FEATURES, Made, judged
+from megan.realism.fake_quality import IN_FEATURES, REALISM, Made, judged
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 
 SHOWN = 4  # tasks in the grids
+SHOWN_DRAWS = 3  # of each snapshot
+AT = "@"  # between a variant's name, which has no such sign, and a meta-step
+SNAPSHOTS = ["variant", "seed", "meta_step", *REALISM[2:-1], "wasserstein", "judge_learnt"]
 EXAMPLES = (8, 14)  # alphabets and characters of Fig. 3, or fewer if there are not so many
 
 
@@ -35,13 +41,21 @@ def run(job: Job) -> None:
     progress.say(
         f"samples: {sum(one.fakes.shape[:4].numel() for one in made.values()):,} fakes of {len(made)} variants"
     )
-    measured, tasks = _of_a_judge_that_learnt(job, *judged(made, judge, device))
+    over_training = {key: one for name, own in made.items() for key, one in _at_snapshots(job, name, own).items()}
+    measured, tasks = _of_a_judge_that_learnt(job, *judged({**made, **over_training}, judge, device))
+    measured, tasks, snapshots = _apart(measured, tasks)
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
+    grids |= {
+        f"fakes/{key}": one.fakes[one.seeds.index(seed), :SHOWN, :SHOWN_DRAWS]
+        for key, one in over_training.items()
+        if seed in one.seeds
+    }
     grids["examples"] = channels.without_axis(_examples(split, alphabets))
     with storage.replacing_folder(job.folder) as folder:
         measured.to_csv(folder / "realism.csv", index=False, float_format="%.9g")
         tasks.to_csv(folder / "tasks.csv", index=False, float_format="%.9g")
+        snapshots.to_csv(folder / "snapshots.csv", index=False, float_format="%.9g")
         save_file({name: images.contiguous() for name, images in grids.items()}, folder / "grids.safetensors")
         names = [split.alphabet_names[row] for row in alphabets]
         content = {
@@ -92,6 +106,32 @@ def _made(job: Job, name: str) -> Made:
     tensors, critic = load_file(folder / "samples.safetensors"), pd.read_csv(folder / "critic.csv")
     drawn = job.params.variant(name).fake_source != "alphabet"
     return Made(tensors["fakes"], tensors["support"], tensors["query"], tensors["seeds"].tolist(), critic, drawn)
+
+
+def _at_snapshots(job: Job, name: str, final: Made) -> dict[str, Made]:
+    """The samples of a variant at each kept meta-step, on the tasks of its final ones, by `NAME@STEP`."""
+    folder = paths.tested(job.study, name)
+    if not (folder / "snapshot_samples.safetensors").is_file():
+        return {}
+    critic = pd.read_csv(folder / "snapshot_critic.csv")
+    found = {}
+    for key, fakes in load_file(folder / "snapshot_samples.safetensors").items():
+        step = int(key.removeprefix("fakes/"))
+        own = critic[critic["meta_step"] == step].drop(columns="meta_step")
+        found[step] = replace(final, fakes=fakes, critic=own)
+    return {f"{name}{AT}{step}": one for step, one in sorted(found.items())}
+
+
+def _apart(measured: pd.DataFrame, tasks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The tables of final weights, and that of the snapshots."""
+    of_snapshots = [table["variant"].str.contains(AT) for table in (measured, tasks)]
+    rows, values = measured[of_snapshots[0]], tasks[of_snapshots[1]]
+    critic = values.groupby(["variant", "seed"])["wasserstein"].mean().reset_index()
+    rows = rows.merge(critic, on=["variant", "seed"], how="left")
+    names = rows["variant"].str.partition(AT)
+    rows = rows.assign(variant=names[0], meta_step=names[2].astype("int64")) if len(rows) else rows
+    kept = [table[~is_of].reset_index(drop=True) for table, is_of in zip((measured, tasks), of_snapshots, strict=True)]
+    return *kept, rows.reindex(columns=SNAPSHOTS)
 
 
 def _grids(made: dict[str, Made]) -> tuple[dict[str, Tensor], int | None]:

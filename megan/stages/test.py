@@ -4,6 +4,9 @@ Writes tables with one row for each seed and task (`tasks.csv`), number of inner
 and number of query images per class (`queries.csv`), and `record.json`. For a variant with fakes it also
 writes `samples.safetensors` (see `generation.Samples`) and `critic.csv` (one row for each seed and
 sampled task). The tasks are the same for every variant.
+
+The weights of each meta-step that training kept (`train.snapshots`) are scored too: `snapshots.csv` (one row for
+each seed and meta-step), and with fakes `snapshot_samples.safetensors` and `snapshot_critic.csv`.
 """
 
 import time
@@ -15,9 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from megan.config import paths
 from megan.data.episodes import TaskSet
-from megan.meta import generation, setup
+from megan.meta import generation, setup, snapshots
 from megan.meta.evaluate import Scores, evaluate
 from megan.meta.with_fakes import WithFakes
+from megan.models.initial import Weights
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 
@@ -29,13 +33,13 @@ def run(job: Job) -> None:
     workers, started = setup.workers(job.params), time.monotonic()
     healthy = [index for index, seed in enumerate(trained["seeds"]) if str(seed) not in trained["diverged"]]
     seeds = torch.tensor(trained["seeds"], device=workers.device)[healthy]
-    weights = {
-        key: value[healthy].to(workers.device) for key, value in load_file(source / "weights.safetensors").items()
-    }
     system, sampler = setup.system(job.params, job.item), setup.sampler(job.params, job.item, "test", workers)
     progress.say(f"{job.address}: {count} tasks per seed, seeds {seeds.tolist()}")
 
-    def scored(queries: int, every_step: bool) -> Scores:
+    def of_healthy(values: Weights) -> Weights:
+        return {key: value[healthy].to(workers.device) for key, value in values.items()}
+
+    def scored(queries: int, every_step: bool, weights: Weights) -> Scores:
         if not healthy:
             empty = torch.empty(0, count, system.inner.test_steps + 1 if every_step else 1, dtype=torch.float64)
             return Scores(empty, empty, empty)
@@ -43,27 +47,41 @@ def run(job: Job) -> None:
             system, weights, TaskSet(sampler, seeds, "test", count, queries), workers, every_step=every_step
         )
 
+    def drawn(system: WithFakes, weights: Weights) -> generation.Samples:
+        sampled = TaskSet(sampler, seeds, "test", options.sample_tasks, queries)
+        return generation.draw(system, weights, sampled, options.draws, workers)
+
+    weights = of_healthy(load_file(source / "weights.safetensors"))
+    kept = snapshots.read(source)
     with storage.replacing_folder(job.folder) as folder:
-        scores = scored(queries, every_step=True)
+        scores = scored(queries, True, weights)
         tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)
         # Batch normalisation uses the batch of queries, so accuracy depends on their number.
-        others = {other: scored(other, every_step=False) for other in options.other_queries}
+        others = {other: scored(other, False, weights) for other in options.other_queries}
         by_queries({queries: scores, **others}, seeds.tolist()).to_csv(folder / "queries.csv", index=False)
         tasks.to_csv(folder / "tasks.csv", index=False)
         steps.to_csv(folder / "steps.csv", index=False)
         if isinstance(system, WithFakes) and system.makes_fakes:
-            samples = generation.draw(
-                system, weights, TaskSet(sampler, seeds, "test", options.sample_tasks, queries), options.draws, workers
-            )
+            samples = drawn(system, weights)
             critic(samples.wasserstein, seeds.tolist()).to_csv(folder / "critic.csv", index=False)
             images = {key: getattr(samples, key).contiguous() for key in ("fakes", "support", "query")}
             save_file({**images, "seeds": seeds.cpu()}, folder / "samples.safetensors")
+            made = {step: drawn(system, of_healthy(values)) for step, values in kept.items()}
+            if made:
+                fakes = {f"fakes/{step}": one.fakes.contiguous() for step, one in made.items()}
+                save_file(fakes, folder / "snapshot_samples.safetensors")
+                rows = [critic(one.wasserstein, seeds.tolist()).assign(meta_step=step) for step, one in made.items()]
+                pandas.concat(rows).to_csv(folder / "snapshot_critic.csv", index=False)
+        if kept:
+            at = {step: scored(queries, False, of_healthy(values)) for step, values in kept.items()}
+            by_snapshot(at, seeds.tolist(), system.has_fake_output).to_csv(folder / "snapshots.csv", index=False)
         record = {
             key: trained[key] for key in ("study", "variant", "meta_steps", "seeds", "diverged", "best_meta_step")
         }
         result.write(folder, job.identity, {**record, "tasks": count, "queries": queries})
-    made = provenance.describe(workers.rounding(), threads=workers.threads, wall_seconds=time.monotonic() - started)
-    storage.write_json(job.provenance, made)
+    seconds = time.monotonic() - started
+    told = provenance.describe(workers.rounding(), threads=workers.threads, wall_seconds=seconds)
+    storage.write_json(job.provenance, told)
 
 
 def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pandas.DataFrame, pandas.DataFrame]:
@@ -92,6 +110,22 @@ def by_queries(scores: dict[int, Scores], seeds: list[int]) -> pandas.DataFrame:
         for seed, accuracy in zip(seeds, found.accuracy[:, :, -1], strict=True)
     ]
     return pandas.DataFrame(rows, columns=["seed", "queries", "accuracy", "standard_error"])
+
+
+def by_snapshot(scores: dict[int, Scores], seeds: list[int], has_fake_output: bool) -> pandas.DataFrame:
+    """`snapshots.csv`: seed, meta_step, and means over tasks after the last inner step.
+
+    accuracy with its standard error, loss on the query, and fake_wins (NaN without a fake output).
+    """
+    rows = []
+    for step, found in scores.items():
+        for index, seed in enumerate(seeds):
+            accuracy, loss, wins = (getattr(found, name)[index, :, -1] for name in ("accuracy", "loss", "fake_wins"))
+            error = float(accuracy.std() / len(accuracy) ** 0.5)
+            shown = float(wins.mean()) if has_fake_output else numpy.nan
+            rows.append((seed, step, float(accuracy.mean()), error, float(loss.mean()), shown))
+    columns = ["seed", "meta_step", "accuracy", "standard_error", "loss", "fake_wins"]
+    return pandas.DataFrame(rows, columns=columns)
 
 
 def critic(wasserstein: torch.Tensor, seeds: list[int]) -> pandas.DataFrame:

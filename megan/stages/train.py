@@ -1,7 +1,8 @@
 """Stage `train`: meta-trains one variant with all its seeds.
 
 At the end it writes `weights.safetensors` (for each seed those of the best validation accuracy, or the
-last), `curve.csv` and `record.json`. Until then the state and the unfinished curve are in the
+last), `curve.csv` and `record.json`; also `snapshots.safetensors`, the weights at the meta-steps that
+`train.snapshots` names and the run reaches. Until then the state and the unfinished curve are in the
 resume folder.
 """
 
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from megan.data.episodes import TaskSet
-from megan.meta import first_output, setup
+from megan.meta import first_output, setup, snapshots
 from megan.meta.evaluate import evaluate
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
@@ -53,6 +54,7 @@ class Training:
         self.best = {key: value.cpu().clone() for key, value in self.state.part("theta").items()}
         self.best_accuracy = [-1.0] * len(self.seeds)
         self.best_step = [0] * len(self.seeds)
+        self.snapshots: dict[str, torch.Tensor] = {}
         self.rows: list[list[Any]] = []
         self.seconds = 0.0  # wall time, including earlier processes
         self._restore()
@@ -72,9 +74,11 @@ class Training:
         ):
             if not self.rows:
                 self._validate(0)
+                self._snapshot(0)
             for step in range(self.first + 1, last + 1):
                 advance()
                 self.bar.update()
+                self._snapshot(step)
                 if step % train.log_every == 0 or step == last:
                     self._log(step)
                 if step % train.validate_every == 0 or step == last:
@@ -120,6 +124,10 @@ class Training:
         for key, value in self.state.part("theta").items():
             self.best[key][index] = value[index].cpu()
 
+    def _snapshot(self, step: int) -> None:
+        if step in self.settings.train.snapshots:
+            self.snapshots |= snapshots.named(self.state.part("theta"), step)
+
     def _add_rows(self, step: int, split: str, means: dict[str, list[float]]) -> None:
         alive = self.state["alive"].tolist()
         for index, seed in enumerate(self.tier.seeds):
@@ -133,6 +141,7 @@ class Training:
 
     def _save(self) -> None:
         tensors = self.state.snapshot() | {f"best/{key}": value for key, value in self.best.items()}
+        tensors |= {f"snapshot/{key}": value for key, value in self.snapshots.items()}
         told = {key: getattr(self, key) for key in ("rows", "best_accuracy", "best_step", "seconds")}
         self.resume.save(tensors, {"progress": json.dumps(told)})
         self._write_curve(self.resume.folder / "curve.csv")
@@ -142,7 +151,11 @@ class Training:
         if not saved:
             return
         tensors, text = saved
-        self.best = {key.removeprefix("best/"): value for key, value in tensors.items() if key.startswith("best/")}
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+        self.best, self.snapshots = part("best/"), part("snapshot/")
         self.state.assign(tensors)
         for key, value in json.loads(text["progress"]).items():
             setattr(self, key, value)
@@ -162,6 +175,7 @@ class Training:
             "variant": self.job.item,
             "meta_steps": self.tier.meta_steps,
             "seeds": list(self.tier.seeds),
+            "snapshots": sorted({int(name.partition("/")[0]) for name in self.snapshots}),
             "best_meta_step": {str(seed): step for seed, step in zip(self.tier.seeds, self.best_step, strict=True)},
             "diverged": {
                 str(seed): {"meta_step": step, "loss": loss if math.isfinite(loss) else None}
@@ -177,5 +191,7 @@ class Training:
         storage.write_json(self.job.provenance, provenance.describe(self.workers.rounding(), **measured))
         with storage.replacing_folder(self.job.folder) as folder:
             save_file(self.best, folder / "weights.safetensors")
+            if self.snapshots:
+                save_file(self.snapshots, folder / snapshots.FILE)
             self._write_curve(folder / "curve.csv")
             result.write(folder, self.job.identity, record)

@@ -267,6 +267,50 @@ def test_the_stage(study):
     assert json.loads(paths.provenance("quick", "samples").read_text())["wall_seconds"] > 0
 
 
+def leave_snapshots(name, seeds, steps):
+    """Fakes of earlier meta-steps, beside the final ones of `leave`."""
+    folder, source = paths.tested("quick", name), np.random.default_rng(7)
+    fakes = {
+        f"fakes/{step}": torch.from_numpy(source.integers(0, 256, (len(seeds), 3, 2, 4, 28, 28), dtype=np.uint8))
+        for step in steps
+    }
+    save_file(fakes, folder / "snapshot_samples.safetensors")
+    rows = [(seed, task, step + seed + task / 10, step) for step in steps for seed in seeds for task in range(3)]
+    pd.DataFrame(rows, columns=["seed", "task", "wasserstein", "meta_step"]).to_csv(
+        folder / "snapshot_critic.csv", index=False
+    )
+    return fakes
+
+
+def test_realism_over_training(study):
+    jobs.run(study, "samples")
+    folder = paths.samples("quick")
+    assert pd.read_csv(folder / "snapshots.csv").empty
+    before = {name: (folder / name).read_bytes() for name in ("realism.csv", "tasks.csv")}
+    fakes = leave_snapshots("n_plus_1_equal", [0, 1], [100, 0, 20])
+    jobs.run(study, "samples")
+    assert before == {name: (folder / name).read_bytes() for name in before}, "the final rows changed"
+    rows = pd.read_csv(folder / "snapshots.csv")
+    assert [*zip(rows["variant"], rows["seed"], rows["meta_step"], strict=True)] == [
+        ("n_plus_1_equal", seed, step) for step in (0, 20, 100) for seed in (0, 1)
+    ]
+    assert rows["wasserstein"].tolist() == pytest.approx(
+        [step + seed + 0.1 for step in (0, 20, 100) for seed in (0, 1)]
+    )
+    assert rows["judge_learnt"].all() and np.isfinite(rows[fake_quality.IN_FEATURES]).all(axis=None)
+    grids = load_file(folder / "grids.safetensors")
+    assert torch.equal(grids["fakes/n_plus_1_equal@20"], fakes["fakes/20"][1])  # of seed 1
+    # Slowly: the numbers of a run whose final fakes they are.
+    own = paths.tested("quick", "n_plus_1_equal")
+    final = load_file(own / "samples.safetensors")
+    save_file({**final, "fakes": fakes["fakes/20"]}, own / "samples.safetensors")
+    jobs.run(study, "samples")
+    again = pd.read_csv(folder / "realism.csv").query("variant == 'n_plus_1_equal'")
+    for column in (*fake_quality.IN_FEATURES, "pixels"):
+        at = rows.loc[rows["meta_step"] == 20, column]
+        assert at.to_numpy() == pytest.approx(again[column].to_numpy(), rel=1e-6), column
+
+
 def test_a_judge_that_guesses_measures_nothing(study, capsys):
     (paths.judge("quick") / "metrics.json").write_text(
         '{"classes": 4, "validation_accuracy": 0.3125, "validation_drawings": 16}'

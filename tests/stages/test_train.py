@@ -11,12 +11,12 @@ import pandas
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from megan.config import params, paths
 from megan.data import packed
 from megan.meta import setup
-from megan.meta.iteration import iteration
+from megan.meta.iteration import OuterLoop, State, iteration
 from megan.stages import train
 
 DOCUMENT = params.resolved(params.read())
@@ -132,8 +132,10 @@ def test_the_same_numbers_twice_and_with_any_number_of_threads(study, monkeypatc
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_goes_on(study, monkeypatch, capsys, number):
+    study = settle(snapshots=[0, 2, 5])
     jobs.run(study, "train", "n_plus_1")
-    undisturbed = outcome()
+    undisturbed, kept = outcome(), paths.trained("quick", "n_plus_1") / "snapshots.safetensors"
+    snapshots = load_file(kept)
     (paths.trained("quick", "n_plus_1") / "record.json").unlink()
 
     stop_after = 3
@@ -159,6 +161,50 @@ def test_a_signal_saves_and_the_same_command_goes_on(study, monkeypatch, capsys,
     jobs.run(study, "train", "n_plus_1")
     assert len(taken) == 6, "the second process did not go on from the third meta-step"
     assert same(outcome(), undisturbed)
+    assert same((b"", load_file(kept)), (b"", snapshots)) and {name[0] for name in snapshots} == {"0", "2", "5"}
+
+
+def test_snapshots_are_the_weights_of_their_meta_step_and_are_tested(study):
+    loaded = settle(keep="last", snapshots=[6, 0, 3])
+    jobs.run(loaded, "train", "n_plus_1")
+    trained, tested = paths.trained("quick", "n_plus_1"), paths.tested("quick", "n_plus_1")
+    assert json.loads((trained / "record.json").read_text())["snapshots"] == [0, 3, 6]
+    kept, final = load_file(trained / "snapshots.safetensors"), load_file(trained / "weights.safetensors")
+
+    # Slowly: one meta-step after the other, by hand.
+    workers = setup.workers(loaded)
+    system, sampler = setup.system(loaded, "n_plus_1"), setup.sampler(loaded, "n_plus_1", "train", workers)
+    seeds, loop = torch.tensor([0, 1]), OuterLoop(loaded.current.train, 1, 6)
+    state = State.fresh(system, seeds, torch.float32)
+    advance = iteration(system, sampler, seeds, loop, state, workers)
+    for step in range(7):
+        if step in (0, 3, 6):
+            for name, value in state.part("theta").items():
+                assert torch.equal(kept[f"{step}/{name}"], value), (step, name)
+        advance()
+    assert all(torch.equal(kept[f"6/{name}"], value) for name, value in final.items())
+
+    jobs.run(loaded, "test", "n_plus_1")
+    rows = pandas.read_csv(tested / "snapshots.csv").set_index(["seed", "meta_step"])
+    assert sorted(rows.index) == [(seed, step) for seed in (0, 1) for step in (0, 3, 6)]
+    fakes = load_file(tested / "snapshot_samples.safetensors")
+    critic = pandas.read_csv(tested / "snapshot_critic.csv")
+    assert len(critic) == 2 * 2 * 3 and rows.notna().all(axis=None)
+    # The test of each snapshot is that of a run whose final weights it is.
+    for step in (0, 3, 6):
+        own = {name.partition("/")[2]: value for name, value in kept.items() if name.startswith(f"{step}/")}
+        save_file(own, trained / "weights.safetensors")
+        (trained / "snapshots.safetensors").unlink(missing_ok=True)
+        jobs.run(loaded, "test", "n_plus_1")
+        tasks = pandas.read_csv(tested / "tasks.csv").groupby("seed")
+        at = rows.xs(step, level="meta_step")
+        assert at["accuracy"].to_numpy() == pytest.approx(tasks["accuracy"].mean().to_numpy())
+        assert at["standard_error"].to_numpy() == pytest.approx(tasks["accuracy"].sem().to_numpy())
+        assert at["fake_wins"].to_numpy() == pytest.approx(tasks["fake_wins"].mean().to_numpy())
+        assert torch.equal(load_file(tested / "samples.safetensors")["fakes"], fakes[f"fakes/{step}"])
+        now = pandas.read_csv(tested / "critic.csv")["wasserstein"].to_numpy()
+        assert critic.loc[critic["meta_step"] == step, "wasserstein"].to_numpy() == pytest.approx(now)
+        assert not (tested / "snapshots.csv").exists(), "training kept none this time"
 
 
 def test_state_of_other_parameters_is_not_resumed(study, monkeypatch):
@@ -186,8 +232,6 @@ def test_state_of_other_parameters_is_not_resumed(study, monkeypatch):
 def first_steps(study, seeds, chunk, monkeypatch, steps=10):
     """The weights after ten meta-steps in float64, by seed."""
     monkeypatch.setenv("MEGAN_CHUNK", str(chunk))
-    from megan.meta import setup
-    from megan.meta.iteration import OuterLoop, State
     from megan.meta.parallel import Workers
 
     workers = Workers()

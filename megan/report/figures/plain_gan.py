@@ -34,9 +34,9 @@ TRAINED_ON = {
 }
 READING = (
     "KID is the kernel distance to held-out real images of the same kind, in the features of a classifier of real"
-    " images; it is 0 for real images. Likeness is the mean cosine of those features over pairs of samples; it is 1 when all are the same image. Nearest is the root"
-    " mean square pixel difference to the nearest of the K images. If it is smaller than that of held-out real images,"
-    " the samples repeat the training images."
+    " images; it is 0 for real images. Likeness is the mean cosine of those features over pairs of samples; it is 1"
+    " when all are the same image. Nearest is the root mean square pixel difference to the nearest of the K images. If"
+    " it is smaller than that of held-out real images, the samples repeat the training images."
 )
 
 
