@@ -64,8 +64,8 @@ def trained(study: str, variant: str) -> Path:
 
 def tested(study: str, variant: str) -> Path:
     """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `queries.csv`, `record.json`; if it has fakes
-    also `samples.safetensors` and `critic.csv`. If training kept snapshots also `snapshots.csv`, and with fakes
-    `snapshot_samples.safetensors` and `snapshot_critic.csv`.
+    also `realism.csv`, `real.csv`, `fakes.csv` and `shown.safetensors`. If training kept snapshots also
+    `snapshots.csv`, and with fakes `snapshot_realism.csv` and `shown_snapshots.safetensors`.
     """
     return results(study) / "test" / variant
 

@@ -1,14 +1,16 @@
-"""Stage `samples`: measures the fakes of every variant, and selects those that figures show.
+"""Stage `samples`: collects the measures of the fakes of every variant, and selects the images that figures show.
 
-Writes `realism.csv` (one row for each variant and finished seed), `tasks.csv` (one row for each variant,
-seed and sampled task), both computed by `fake_quality`, `snapshots.csv` (one row for each variant, seed
-and meta-step whose weights were kept: the realism of its fakes and the critic's value on the same meta-test
-tasks), `grids.safetensors` and `record.json`. If the judge
-has learnt nothing, the numbers in its features are left empty, and the column `judge_learnt` says so.
+Writes `realism.csv` (one row for each variant and finished seed, and for each seed a row `real` with the measures
+of real images), `tasks.csv` (one row for each variant, seed and sampled task) and `snapshots.csv` (one row for each
+variant, seed and meta-step whose weights were kept: the realism of its fakes, and the critic's value), all from
+stage `test`, `grids.safetensors` and `record.json`.
+
+If the judge has learnt nothing, the numbers in its features are left empty, and the column `judge_learnt` says so.
 """
 
+import json
 import time
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,41 +18,34 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from megan.config import machine, paths
+from megan.config import paths
 from megan.data import channels, dataset, packed
 from megan.data.packed import Split
-from megan.models import encoder, learnt
-from megan.realism.fake_quality import IN_FEATURES, REALISM, Made, judged
+from megan.models import learnt
+from megan.realism import fake_quality
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 
-SHOWN = 4  # tasks in the grids
-SHOWN_DRAWS = 3  # of each snapshot
-AT = "@"  # between a variant's name, which has no such sign, and a meta-step
-SNAPSHOTS = ["variant", "seed", "meta_step", *REALISM[2:-1], "wasserstein", "judge_learnt"]
+REAL = "real"  # instead of a variant's name
 EXAMPLES = (8, 14)  # alphabets and characters of Fig. 3, or fewer if there are not so many
 
 
 def run(job: Job) -> None:
-    """Measure the samples of every variant that makes fakes."""
-    device, started = machine.device(), time.monotonic()
-    torch.set_num_threads(machine.threads())
-    judge = encoder.load(job.params, device, "judge")
+    """Collect from the tests of all variants that make fakes."""
+    started = time.monotonic()
     records = {name: result.load(paths.tested(job.study, name)) for name in job.params.variants}
-    made = {name: _made(job, name) for name, record in records.items() if "samples.safetensors" in record["files"]}
-    progress.say(
-        f"samples: {sum(one.fakes.shape[:4].numel() for one in made.values()):,} fakes of {len(made)} variants"
+    made = {name: paths.tested(job.study, name) for name, record in records.items() if "realism.csv" in record["files"]}
+    real = _tables(made, "real.csv", fake_quality.REALISM).drop_duplicates(subset="seed").sort_values("seed")
+    measured = pd.concat(
+        [_tables(made, "realism.csv", fake_quality.REALISM), real.assign(variant=REAL)], ignore_index=True
     )
-    over_training = {key: one for name, own in made.items() for key, one in _at_snapshots(job, name, own).items()}
-    measured, tasks = _of_a_judge_that_learnt(job, *judged({**made, **over_training}, judge, device))
-    measured, tasks, snapshots = _apart(measured, tasks)
+    tasks = _tables(made, "fakes.csv", fake_quality.TASKS)
+    early = {name: folder for name, folder in made.items() if "snapshot_realism.csv" in records[name]["files"]}
+    snapshots = _tables(early, "snapshot_realism.csv", fake_quality.OVER_TRAINING)
+    measured, tasks, snapshots = _of_a_judge_that_learnt(job, measured, tasks, snapshots)
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
-    grids |= {
-        f"fakes/{key}": one.fakes[one.seeds.index(seed), :SHOWN, :SHOWN_DRAWS]
-        for key, one in over_training.items()
-        if seed in one.seeds
-    }
+    grids |= _early_grids(early, seed)
     grids["examples"] = channels.without_axis(_examples(split, alphabets))
     with storage.replacing_folder(job.folder) as folder:
         measured.to_csv(folder / "realism.csv", index=False, float_format="%.9g")
@@ -67,8 +62,7 @@ def run(job: Job) -> None:
             "judge_accuracy": _judge_accuracy(job),
         }
         result.write(folder, job.identity, content)
-    rounding = {"device": device, "threads": machine.threads()}
-    storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=time.monotonic() - started))
+    storage.write_json(job.provenance, provenance.describe({"device": "cpu"}, wall_seconds=time.monotonic() - started))
 
 
 def _data(job: Job) -> dict[str, Any]:
@@ -79,75 +73,73 @@ def _data(job: Job) -> dict[str, Any]:
 
 def _judge_accuracy(job: Job) -> dict[str, Any]:
     """The judge's accuracy on held-out drawings (0 to 1), the number of classes, and whether that is above chance."""
-    metrics = encoder.metrics(job.params, "judge")
+    metrics = _judge_metrics(job)
     told = {key: metrics[key] for key in ("validation_accuracy", "classes")}
     return {**told, "learnt": learnt.has_learnt(metrics)}
 
 
-def _of_a_judge_that_learnt(job: Job, measured: pd.DataFrame, tasks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _judge_metrics(job: Job) -> dict[str, Any]:
+    return json.loads((paths.judge(job.study) / "metrics.json").read_text(encoding="utf-8"))
+
+
+def _of_a_judge_that_learnt(job: Job, *tables: pd.DataFrame) -> list[pd.DataFrame]:
     """The tables with the column `judge_learnt`; without the numbers in the judge's features if it has learnt nothing.
 
     Features of a network that guesses would give numbers that look like measurements.
     """
-    metrics = encoder.metrics(job.params, "judge")
+    metrics = _judge_metrics(job)
     known = learnt.has_learnt(metrics)
     if not known:
         progress.say(
             f"samples: the judge {learnt.described(metrics)}, so KID, distance and likeness are left empty; raise"
             f" studies.{job.study}.judge.steps = {job.settings.judge.steps} in params.yaml"
         )
-        measured = measured.assign(**dict.fromkeys(IN_FEATURES, float("nan")))
-        tasks = tasks.assign(kid=float("nan"))
-    return measured.assign(judge_learnt=known), tasks.assign(judge_learnt=known)
+    kept = []
+    for table in tables:
+        lost = [] if known else [name for name in fake_quality.IN_FEATURES if name in table.columns]
+        kept.append(table.assign(**dict.fromkeys(lost, float("nan")), judge_learnt=known))
+    return kept
 
 
-def _made(job: Job, name: str) -> Made:
-    folder = paths.tested(job.study, name)
-    tensors, critic = load_file(folder / "samples.safetensors"), pd.read_csv(folder / "critic.csv")
-    drawn = job.params.variant(name).fake_source != "alphabet"
-    return Made(tensors["fakes"], tensors["support"], tensors["query"], tensors["seeds"].tolist(), critic, drawn)
+def _tables(made: dict[str, Path], name: str, columns: list[str]) -> pd.DataFrame:
+    """The table `name` of every variant, one below the other, with a first column `variant`."""
+    tables = [pd.read_csv(folder / name) for folder in made.values()]
+    variants = [variant for variant, table in zip(made, tables, strict=True) for _ in range(len(table))]
+    filled = [table for table in tables if len(table)]
+    joined = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+    joined.insert(0, "variant", variants)
+    return joined
 
 
-def _at_snapshots(job: Job, name: str, final: Made) -> dict[str, Made]:
-    """The samples of a variant at each kept meta-step, on the tasks of its final ones, by `NAME@STEP`."""
-    folder = paths.tested(job.study, name)
-    if not (folder / "snapshot_samples.safetensors").is_file():
-        return {}
-    critic = pd.read_csv(folder / "snapshot_critic.csv")
-    found = {}
-    for key, fakes in load_file(folder / "snapshot_samples.safetensors").items():
-        step = int(key.removeprefix("fakes/"))
-        own = critic[critic["meta_step"] == step].drop(columns="meta_step")
-        found[step] = replace(final, fakes=fakes, critic=own)
-    return {f"{name}{AT}{step}": one for step, one in sorted(found.items())}
-
-
-def _apart(measured: pd.DataFrame, tasks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The tables of final weights, and that of the snapshots."""
-    of_snapshots = [table["variant"].str.contains(AT) for table in (measured, tasks)]
-    rows, values = measured[of_snapshots[0]], tasks[of_snapshots[1]]
-    critic = values.groupby(["variant", "seed"])["wasserstein"].mean().reset_index()
-    rows = rows.merge(critic, on=["variant", "seed"], how="left")
-    names = rows["variant"].str.partition(AT)
-    rows = rows.assign(variant=names[0], meta_step=names[2].astype("int64")) if len(rows) else rows
-    kept = [table[~is_of].reset_index(drop=True) for table, is_of in zip((measured, tasks), of_snapshots, strict=True)]
-    return *kept, rows.reindex(columns=SNAPSHOTS)
-
-
-def _grids(made: dict[str, Made]) -> tuple[dict[str, Tensor], int | None]:
+def _grids(made: dict[str, Path]) -> tuple[dict[str, Tensor], int | None]:
     """Images of the first tasks of one seed, the one that most variants have finished; and that seed.
 
     So all variants show the same tasks. A variant without that seed has no images.
     """
-    finished = [seed for one in made.values() for seed in one.seeds]
+    images = {name: load_file(folder / "shown.safetensors") for name, folder in made.items()}
+    seeds = {name: some["seeds"].tolist() for name, some in images.items()}
+    finished = [seed for some in seeds.values() for seed in some]
     if not finished:
         return {}, None
     seed = max(sorted(set(finished)), key=finished.count)
-    shown = {name: one.seeds.index(seed) for name, one in made.items() if seed in one.seeds}
     kinds = ("fakes", "support", "query")
     return {
-        f"{kind}/{name}": getattr(made[name], kind)[index, :SHOWN] for kind in kinds for name, index in shown.items()
+        f"{kind}/{name}": images[name][kind][some.index(seed)]
+        for kind in kinds
+        for name, some in seeds.items()
+        if seed in some
     }, seed
+
+
+def _early_grids(early: dict[str, Path], seed: int | None) -> dict[str, Tensor]:
+    """Fakes of the kept meta-steps for the tasks of `_grids`: `fakes/VARIANT@STEP`."""
+    found = {}
+    for name, folder in early.items():
+        seeds = load_file(folder / "shown.safetensors")["seeds"].tolist()
+        if seed in seeds:
+            for key, images in load_file(folder / "shown_snapshots.safetensors").items():
+                found[f"fakes/{name}@{key.removeprefix('fakes/')}"] = images[seeds.index(seed)]
+    return found
 
 
 def _rows(split: Split) -> list[int]:

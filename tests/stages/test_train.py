@@ -38,7 +38,7 @@ def settle(**train_options):
     } | train_options
     tier = {"meta_steps": 1, "seeds": [0], "test_tasks": 5}
     study["tiers"] = {"headline": {**tier, "meta_steps": 6, "seeds": [0, 1]}, "ablation": tier, "survey": tier}
-    study["test"] = {"sample_tasks": 2, "draws": 2, "other_queries": [1]}
+    study["test"] = {"sample_tasks": 2, "sample_queries": 2, "draws": 2, "other_queries": [1]}
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     return params.load()
 
@@ -187,9 +187,9 @@ def test_snapshots_are_the_weights_of_their_meta_step_and_are_tested(study):
     jobs.run(loaded, "test", "n_plus_1")
     rows = pandas.read_csv(tested / "snapshots.csv").set_index(["seed", "meta_step"])
     assert sorted(rows.index) == [(seed, step) for seed in (0, 1) for step in (0, 3, 6)]
-    fakes = load_file(tested / "snapshot_samples.safetensors")
-    critic = pandas.read_csv(tested / "snapshot_critic.csv")
-    assert len(critic) == 2 * 2 * 3 and rows.notna().all(axis=None)
+    fakes = load_file(tested / "shown_snapshots.safetensors")
+    realism = pandas.read_csv(tested / "snapshot_realism.csv").set_index(["seed", "meta_step"])
+    assert sorted(realism.index) == sorted(rows.index) and rows.notna().all(axis=None)
     # The test of each snapshot is that of a run whose final weights it is.
     for step in (0, 3, 6):
         own = {name.partition("/")[2]: value for name, value in kept.items() if name.startswith(f"{step}/")}
@@ -201,9 +201,13 @@ def test_snapshots_are_the_weights_of_their_meta_step_and_are_tested(study):
         assert at["accuracy"].to_numpy() == pytest.approx(tasks["accuracy"].mean().to_numpy())
         assert at["standard_error"].to_numpy() == pytest.approx(tasks["accuracy"].sem().to_numpy())
         assert at["fake_wins"].to_numpy() == pytest.approx(tasks["fake_wins"].mean().to_numpy())
-        assert torch.equal(load_file(tested / "samples.safetensors")["fakes"], fakes[f"fakes/{step}"])
-        now = pandas.read_csv(tested / "critic.csv")["wasserstein"].to_numpy()
-        assert critic.loc[critic["meta_step"] == step, "wasserstein"].to_numpy() == pytest.approx(now)
+        assert torch.equal(load_file(tested / "shown.safetensors")["fakes"], fakes[f"fakes/{step}"])
+        critic = pandas.read_csv(tested / "fakes.csv").groupby("seed")["wasserstein"].mean()
+        own = realism.xs(step, level="meta_step")
+        assert own["wasserstein"].to_numpy() == pytest.approx(critic.to_numpy())
+        final = pandas.read_csv(tested / "realism.csv")
+        for column in ("kid", "kid_low", "kid_high", "distance", "pixels", "collapse"):
+            assert own[column].to_numpy() == pytest.approx(final[column].to_numpy(), nan_ok=True), column
         assert not (tested / "snapshots.csv").exists(), "training kept none this time"
 
 
