@@ -4,6 +4,8 @@ Recording one chunk takes about as long as working on three, and a replay saves 
 only long work is recorded. How long it is follows from the parameters: a run that is resumed does as it began.
 """
 
+import contextlib
+import ctypes
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
@@ -60,13 +62,21 @@ class Replayed:
             return list(result.values())
 
         try:
-            return names, Replay(cleaned(record(outputs, _tensors(weights, episodes))))
+            program = cleaned(record(outputs, _tensors(weights, episodes)))
+            _give_back()  # the graph of the recorded chunk held as much memory as the arena will
+            return names, Replay(program)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             # An error of the function itself comes again where it is computed as it is written.
             progress.say(f"not recorded, computed step by step: {type(error).__name__}: {str(error):.300}")
             return None
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system, where the C library can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclasses.dataclass(eq=False)
