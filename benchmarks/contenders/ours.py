@@ -28,7 +28,7 @@ class Contender:
             for tasks in self.workers.task_chunks(len(problem.support))
         }
         # One object, recorded and replayed, as the engine's own work is.
-        self.work = ChunkWork(self._inputs, replayed(self._share, self.workers, is_long=True))
+        self.work = ChunkWork(self._inputs, replayed(self._share, gradient.joined, self.workers, is_long=True))
         self.jobs = [(slice(0, 1), tasks) for tasks in self.chunks]
         self.replay = None if self.workers.is_cpu else self._capture()
 

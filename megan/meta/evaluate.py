@@ -25,12 +25,15 @@ class Scores:
     loss: Tensor
 
 
-def begin(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
-    """The weights that each task of a chunk starts with, from the meta-trained ones [seeds, ...]; and the tasks."""
+def drawn(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
+    """The meta-trained weights of a chunk's seeds, of [seeds, ...]; and its tasks."""
     group, numbers = chunk[0], workers.numbers(chunk[1])
-    return per_task({name: weight[group] for name, weight in weights.items()}, len(numbers)), tasks.sample(
-        group, numbers
-    )
+    return {name: weight[group] for name, weight in weights.items()}, tasks.sample(group, numbers)
+
+
+def begin(weights: Weights, episodes: Episodes) -> Weights:
+    """The weights that each task starts with, from the meta-trained ones [seeds, ...]."""
+    return per_task(weights, len(episodes.support) // len(next(iter(weights.values()))))
 
 
 class Evaluation:
@@ -43,14 +46,14 @@ class Evaluation:
     def __init__(self, system: System, tasks: TaskSet, workers: Workers, *, every_step: bool, times: int = 1) -> None:
         self.system, self.tasks, self.workers, self.every_step = system, tasks, workers, every_step
         is_long = times * tasks.count * len(tasks.seeds) >= LONG_EVALUATION
-        self._scores = replayed(self._chunk_scores, workers, is_long)
+        self._scores = replayed(self._chunk_scores, _joined, workers, is_long)
 
     def __call__(self, weights: Weights) -> Scores:
         """The scores of `weights` [seeds, ...] each."""
         system, tasks, workers = self.system, self.tasks, self.workers
 
         def inputs(chunk: Chunk) -> tuple[Weights, Episodes]:
-            return begin(weights, tasks, chunk, workers)
+            return drawn(weights, tasks, chunk, workers)
 
         groups = workers.seed_groups(len(tasks.seeds))
         # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.
@@ -63,9 +66,10 @@ class Evaluation:
         ]
         return Scores(*torch.cat(parts, dim=1).cpu())
 
-    def _chunk_scores(self, start: Weights, episodes: Episodes) -> Tensors:
-        """[3, seeds * tasks, counts]: accuracy, fake wins and loss."""
+    def _chunk_scores(self, weights: Weights, episodes: Episodes) -> Tensors:
+        """[3, seeds * tasks, counts]: accuracy, fake wins and loss; `weights` [seeds, ...] each."""
         system, steps, rows = self.system, self.system.inner.test_steps, []
+        start = begin(weights, episodes)
         for step, adapted in enumerate(trajectory(system, start, episodes, steps, differentiable=False)):
             if step < steps and not self.every_step:
                 continue
@@ -75,3 +79,8 @@ class Evaluation:
                     torch.stack([*system.scores(logits, episodes), system.query_loss(logits, episodes).double()])
                 )
         return {"scores": torch.stack(rows, dim=-1)}
+
+
+def _joined(parts: list[Tensors]) -> Tensors:
+    """The scores of several parts of a seed's tasks, in their order."""
+    return {"scores": torch.cat([part["scores"] for part in parts], dim=1)}

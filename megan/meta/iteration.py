@@ -81,7 +81,7 @@ def iteration(
     def share(weights: Weights, episodes: Episodes) -> Tensors:
         return gradient.outer_gradient(system, weights, episodes, batch).tensors()
 
-    chunk_gradient = ChunkWork(inputs, replayed(share, workers, loop.meta_steps >= LONG_TRAINING))
+    chunk_gradient = ChunkWork(inputs, replayed(share, gradient.joined, workers, loop.meta_steps >= LONG_TRAINING))
 
     def advance() -> None:
         outer = gradient.stacked(

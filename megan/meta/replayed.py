@@ -1,6 +1,6 @@
 """Work on chunks of tasks, recorded once for each shape and replayed from then on (`megan.replay`).
 
-Recording one chunk takes about as long as working on three, and a replay saves a third or more of the work, so
+Recording takes about as long as working on three chunks, and a replay saves a third or more of the work, so
 only long work is recorded. How long it is follows from the parameters: a run that is resumed does as it began.
 """
 
@@ -16,6 +16,7 @@ from megan.data.episodes import Episodes
 from megan.meta.parallel import Chunk, Workers, is_out_of_memory
 from megan.meta.processes import Tensors
 from megan.models.initial import Weights
+from megan.ops import native
 from megan.replay.clean import cleaned
 from megan.replay.record import record
 from megan.replay.run import Replay
@@ -28,22 +29,29 @@ Function = Callable[[Weights, Episodes], Tensors]
 
 
 class Replayed:
-    """`function` of weights and episodes, replayed. What cannot be recorded is computed as it is written."""
+    """`function` of the weights of a seed [1, ...] and of tasks, replayed; `joined` makes one result of several tasks'.
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
+    With native kernels each task is replayed by itself: nothing is won by doing several at once, and the values of
+    one stay in the cache. What cannot be recorded is computed as it is written.
+    """
+
+    def __init__(self, function: Function, joined: Callable[[list[Tensors]], Tensors]) -> None:
+        self.function, self.joined = function, joined
         self._own = threading.local()  # a replay has one arena, so each thread has its own
 
     def __call__(self, weights: Weights, episodes: Episodes) -> Tensors:
-        found = self._found(weights, episodes)
-        if found is None:
-            return self.function(weights, episodes)
-        names, replay = found
-        return dict(zip(names, replay(_tensors(weights, episodes)), strict=True))
+        found = []
+        for part in _parts(episodes):
+            recorded = self._found(weights, part)
+            if recorded is None:
+                return self.function(weights, episodes)
+            names, replay = recorded
+            found.append(dict(zip(names, replay(_tensors(weights, part)), strict=True)))
+        return self.joined(found)
 
     def prepare(self, weights: Weights, episodes: Episodes) -> None:
         """Record for the shapes of these arguments, unless that is done."""
-        self._found(weights, episodes)
+        self._found(weights, _parts(episodes)[0])
 
     def _found(self, weights: Weights, episodes: Episodes) -> tuple[list[str], Replay] | None:
         if not hasattr(self._own, "replays"):
@@ -96,9 +104,18 @@ class ChunkWork:
                 self.function.prepare(*self.inputs(chunk))
 
 
-def replayed(function: Function, workers: Workers, is_long: bool) -> Function | Replayed:
+def replayed(
+    function: Function, joined: Callable[[list[Tensors]], Tensors], workers: Workers, is_long: bool
+) -> Function | Replayed:
     """`function`, replayed where that is worth while: long work on a CPU. (On CUDA a whole step is one graph.)"""
-    return Replayed(function) if workers.is_cpu and is_long else function
+    return Replayed(function, joined) if workers.is_cpu and is_long else function
+
+
+def _parts(episodes: Episodes) -> list[Episodes]:
+    """The tasks that are replayed at a time: one with native kernels, all in plain torch."""
+    if not native.available():
+        return [episodes]
+    return [episodes.part(slice(task, task + 1)) for task in range(len(episodes.support))]
 
 
 def _fields(episodes: Episodes) -> list[str]:

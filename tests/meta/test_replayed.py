@@ -51,7 +51,7 @@ def recorded(monkeypatch):
 def test_gradient_of_other_weights_and_tasks(name, make_system, make_episodes, recorded):
     system = make_system(**VARIANTS[name])
     weights = gradients.initial(system)
-    again = Replayed(outer(system))
+    again = Replayed(outer(system), gradient.joined)
     again.prepare(weights, make_episodes(seed=3))
     others = {name: value + 0.01 * torch.randn_like(value) for name, value in weights.items()}
     episodes = make_episodes(seed=4)
@@ -67,7 +67,7 @@ def test_gradient_at_other_sizes_and_in_plain_torch(
 ):
     monkeypatch.setenv("MEGAN_KERNEL", kernel)
     system = make_system(approach=approach, sizes=sizes, steps=2)
-    weights, again = gradients.initial(system), Replayed(outer(system))
+    weights, again = gradients.initial(system), Replayed(outer(system), gradient.joined)
     shape = {"size": system.sizes.side, "channels": system.sizes.channels}
     again.prepare(weights, make_episodes(seed=3, **shape))
     episodes = make_episodes(seed=4, **shape)
@@ -98,7 +98,7 @@ def test_a_resumed_training_gives_the_same_bits(threads, make_system, split, mon
 
 def test_float32_and_other_shapes(make_system, make_episodes, recorded):
     system = make_system(approach="n_plus_1")
-    again = Replayed(outer(system))
+    again = Replayed(outer(system), gradient.joined)
     for tasks, queries in ((1, 1), (2, 9), (1, 1)):
         episodes = make_episodes(tasks=tasks, queries=queries)
         weights = gradients.initial(system)
@@ -114,7 +114,7 @@ def test_other_labels_are_another_record(make_system, make_episodes, recorded):
     from dataclasses import replace
 
     system, episodes = make_system(), make_episodes()
-    weights, again = gradients.initial(system), Replayed(outer(system))
+    weights, again = gradients.initial(system), Replayed(outer(system), gradient.joined)
     again.prepare(weights, episodes)
     turned = replace(episodes, support_labels=episodes.support_labels.flip(0))
     assert distance(again(weights, turned), outer(system)(weights, turned)) < 1e-9
@@ -127,7 +127,7 @@ def test_what_cannot_be_recorded_is_computed_and_said_once(make_episodes, monkey
     def depends_on_values(weights, episodes):
         return {"sum": weights["a"].sum() * (2 if float(weights["a"].sum()) > 0 else 3)}
 
-    again, episodes = Replayed(depends_on_values), make_episodes()
+    again, episodes = Replayed(depends_on_values, gradient.joined), make_episodes()
     for value in (1.0, -1.0, 2.0):
         weights = {"a": torch.full((2,), value)}
         assert torch.equal(again(weights, episodes)["sum"], depends_on_values(weights, episodes)["sum"])
@@ -140,11 +140,12 @@ def test_want_of_memory_while_recording_is_no_reason_to_go_on(make_episodes):
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        Replayed(too_much)({"a": torch.ones(1)}, make_episodes())
+        Replayed(too_much, gradient.joined)({"a": torch.ones(1)}, make_episodes())
 
 
 def test_only_long_work_on_a_cpu_is_recorded():
     cpu, cuda = Workers(device="cpu", threads=1), Workers(device="cuda", threads=1)
     function = outer(None)
-    assert isinstance(replayed.replayed(function, cpu, True), Replayed)
-    assert replayed.replayed(function, cpu, False) is replayed.replayed(function, cuda, True) is function
+    assert isinstance(replayed.replayed(function, gradient.joined, cpu, True), Replayed)
+    assert replayed.replayed(function, gradient.joined, cpu, False) is function
+    assert replayed.replayed(function, gradient.joined, cuda, True) is function
