@@ -57,6 +57,7 @@ class Inner(Block):
     steps: Annotated[int, Field(ge=1, le=100)]
     test_steps: Annotated[int, Field(ge=1, le=100)]
     learning_rate: Rate
+    first_order: bool
 
 
 class Network(Block):

@@ -204,6 +204,7 @@ class Task:
                 names = [name for name in weights if name.partition(".")[0] in rates]
                 gradients = torch.autograd.grad(loss, [weights[name] for name in names], create_graph=True)
                 for name, gradient in zip(names, gradients, strict=True):
+                    gradient = gradient.detach() if self.inner.first_order else gradient
                     moved[name] = moved[name] - rates[name.partition(".")[0]] * gradient
             weights = self.project(moved)
         return weights

@@ -164,20 +164,62 @@ def test_gradient_is_a_finite_difference(approach, make_system, make_episodes):
     assert slope == pytest.approx(difference, rel=1e-5)
 
 
-def test_first_order_gradient_points_elsewhere(make_system, make_episodes):
-    """If the two agreed, the test above would not notice a missing second-order term."""
-    system, episodes = make_system(), make_episodes()
-    weights = initial(system)
-    full = outer_gradient(system, weights, episodes, 2).gradient
-    leaves = {name: value.repeat(2, *[1] * (value.dim() - 1)) for name, value in weights.items()}
-    from megan.meta.adapt import adapt
+FIRST_ORDER = {
+    "maml": {"approach": "maml"},
+    "n_plus_1": N_PLUS_1,
+    "n_plus_1 outer losses": N_PLUS_1 | {"outer_fake_weight": 0.5, "outer_discrimination_weight": 0.7},
+    "n_plus_1 hybrid through both": N_PLUS_1 | HYBRID | {"fooling_through": "both"},
+    "n_plus_1 penalty": N_PLUS_1 | {"gan_loss": "wasserstein_gp"},
+    "multi_task": MULTI_TASK | {"outer_discrimination_weight": 0.7},
+    "multi_task wasserstein": MULTI_TASK | {"gan_loss": "wasserstein", "shared_layers": 2, "outer_fake_weight": 1.0},
+}
 
-    adapted = {
-        name: value.detach().requires_grad_() for name, value in adapt(system, leaves, episodes, 3, False).items()
-    }
-    loss = system.query_loss(system.classify(adapted, episodes.query), episodes).mean()
-    first_order = torch.autograd.grad(loss, adapted["cls.conv1"])[0].sum(dim=0, keepdim=True)
-    assert relative(first_order, full["cls.conv1"]) > 0.05
+
+@pytest.mark.parametrize("name", FIRST_ORDER)
+def test_first_order_gradient_is_the_slow_references(name, make_system, make_episodes):
+    """Every inner gradient, of classifier, critic and generator, is a constant."""
+    options, episodes = FIRST_ORDER[name], make_episodes()
+    weights = initial(make_system(**options))
+    ours = outer_gradient(make_system(first_order=True, **options), weights, episodes, 2)
+    loss, theirs = slow_gradient(make_system(first_order=True, **options), weights, episodes)
+    full = outer_gradient(make_system(**options), weights, episodes, 2)
+    assert float(ours.loss[0]) == pytest.approx(loss, rel=1e-11)
+    assert float(full.loss[0]) == pytest.approx(loss, rel=1e-9), "the inner loop itself is the same"
+    touched = [weight for weight, value in theirs.items() if value.any()]
+    assert "cls.conv1" in touched or "shared.conv1" in touched
+    for weight, value in theirs.items():
+        assert torch.allclose(ours.gradient[weight][0], value, rtol=1e-9, atol=1e-12), weight
+    # If the two agreed, the test would not notice second-order terms, nor their lack in second order.
+    assert all(relative(ours.gradient[weight], full.gradient[weight]) > 1e-3 for weight in touched if "conv" in weight)
+
+
+def test_first_order_leaves_a_generator_without_outer_fakes_as_it_is(make_system, make_episodes):
+    """The outer loss on queries reaches phi through inner gradients only."""
+    system, episodes = make_system(first_order=True, **N_PLUS_1), make_episodes()
+    gradient = outer_gradient(system, initial(system), episodes, 2).gradient
+    assert not any(value.any() for name, value in gradient.items() if name.startswith("gen."))
+    assert gradient["cls.conv0"].any()
+
+
+@pytest.mark.parametrize("options", [{"approach": "maml"}, N_PLUS_1 | {"outer_fake_weight": 1.0}])
+def test_first_order_computes_less(options, make_system, make_episodes, monkeypatch):
+    """No inner gradient is differentiated: fewer than two thirds of the convolutions and their adjoints."""
+    from megan.ops import kernels
+
+    calls = []
+    for primitive in ("conv", "conv_data_grad", "conv_weight_grad"):
+        original = getattr(kernels, primitive)
+        monkeypatch.setattr(
+            kernels, primitive, lambda *arguments, original=original: calls.append(1) or original(*arguments)
+        )
+    counts = []
+    for first_order in (False, True):
+        system = make_system(first_order=first_order, **options)
+        calls.clear()
+        outer_gradient(system, initial(system), make_episodes(), 2)
+        counts.append(len(calls))
+    second, first = counts
+    assert 0 < first < 2 / 3 * second
 
 
 def test_masked_fake_output_equals_maml(make_system, make_episodes):
