@@ -186,7 +186,8 @@ def test_no_value_is_unseen():
 CHOICES: dict[str, list] = {
     "tasks.ways": [2, 3], "tasks.shots": [1, 2], "tasks.train_queries": [1, 2], "tasks.test_queries": [2, 3],
     "tasks.scope": ["alphabet", "any"],
-    "inner.steps": [1, 2, 3], "inner.test_steps": [1, 3], "inner.learning_rate": [0.01, 0.4, 100.0], "inner.first_order": [False, True],
+    "inner.steps": [1, 2, 3], "inner.test_steps": [1, 3], "inner.learning_rate": [0.01, 0.4, 100.0],
+    "inner.first_order": [False, True],
     "train.meta_batch": [1, 3], "train.learning_rate": [1e-9, 0.002, 100.0], "train.schedule": ["cosine", "constant"],
     "train.log_every": [1, 7], "train.validate_every": [1, 7], "train.validation_tasks": [1, 3],
     "train.checkpoint_every": [1, 7], "train.precision": ["float32", "tf32", "float64"],
