@@ -4,6 +4,7 @@ from megan.config.schema import Study, Variant
 from megan.errors import MeganError
 
 SMALLEST_POOLED = 16  # pixels that four poolings by two leave one of
+SMALLEST_UNPADDED = 15  # pixels that three convolutions without padding leave one of
 
 
 class ParamsError(MeganError):
@@ -60,6 +61,17 @@ def check_study(name: str, study: Study) -> None:
             f"{where}.network.downsampling = 'max_pool': four poolings leave nothing of data.side {data.side};"
             f" expected 'stride', or a side of at least {SMALLEST_POOLED}"
         )
+    if study.network.layers == "authors":
+        for key, only in (("downsampling", "stride"), ("head", "flat")):
+            if (value := getattr(study.network, key)) != only:
+                raise ParamsError(
+                    f"{where}.network.{key} = {value!r}: expected {only!r} where network.layers is 'authors'"
+                )
+        if data.side < SMALLEST_UNPADDED:
+            raise ParamsError(
+                f"{where}.network.layers = 'authors': three convolutions without padding leave nothing of data.side"
+                f" {data.side}; expected 'finn', or a side of at least {SMALLEST_UNPADDED}"
+            )
     if study.judge.seed == study.encoder.seed:
         raise ParamsError(
             f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, because"

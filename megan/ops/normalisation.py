@@ -30,7 +30,7 @@ def norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tens
     return _NormRelu.apply(z, gamma, beta, relu)
 
 
-def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tensor:
     """The same with the statistics of each image alone (Ba, Kiros and Hinton 2016).
 
     For critics under a gradient penalty, which is defined an image at a time (Gulrajani et
@@ -39,7 +39,8 @@ def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     over = (2, 3, 4)
     centred = z - z.mean(dim=over, keepdim=True)
     xhat = centred * (centred.square().mean(dim=over, keepdim=True) + EPSILON).rsqrt()
-    return torch.addcmul(_wide(beta), xhat, _wide(gamma)).relu()
+    y = torch.addcmul(_wide(beta), xhat, _wide(gamma))
+    return y.relu() if relu else y
 
 
 def _mean(y: Tensor) -> Tensor:

@@ -14,27 +14,37 @@ def convolve(x, w, stride):
     return F.conv2d(x, w.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1)
 
 
-def batch_norm_relu(z, gamma, beta):
+def batch_norm(z, gamma, beta):
     # Written out: torch's own batch_norm is wrong from the third derivative on.
     mean, variance = z.mean(dim=(0, 2, 3), keepdim=True), z.var(dim=(0, 2, 3), keepdim=True, correction=0)
     xhat = (z - mean) / (variance + 1e-5).sqrt()
-    return F.relu(gamma[:, None, None] * xhat + beta[:, None, None])
+    return gamma[:, None, None] * xhat + beta[:, None, None]
 
 
-def layer_norm_relu(z, gamma, beta):
+def batch_norm_relu(z, gamma, beta):
+    return F.relu(batch_norm(z, gamma, beta))
+
+
+def layer_norm(z, gamma, beta):
     xhat = (z - z.mean(dim=(1, 2, 3), keepdim=True)) / (z.var(dim=(1, 2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
-    return F.relu(gamma[:, None, None] * xhat + beta[:, None, None])
+    return gamma[:, None, None] * xhat + beta[:, None, None]
 
 
-def network(weights, branch, shared, x, planes=None, own_norm=batch_norm_relu, sizes=None):
+def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=None):
     """`planes` [images, n] enter at the first layer that is not shared."""
     for layer in range(4):
         group = "shared" if layer < shared else branch
         if planes is not None and layer == shared:
             x = torch.cat([x, planes[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
-        norm = own_norm if group == branch else batch_norm_relu
+        norm = own_norm if group == branch else batch_norm
+        scale = weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"]
+        if sizes.authors:
+            kernel = weights[f"{group}.conv{layer}"].permute(3, 2, 0, 1).contiguous()
+            z = F.conv2d(x, kernel, weights[f"{group}.bias{layer}"], stride=2 if layer < 3 else 1)
+            x = norm(torch.where(z > 0, z, 0.2 * z if layer < 2 else 0 * z), *scale)
+            continue
         z = convolve(x, weights[f"{group}.conv{layer}"], 1 if sizes.max_pool else 2)
-        x = norm(z, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
+        x = F.relu(norm(z, *scale))
         x = F.max_pool2d(x, 2) if sizes.max_pool else x
     x = x.permute(0, 2, 3, 1).flatten(1) if sizes.flat else x.mean(dim=(2, 3))
     if planes is not None and shared == 4:
@@ -122,7 +132,7 @@ class Task:
             fake = self.classify(weights, images).softmax(dim=1)[:, -1]
             return ((1 - fake) / fake).log()
         planes = F.one_hot(labels, self.ways).to(images.dtype) if self.variant.condition_discriminator else None
-        norm = layer_norm_relu if self.variant.gan_loss == "wasserstein_gp" else batch_norm_relu
+        norm = layer_norm if self.variant.gan_loss == "wasserstein_gp" else batch_norm
         return network(weights, "dsc", self.variant.shared_layers, images, planes, norm, self.sizes)[:, 0]
 
     def critic_of_both(self, weights, fake):

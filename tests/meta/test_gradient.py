@@ -117,6 +117,8 @@ SIZES = {
     "an odd map at every pooling": replace(POOLED, side=84, filters=3),
     "colour, stride": replace(POOLED, side=84, filters=4, max_pool=False, flat=False),
     "grey, pooled, mean": replace(POOLED, channels=1, flat=False),
+    "the authors' layers": Sizes(side=28, channels=1, filters=6, max_pool=False, flat=True, authors=True),
+    "the authors' layers on larger colour images": replace(POOLED, side=52, max_pool=False, authors=True),
 }
 
 
