@@ -30,7 +30,6 @@ from megan.ops.convolution import conv
 from megan.ops.normalisation import layer_norm_relu, norm_relu
 from megan.ops.pooling import max_pool
 
-
 LEAK = 0.2  # slope of the authors' leaky ReLU below zero
 LEAKY = 2  # first layers that have it
 
