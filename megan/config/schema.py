@@ -187,7 +187,7 @@ class Variant(Block):
     fakes_per_real: Annotated[int, Field(ge=1, le=20)]
     fake_steps: Count
     real_weight: Weight
-    shared_statistics: bool
+    batch_statistics: Literal["together", "apart", "reals"]
     gan_loss: Annotated[str, module_of("meta/gan_losses")]
     generator_inner_lr: Rate
     clip: Rate

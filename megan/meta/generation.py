@@ -77,17 +77,9 @@ def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: 
     query = episodes.query.unflatten(1, (ways, -1))
     picked = torch.arange(number * shots, (number + 1) * shots, device=query.device) % query.shape[2]
     reals = query[:, :, picked].flatten(1, 2)
-    labels = system.fake_labels(episodes)
-    if system.variant.shared_statistics:
-        values = system.criticise(
-            weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels])
-        )
-        on_reals, on_fakes = values.split([reals.shape[1], made.shape[1]], dim=1)
-    else:
-        on_reals, on_fakes = (
-            system.criticise(weights, reals, episodes.support_labels),
-            system.criticise(weights, made, labels),
-        )
+    on_reals, on_fakes = system.criticise_both(
+        weights, (reals, episodes.support_labels), (made, system.fake_labels(episodes))
+    )
     return on_reals.double().mean(dim=1) - on_fakes.double().mean(dim=1)
 
 

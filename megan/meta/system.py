@@ -62,7 +62,11 @@ class System:
 
     def classify(self, weights: Weights, images: Tensor, reals: int | None = None) -> Tensor:
         """Class logits [tasks, images, outputs] of one batch; its first `reals` images (all, if None) are real."""
-        return classifier.logits(weights, self.cls, images)
+        return classifier.logits(weights, self.cls, images, first=self.normalising(reals))
+
+    def normalising(self, reals: int | None) -> int | None:
+        """How many first images of a batch with `reals` reals give the statistics of batch normalisation; None: all."""
+        return None
 
     def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
         """The losses that the groups descend on in inner step `step` (from 0) of `steps`."""

@@ -1,7 +1,6 @@
 """The common part of N+1 and multi-task: a source of fakes, a critic, and outer losses that may use both."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,9 +74,16 @@ class WithFakes(System):
         """The class that each fake was made from: int64 [M * ways * shots]."""
         return fakes.labels(self.variant, episodes)
 
+    def normalising(self, reals: int | None) -> int | None:
+        # A batch without reals, as that of the gradient penalty, has its own statistics.
+        return reals or None if self.variant.batch_statistics == "reals" else None
+
     @abstractmethod
-    def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
-        """Critic values [tasks, images]; a high value means real."""
+    def criticise(self, weights: Weights, images: Tensor, labels: Tensor, reals: int | None = None) -> Tensor:
+        """Critic values [tasks, images] of one batch; its first `reals` images (all, if None) are real.
+
+        A high value means real.
+        """
 
     @abstractmethod
     def is_critics_own(self, name: str) -> bool:
@@ -102,13 +108,26 @@ class WithFakes(System):
             return []
         return [Descent(self.gan_loss.generator(on_fakes), {"gen": self.variant.generator_inner_lr})]
 
-    def together_or_apart(
-        self, network: Callable[[Tensor], Tensor], reals: Tensor, made: Tensor
+    def classify_both(self, weights: Weights, reals: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits of reals and of fakes, which are one batch or two as `batch_statistics` says."""
+        if self.variant.batch_statistics == "apart":
+            return self.classify(weights, reals), self.classify(weights, made, 0)
+        count = reals.shape[1]
+        both = self.classify(weights, torch.cat([reals, made], dim=1), count)
+        return both[:, :count], both[:, count:]
+
+    def criticise_both(
+        self, weights: Weights, reals: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Outputs for reals and for fakes, with or without shared batch statistics."""
-        if not self.variant.shared_statistics:
-            return network(reals), network(made)
-        return network(torch.cat([reals, made], dim=1)).split([reals.shape[1], made.shape[1]], dim=1)
+        """Critic values of reals and of fakes, each given with its labels, in one batch or two as before."""
+        if self.variant.batch_statistics == "apart":
+            return self.criticise(weights, *reals), self.criticise(weights, *made, 0)
+        images, labels = (
+            torch.cat(pair, dim=dim) for pair, dim in zip(zip(reals, made, strict=True), (1, 0), strict=True)
+        )
+        count = reals[0].shape[1]
+        values = self.criticise(weights, images, labels, count)
+        return values[:, :count], values[:, count:]
 
     def penalty(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> Tensor | float:
         """The weighted gradient penalty at random points between reals and fakes, if the GAN loss has one."""
@@ -120,7 +139,7 @@ class WithFakes(System):
         between = share * reals + (1 - share) * made
         if not between.requires_grad:
             between.requires_grad_()
-        values = self.criticise(weights, between, self.fake_labels(episodes))
+        values = self.criticise(weights, between, self.fake_labels(episodes), 0)
         return self.variant.gradient_penalty * gan_loss.gradient_penalty(values, between)
 
     def project(self, weights: Weights) -> Weights:
@@ -158,11 +177,11 @@ class WithFakes(System):
         found = [Descent(loss, dict.fromkeys(groups, 1.0))]
         if weight:
             on_reals = self.criticise(weights, episodes.query, episodes.query_labels)
-            on_fakes = self.criticise(weights, made, labels)
+            on_fakes = self.criticise(weights, made, labels, 0)
             found.append(Descent(self.gan_loss.critic(on_reals, on_fakes), dict.fromkeys(THETA, weight)))
             found.append(Descent(self.gan_loss.generator(on_fakes), dict.fromkeys(PHI, weight)))
         if fooling:
             held = {name: value if name.startswith("gen.") else value.detach() for name, value in weights.items()}
             critic = weights if variant.fooling_through == "both" else held
-            found.append(Descent(self.gan_loss.generator(self.criticise(critic, made, labels)), {"gen": 1.0}))
+            found.append(Descent(self.gan_loss.generator(self.criticise(critic, made, labels, 0)), {"gen": 1.0}))
         return found

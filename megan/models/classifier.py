@@ -27,7 +27,7 @@ from megan.models import initial
 from megan.models.initial import Weights
 from megan.models.sizes import LAYERS, Sizes
 from megan.ops.convolution import conv
-from megan.ops.normalisation import layer_norm_relu, norm_relu
+from megan.ops.normalisation import layer_norm_relu, norm_relu, norm_relu_of_first
 from megan.ops.pooling import max_pool
 
 LEAK = 0.2  # slope of the authors' leaky ReLU below zero
@@ -94,11 +94,25 @@ def _unpadded(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
     return conv(x, w, stride=2, padding=0) + bias[:, None, None, None]
 
 
-def logits(weights: Weights, branch: Branch, images: Tensor, planes: Tensor | None = None) -> Tensor:
+def _normalised(weights: Weights, branch: Branch, layer: int, x: Tensor, relu: bool, first: int | None) -> Tensor:
+    """Batch normalisation by the statistics of the first `first` images (all, if None); or layer normalisation."""
+    group = branch.group(layer)
+    gamma, beta = weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"]
+    if branch.layer_norm and group == branch.name:
+        return layer_norm_relu(x, gamma, beta, relu)
+    if first is not None:
+        return norm_relu_of_first(x, gamma, beta, first, relu)
+    return norm_relu(x, gamma, beta, relu)
+
+
+def logits(
+    weights: Weights, branch: Branch, images: Tensor, planes: Tensor | None = None, first: int | None = None
+) -> Tensor:
     """Outputs of one branch.
 
     **Arguments** `images` [tasks, images, side, side, channels]; `planes` [tasks, images,
-    branch.planes], needed if the branch has any.
+    branch.planes], needed if the branch has any; `first`: batch normalisation uses the
+    statistics of so many first images, else of all.
     **Returns** [tasks, images, outputs].
     """
     x = images
@@ -106,14 +120,13 @@ def logits(weights: Weights, branch: Branch, images: Tensor, planes: Tensor | No
         group = branch.group(layer)
         if planes is not None and layer == branch.shared:
             x = _with_planes(x, planes)
-        normalise = layer_norm_relu if branch.layer_norm and group == branch.name else norm_relu
-        norm = (weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
         if branch.sizes.authors:
             z = _unpadded(x, weights[f"{group}.conv{layer}"], weights[f"{group}.bias{layer}"])
-            x = normalise(F.leaky_relu(z, LEAK) if layer < LEAKY else z.relu(), *norm, relu=False)
+            z = F.leaky_relu(z, LEAK) if layer < LEAKY else z.relu()
+            x = _normalised(weights, branch, layer, z, relu=False, first=first)
         else:
             z = conv(x, weights[f"{group}.conv{layer}"], stride=1 if branch.sizes.max_pool else 2)
-            x = normalise(z, *norm)
+            x = _normalised(weights, branch, layer, z, relu=True, first=first)
             x = max_pool(x) if branch.sizes.max_pool else x
     features = x.flatten(2) if branch.sizes.flat else x.mean(dim=(2, 3))
     if planes is not None and branch.shared == LAYERS:

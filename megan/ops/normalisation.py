@@ -30,6 +30,18 @@ def norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tens
     return _NormRelu.apply(z, gamma, beta, relu)
 
 
+def norm_relu_of_first(z: Tensor, gamma: Tensor, beta: Tensor, first: int, relu: bool = True) -> Tensor:
+    """The same with the statistics of the first `first` images of each task, for all of its images.
+
+    In plain torch, so that autograd knows derivatives of every order.
+    """
+    mean = _mean(z[:, :first])
+    centred = z - mean
+    xhat = centred * (_mean(centred[:, :first].square()) + EPSILON).rsqrt()
+    y = torch.addcmul(_wide(beta), xhat, _wide(gamma))
+    return y.relu() if relu else y
+
+
 def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tensor:
     """The same with the statistics of each image alone (Ba, Kiros and Hinton 2016).
 

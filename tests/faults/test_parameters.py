@@ -200,7 +200,7 @@ OPTIONS: dict[str, list] = {
     "fake_source": ["generator", "frozen_generator", "augmentation", "alphabet", "noise"],
     "conditioning": ["none", "label", "image"], "skip": [False, True], "noise_size": [1, 16],
     "fakes_per_real": [1, 2], "fake_steps": [0, 1, 9],
-    "real_weight": [0, 1, 3.0], "shared_statistics": [True, False],
+    "real_weight": [0, 1, 3.0], "batch_statistics": ["together", "apart", "reals"],
     "gan_loss": ["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"],
     "generator_inner_lr": [0.001, 0.4], "clip": [0.01, 1.0], "gradient_penalty": [0.0, 10.0],
     "shared_layers": [0, 2, 4], "told_real": [True, False],

@@ -14,9 +14,11 @@ def convolve(x, w, stride):
     return F.conv2d(x, w.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1)
 
 
-def batch_norm(z, gamma, beta):
+def batch_norm(z, gamma, beta, first=None):
+    """By the statistics of the first `first` images, or of all."""
     # Written out: torch's own batch_norm is wrong from the third derivative on.
-    mean, variance = z.mean(dim=(0, 2, 3), keepdim=True), z.var(dim=(0, 2, 3), keepdim=True, correction=0)
+    mean = z[:first].mean(dim=(0, 2, 3), keepdim=True)
+    variance = z[:first].var(dim=(0, 2, 3), keepdim=True, correction=0)
     xhat = (z - mean) / (variance + 1e-5).sqrt()
     return gamma[:, None, None] * xhat + beta[:, None, None]
 
@@ -25,19 +27,19 @@ def batch_norm_relu(z, gamma, beta):
     return F.relu(batch_norm(z, gamma, beta))
 
 
-def layer_norm(z, gamma, beta):
+def layer_norm(z, gamma, beta, first=None):
     xhat = (z - z.mean(dim=(1, 2, 3), keepdim=True)) / (z.var(dim=(1, 2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
     return gamma[:, None, None] * xhat + beta[:, None, None]
 
 
-def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=None):
+def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=None, first=None):
     """`planes` [images, n] enter at the first layer that is not shared."""
     for layer in range(4):
         group = "shared" if layer < shared else branch
         if planes is not None and layer == shared:
             x = torch.cat([x, planes[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
         norm = own_norm if group == branch else batch_norm
-        scale = weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"]
+        scale = weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"], first
         if sizes.authors:
             kernel = weights[f"{group}.conv{layer}"].permute(3, 2, 0, 1).contiguous()
             z = F.conv2d(x, kernel, weights[f"{group}.bias{layer}"], stride=2 if layer < 3 else 1)
@@ -104,15 +106,20 @@ class Task:
         told = self.variant.approach == "multi_task" and self.variant.told_real
         shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
 
-        def run(images, flags):
+        def run(images, flags, first=None):
             planes = torch.tensor(flags, dtype=images.dtype)[:, None] if told else None
-            return network(weights, "cls", shared, images, planes, sizes=self.sizes)
+            return network(weights, "cls", shared, images, planes, sizes=self.sizes, first=first)
 
         if fake is None:
             return run(real, [1.0] * len(real))
-        if self.variant.shared_statistics:
-            return run(torch.cat([real, fake]), [1.0] * len(real) + [0.0] * len(fake)).split([len(real), len(fake)])
-        return run(real, [1.0] * len(real)), run(fake, [0.0] * len(fake))
+        if self.variant.batch_statistics == "apart":
+            return run(real, [1.0] * len(real)), run(fake, [0.0] * len(fake))
+        flags = [1.0] * len(real) + [0.0] * len(fake)
+        return run(torch.cat([real, fake]), flags, self.first(real)).split([len(real), len(fake)])
+
+    def first(self, real):
+        """How many first images of a batch of these reals and fakes give its statistics."""
+        return len(real) if self.variant.batch_statistics == "reals" else None
 
     def fakes_alone(self, weights, fake):
         told = self.variant.approach == "multi_task" and self.variant.told_real
@@ -126,20 +133,20 @@ class Task:
             sizes=self.sizes,
         )
 
-    def critic(self, weights, images, labels):
+    def critic(self, weights, images, labels, first=None):
         """How real each image is found: the log-odds of "real"."""
         if self.variant.approach == "n_plus_1":
-            fake = self.classify(weights, images).softmax(dim=1)[:, -1]
+            fake = network(weights, "cls", 0, images, sizes=self.sizes, first=first).softmax(dim=1)[:, -1]
             return ((1 - fake) / fake).log()
         planes = F.one_hot(labels, self.ways).to(images.dtype) if self.variant.condition_discriminator else None
         norm = layer_norm if self.variant.gan_loss == "wasserstein_gp" else batch_norm
-        return network(weights, "dsc", self.variant.shared_layers, images, planes, norm, self.sizes)[:, 0]
+        return network(weights, "dsc", self.variant.shared_layers, images, planes, norm, self.sizes, first)[:, 0]
 
-    def critic_of_both(self, weights, fake):
-        if self.variant.shared_statistics:
-            labels = torch.cat([self.labels, self.fake_labels])
-            return self.critic(weights, torch.cat([self.support, fake]), labels).split([len(self.support), len(fake)])
-        return self.critic(weights, self.support, self.labels), self.critic(weights, fake, self.fake_labels)
+    def critic_of_both(self, weights, real, real_labels, fake):
+        if self.variant.batch_statistics == "apart":
+            return self.critic(weights, real, real_labels), self.critic(weights, fake, self.fake_labels)
+        labels = torch.cat([real_labels, self.fake_labels])
+        return self.critic(weights, torch.cat([real, fake]), labels, self.first(real)).split([len(real), len(fake)])
 
     def generator_loss(self, on_fakes):
         probability = torch.sigmoid(on_fakes)
@@ -203,7 +210,7 @@ class Task:
                         theta = (balance * F.cross_entropy(real_logits, self.labels) + on_fake) / (balance + 1)
                     else:
                         theta = F.cross_entropy(self.classify(weights, self.support), self.labels)
-                    on_reals, on_fakes = self.critic_of_both(weights, fake)
+                    on_reals, on_fakes = self.critic_of_both(weights, self.support, self.labels, fake)
                     losses.append(({"cls": rate, "shared": rate}, theta))
                     discrimination = self.discriminator_loss(on_reals, on_fakes) + self.penalty(weights, fake, step)
                     losses.append(({"dsc": rate, "shared": variant.discrimination_weight * rate}, discrimination))

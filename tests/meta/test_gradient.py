@@ -60,7 +60,9 @@ VARIANTS = {
     "n_plus_1": N_PLUS_1,
     "n_plus_1 fakes from the first step": N_PLUS_1 | {"fake_steps": 3},
     "n_plus_1 equal weight": N_PLUS_1 | {"real_weight": 1.0},
-    "n_plus_1 apart": N_PLUS_1 | {"shared_statistics": False},
+    "n_plus_1 apart": N_PLUS_1 | {"batch_statistics": "apart"},
+    "n_plus_1 statistics of reals": N_PLUS_1 | {"batch_statistics": "reals", "outer_fake_weight": 0.5},
+    "n_plus_1 statistics of reals, penalty": N_PLUS_1 | {"batch_statistics": "reals", "gan_loss": "wasserstein_gp"},
     "n_plus_1 two fakes": N_PLUS_1 | {"fakes_per_real": 2},
     "n_plus_1 label": N_PLUS_1 | {"conditioning": "label"},
     "n_plus_1 prototype": N_PLUS_1 | {"conditioning": "prototype"},
@@ -82,7 +84,8 @@ VARIANTS = {
         for loss in ("vanilla", "wasserstein", "wasserstein_gp")
         for shared in (0, 2)
     },
-    "multi_task apart": MULTI_TASK | {"shared_statistics": False, "shared_layers": 1},
+    "multi_task apart": MULTI_TASK | {"batch_statistics": "apart", "shared_layers": 1},
+    "multi_task statistics of reals": MULTI_TASK | {"batch_statistics": "reals", "shared_layers": 1},
     "multi_task not told": MULTI_TASK | {"told_real": False, "shared_layers": 1},
     "multi_task classifier without fakes": MULTI_TASK | {"classify_fakes": False, "shared_layers": 2},
     "multi_task conditional discriminator": MULTI_TASK | {"condition_discriminator": True, "shared_layers": 4},
@@ -111,15 +114,40 @@ def test_gradient_is_the_slow_references(name, make_system, make_episodes):
         assert relative(*flat) < 1e-9, group
 
 
+AUTHORS = Sizes(side=28, channels=1, filters=6, max_pool=False, flat=True, authors=True)
 POOLED = Sizes(side=20, channels=3, filters=6, max_pool=True, flat=True)
 SIZES = {
     "colour, max-pooling, the whole map": POOLED,
     "an odd map at every pooling": replace(POOLED, side=84, filters=3),
     "colour, stride": replace(POOLED, side=84, filters=4, max_pool=False, flat=False),
     "grey, pooled, mean": replace(POOLED, channels=1, flat=False),
-    "the authors' layers": Sizes(side=28, channels=1, filters=6, max_pool=False, flat=True, authors=True),
+    "the authors' layers": AUTHORS,
     "the authors' layers on larger colour images": replace(POOLED, side=52, max_pool=False, authors=True),
 }
+
+
+@pytest.mark.parametrize("name", ["together", "apart", "reals"])
+def test_statistics_in_the_authors_layers(name, make_system, make_episodes):
+    system, episodes = make_system(**N_PLUS_1, sizes=AUTHORS, batch_statistics=name), make_episodes(shots=4)
+    weights, made = initial(system), episodes.query
+    ours = system.classify_both(
+        {key: value.repeat(2, *[1] * (value.dim() - 1)) for key, value in weights.items()}, episodes.support, made
+    )
+    theirs = reference.Task(system, episodes, 0)
+    real, fake = (images[0].permute(0, 3, 1, 2) for images in (episodes.support, made))
+    wanted = theirs.classify({key: value[0] for key, value in weights.items()}, real, fake)
+    assert all(relative(mine[0], other) < 1e-9 for mine, other in zip(ours, wanted, strict=True))
+
+
+def test_reals_normalised_by_themselves_do_not_see_the_fakes(make_system, make_episodes):
+    episodes, logits = make_episodes(), {}
+    for name in ("together", "apart", "reals"):
+        system = make_system(**N_PLUS_1, batch_statistics=name)
+        weights = {key: value.repeat(2, *[1] * (value.dim() - 1)) for key, value in initial(system).items()}
+        logits[name] = system.classify_both(weights, episodes.support, episodes.others)
+    (real, fake), (alone, apart), (mixed, _) = logits["reals"], logits["apart"], logits["together"]
+    assert torch.allclose(real, alone, rtol=1e-10) and not torch.allclose(real, mixed, rtol=1e-2)
+    assert not torch.allclose(fake, apart, rtol=1e-2)
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)

@@ -42,13 +42,13 @@ class MultiTask(WithFakes):
             planes = torch.ones(*images.shape[:2], 1, dtype=images.dtype, device=images.device)
             if reals is not None:
                 planes[:, reals:] = 0
-        return classifier.logits(weights, self.cls, images, planes)
+        return classifier.logits(weights, self.cls, images, planes, self.normalising(reals))
 
-    def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
+    def criticise(self, weights: Weights, images: Tensor, labels: Tensor, reals: int | None = None) -> Tensor:
         planes = None
         if self.dsc.planes:
             planes = torch.nn.functional.one_hot(labels, self.ways).to(images.dtype).expand(len(images), -1, -1)
-        return classifier.logits(weights, self.dsc, images, planes)[..., 0]
+        return classifier.logits(weights, self.dsc, images, planes, self.normalising(reals))[..., 0]
 
     def is_critics_own(self, name: str) -> bool:
         # Scale and shift of normalisation are not clipped.
@@ -60,7 +60,9 @@ class MultiTask(WithFakes):
     def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
         """L_cls for groups shared and cls, lambda L_dsc for shared, L_dsc for dsc, the GAN loss for phi."""
         rate, theta = self.inner.learning_rate, self._classification(weights, episodes, made)
-        on_reals, on_fakes = self._critic_values(weights, episodes, made)
+        on_reals, on_fakes = self.criticise_both(
+            weights, (episodes.support, episodes.support_labels), (made, self.fake_labels(episodes))
+        )
         discrimination = self.gan_loss.critic(on_reals, on_fakes) + self.penalty(weights, episodes, made, step)
         shared = self.variant.discrimination_weight * rate
         return [
@@ -71,27 +73,14 @@ class MultiTask(WithFakes):
 
     def _classification(self, weights: Weights, episodes: Episodes, made: Tensor) -> Tensor:
         """L_cls, also on fakes if the classifier trains on them (section 4.1)."""
-        reals, count = episodes.support, episodes.support.shape[1]
         if not self.variant.classify_fakes:
-            return losses.cross_entropy(self.classify(weights, reals), episodes.support_labels)
-        if self.variant.shared_statistics:
-            both = self.classify(weights, torch.cat([reals, made], dim=1), count)
-            on_real, on_fake = both[:, :count], both[:, count:]
-        else:
-            on_real, on_fake = self.classify(weights, reals), self.classify(weights, made, 0)
+            return losses.cross_entropy(self.classify(weights, episodes.support), episodes.support_labels)
+        on_real, on_fake = self.classify_both(weights, episodes.support, made)
         return losses.real_and_fake(
             losses.cross_entropy(on_real, episodes.support_labels),
             losses.cross_entropy(on_fake, self.fake_labels(episodes)),
             self.variant.real_weight,
         )
-
-    def _critic_values(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor]:
-        """Critic values of reals and of fakes, [tasks, images] each."""
-        reals, labels = episodes.support, self.fake_labels(episodes)
-        if not self.variant.shared_statistics:
-            return self.criticise(weights, reals, episodes.support_labels), self.criticise(weights, made, labels)
-        values = self.criticise(weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels]))
-        return values[:, : reals.shape[1]], values[:, reals.shape[1] :]
 
 
 SYSTEM = MultiTask
