@@ -41,6 +41,11 @@ def check_variant(name: str, variant: Variant) -> None:
                 refuse(key, "fakes made without conditioning have no class; expected False")
         if variant.outer_fake_weight:
             refuse("outer_fake_weight", "fakes made without conditioning have no class; expected 0")
+    if variant.outer_fake_batch == "with_query":
+        if not variant.uses_outer_fakes:
+            refuse("outer_fake_batch", "the outer loss has no term on fakes; expected 'own'")
+        if variant.batch_statistics == "apart":
+            refuse("outer_fake_batch", "batch_statistics 'apart' normalises reals and fakes apart; expected 'own'")
     if variant.generator_outer_loss == "fooling" and variant.fake_source != "generator":
         refuse(
             "generator_outer_loss",

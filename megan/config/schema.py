@@ -199,6 +199,7 @@ class Variant(Block):
     condition_discriminator: bool
     outer_fake_weight: Weight
     outer_discrimination_weight: Weight
+    outer_fake_batch: Literal["own", "with_query"]
     generator_outer_loss: Literal["classification", "fooling"]
     fooling_through: Literal["generator", "both"]
     label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option
@@ -231,6 +232,13 @@ class Variant(Block):
     def takes_others(self) -> bool:
         """Whether drawings of other characters of the alphabet replace the fakes."""
         return self.approach != "maml" and self.fake_source == "alphabet"
+
+    @property
+    def uses_outer_fakes(self) -> bool:
+        """Whether the outer loss has a term on fakes."""
+        return self.approach != "maml" and bool(
+            self.outer_fake_weight or self.outer_discrimination_weight or self.generator_outer_loss == "fooling"
+        )
 
     @property
     def needs_encoder(self) -> bool:

@@ -47,7 +47,7 @@ def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers,
             if step < steps and not every_step:
                 continue
             with torch.no_grad():
-                logits = system.classify(adapted, sampled.query)
+                logits = system.answer(adapted, sampled, steps)
                 rows.append(torch.stack([*system.scores(logits, sampled), system.query_loss(logits, sampled).double()]))
         return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(chunk[1])))}  # [3, seeds, tasks, counts]
 

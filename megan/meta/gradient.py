@@ -118,8 +118,7 @@ def _outer(
     """Some tasks' query logits, and their outer losses' gradients at the adapted weights."""
     own = {name: weight[tasks].detach().requires_grad_() for name, weight in adapted.items()}
     episodes = episodes.part(tasks)
-    logits = system.classify(own, episodes.query)
-    losses = system.outer_losses(own, logits, episodes)
+    logits, losses = system.outer_losses(own, episodes)
     found = []
     for index, descent in enumerate(losses):
         slopes = torch.autograd.grad(

@@ -77,12 +77,17 @@ class System:
         logits, rate = self.classify(weights, episodes.support), self.inner.learning_rate
         return Descent(losses.cross_entropy(logits, episodes.support_labels), {"shared": rate, "cls": rate})
 
-    def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
-        """The losses of the outer loop: cross-entropy on real queries.
+    def answer(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
+        """Class logits of the query [tasks, images, outputs] for adapted weights, as the outer loop has them.
 
-        **Arguments** adapted `weights`, and their `logits` on the query.
+        `step`: the number of the noise of fakes, if there are any in the query's batch.
         """
-        return [Descent(self.query_loss(logits, episodes), dict.fromkeys(THETA + PHI, 1.0))]
+        return self.classify(weights, episodes.query)
+
+    def outer_losses(self, weights: Weights, episodes: Episodes) -> tuple[Tensor, list[Descent]]:
+        """The query's class logits for adapted weights, and the outer losses: cross-entropy on real queries."""
+        logits = self.answer(weights, episodes, self.inner.steps)
+        return logits, [Descent(self.query_loss(logits, episodes), dict.fromkeys(THETA + PHI, 1.0))]
 
     def project(self, weights: Weights) -> Weights:
         """The weights, clipped to the bounds of the system, if any."""

@@ -46,13 +46,14 @@ class WithFakes(System):
 
     @property
     def makes_fakes(self) -> bool:
+        return bool(self.variant.fake_steps) or self.variant.uses_outer_fakes
+
+    @property
+    def queries_meet_fakes(self) -> bool:
+        """Whether the classifier has the queries and outer fakes in one batch."""
         variant = self.variant
-        outer = (
-            variant.outer_fake_weight
-            or variant.outer_discrimination_weight
-            or variant.generator_outer_loss == "fooling"
-        )
-        return bool(variant.fake_steps or outer)
+        classified = variant.outer_fake_weight or (self.has_fake_output and variant.uses_outer_fakes)
+        return variant.outer_fake_batch == "with_query" and bool(classified)
 
     @property
     def others(self) -> int:
@@ -156,32 +157,59 @@ class WithFakes(System):
 
         return {name: clipped(value) if self.is_critics_own(name) else value for name, value in weights.items()}
 
-    def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
-        """The losses of the outer loop (sections 3.4, 4.2), from adapted `weights` and their query `logits`.
+    def answer(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
+        if not self.queries_meet_fakes:
+            return super().answer(weights, episodes, step)
+        return self.classify_both(weights, episodes.query, self.fakes(weights, episodes, step))[0]
+
+    def outer_losses(self, weights: Weights, episodes: Episodes) -> tuple[Tensor, list[Descent]]:
+        """The query's class logits for adapted weights, and the losses of the outer loop (sections 3.4, 4.2).
 
         Cross-entropy on real queries, plus `outer_fake_weight` times that on new fakes made from
         the support, plus `outer_discrimination_weight` times the GAN loss of each side. With
         `generator_outer_loss: fooling` ("hybrid") phi descends only on its GAN loss.
         """
         variant = self.variant
-        loss = self.query_loss(logits, episodes)
         fooling = variant.generator_outer_loss == "fooling"
         weight = variant.outer_discrimination_weight
         groups = THETA if fooling else THETA + PHI
-        if not (fooling or weight or variant.outer_fake_weight):
-            return [Descent(loss, dict.fromkeys(groups, 1.0))]
-        made, labels = self.fakes(weights, episodes, self.inner.steps), self.fake_labels(episodes)
-        if variant.outer_fake_weight:
-            on_fake = self.classify(weights, made, 0)
+        if not variant.uses_outer_fakes:
+            logits = self.answer(weights, episodes, self.inner.steps)
+            return logits, [Descent(self.query_loss(logits, episodes), dict.fromkeys(groups, 1.0))]
+        made = self.fakes(weights, episodes, self.inner.steps)
+        logits, on_fake = self._outer_logits(weights, episodes, made)
+        loss = self.query_loss(logits, episodes)
+        if on_fake is not None:
             loss = loss + variant.outer_fake_weight * losses.cross_entropy(on_fake, self.label_fakes(on_fake, episodes))
         found = [Descent(loss, dict.fromkeys(groups, 1.0))]
         if weight:
-            on_reals = self.criticise(weights, episodes.query, episodes.query_labels)
-            on_fakes = self.criticise(weights, made, labels, 0)
+            on_reals, on_fakes = self._outer_values(weights, episodes, made)
             found.append(Descent(self.gan_loss.critic(on_reals, on_fakes), dict.fromkeys(THETA, weight)))
             found.append(Descent(self.gan_loss.generator(on_fakes), dict.fromkeys(PHI, weight)))
         if fooling:
             held = {name: value if name.startswith("gen.") else value.detach() for name, value in weights.items()}
             critic = weights if variant.fooling_through == "both" else held
-            found.append(Descent(self.gan_loss.generator(self.criticise(critic, made, labels, 0)), {"gen": 1.0}))
-        return found
+            found.append(
+                Descent(self.gan_loss.generator(self._outer_value_of_fakes(critic, episodes, made)), {"gen": 1.0})
+            )
+        return logits, found
+
+    def _outer_logits(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Class logits of the query, and of outer fakes if their classes are in the outer loss."""
+        if self.queries_meet_fakes:
+            on_query, on_fake = self.classify_both(weights, episodes.query, made)
+            return on_query, on_fake if self.variant.outer_fake_weight else None
+        on_query = self.classify(weights, episodes.query)
+        return on_query, self.classify(weights, made, 0) if self.variant.outer_fake_weight else None
+
+    def _outer_values(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor]:
+        """Critic values of the query, and of outer fakes."""
+        reals = (episodes.query, episodes.query_labels)
+        if self.variant.outer_fake_batch == "with_query":
+            return self.criticise_both(weights, reals, (made, self.fake_labels(episodes)))
+        return self.criticise(weights, *reals), self._outer_value_of_fakes(weights, episodes, made)
+
+    def _outer_value_of_fakes(self, weights: Weights, episodes: Episodes, made: Tensor) -> Tensor:
+        if self.variant.outer_fake_batch == "with_query":
+            return self._outer_values(weights, episodes, made)[1]
+        return self.criticise(weights, made, self.fake_labels(episodes), 0)

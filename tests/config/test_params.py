@@ -372,6 +372,17 @@ def test_bad_names(path, kind, name):
             "outer_fake_weight",
         ),
         ({"approach": "n_plus_1", "fake_source": "noise", "generator_outer_loss": "fooling"}, "generator_outer_loss"),
+        ({"approach": "n_plus_1", "outer_fake_batch": "with_query"}, "outer_fake_batch"),
+        ({"approach": "maml", "outer_fake_weight": 1.0, "outer_fake_batch": "with_query"}, "outer_fake_batch"),
+        (
+            {
+                "approach": "n_plus_1",
+                "outer_fake_weight": 1.0,
+                "outer_fake_batch": "with_query",
+                "batch_statistics": "apart",
+            },
+            "outer_fake_batch",
+        ),
     ],
 )
 def test_options_that_contradict_one_another(path, options, told):

@@ -207,7 +207,7 @@ OPTIONS: dict[str, list] = {
     "classify_fakes": [True, False], "discrimination_weight": [0.0, 1.0], "condition_discriminator": [False, True],
     "outer_fake_weight": [0.0, 1.0],
     "outer_discrimination_weight": [0.0, 1.0], "generator_outer_loss": ["classification", "fooling"],
-    "fooling_through": ["generator", "both"],
+    "fooling_through": ["generator", "both"], "outer_fake_batch": ["own", "with_query"],
 }  # fmt: skip
 assert set(OPTIONS) | set(schema.UNSHAPING) == set(schema.Variant.model_fields)
 

@@ -226,22 +226,38 @@ class Task:
             weights = self.project(moved)
         return weights
 
+    def answer(self, adapted, step):
+        """Logits of the query as training and test predict it, and of outer fakes if they are in its batch."""
+        variant = self.variant
+        fooling, told = variant.generator_outer_loss == "fooling", variant.outer_discrimination_weight
+        met = variant.outer_fake_weight or (variant.approach == "n_plus_1" and (fooling or told))
+        if variant.approach == "maml" or variant.outer_fake_batch == "own" or not met:
+            return self.classify(adapted, self.query), None
+        return self.classify(adapted, self.query, self.fakes(adapted, step))
+
     def outer_losses(self, weights):
         """[(groups, loss)]: the loss that gives each group's outer gradient."""
-        variant, theta = self.variant, ("cls", "shared", "dsc")
+        variant, theta, step = self.variant, ("cls", "shared", "dsc"), self.inner.steps
         adapted = self.adapted(weights)
-        loss = query = F.cross_entropy(self.classify(adapted, self.query), self.query_labels)
+        logits, on_fake = self.answer(adapted, step)
+        loss = query = F.cross_entropy(logits, self.query_labels)
         losses = []
         fooling = variant.generator_outer_loss == "fooling"
         if variant.approach != "maml" and (fooling or variant.outer_fake_weight or variant.outer_discrimination_weight):
-            fake = self.fakes(adapted, self.inner.steps)
+            fake = self.fakes(adapted, step)
+
+            def values(critic):
+                if variant.outer_fake_batch == "with_query":
+                    return self.critic_of_both(critic, self.query, self.query_labels, fake)
+                return self.critic(critic, self.query, self.query_labels), self.critic(critic, fake, self.fake_labels)
+
             if variant.outer_fake_weight:
                 n_plus_1 = variant.approach == "n_plus_1"
                 wanted = torch.full((len(fake),), self.ways) if n_plus_1 else self.fake_labels
-                loss = loss + variant.outer_fake_weight * F.cross_entropy(self.fakes_alone(adapted, fake), wanted)
+                on_fake = self.fakes_alone(adapted, fake) if on_fake is None else on_fake
+                loss = loss + variant.outer_fake_weight * F.cross_entropy(on_fake, wanted)
             if variant.outer_discrimination_weight:
-                on_reals = self.critic(adapted, self.query, self.query_labels)
-                on_fakes = self.critic(adapted, fake, self.fake_labels)
+                on_reals, on_fakes = values(adapted)
                 weight = variant.outer_discrimination_weight
                 losses.append((theta, weight * self.discriminator_loss(on_reals, on_fakes)))
                 losses.append((("gen",), weight * self.generator_loss(on_fakes)))
@@ -250,5 +266,5 @@ class Task:
                     name: value if name.startswith("gen") or variant.fooling_through == "both" else value.detach()
                     for name, value in adapted.items()
                 }
-                losses.append((("gen",), self.generator_loss(self.critic(held, fake, self.fake_labels))))
+                losses.append((("gen",), self.generator_loss(values(held)[1])))
         return query, [*losses, (theta if fooling else (*theta, "gen"), loss)]

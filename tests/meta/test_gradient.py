@@ -55,6 +55,7 @@ def slow_gradient(system, weights, episodes):
 N_PLUS_1 = {"approach": "n_plus_1"}
 MULTI_TASK = {"approach": "multi_task"}
 HYBRID = {"generator_outer_loss": "fooling"}
+WITH_QUERY = {"outer_fake_batch": "with_query"}
 VARIANTS = {
     "maml": {"approach": "maml"},
     "n_plus_1": N_PLUS_1,
@@ -77,6 +78,11 @@ VARIANTS = {
     "n_plus_1 hybrid": N_PLUS_1 | HYBRID,
     "n_plus_1 hybrid through both": N_PLUS_1 | HYBRID | {"fooling_through": "both"},
     "n_plus_1 discrimination outside": N_PLUS_1 | {"outer_fake_weight": 0.5, "outer_discrimination_weight": 0.7},
+    "n_plus_1 outer fakes with the query": N_PLUS_1 | WITH_QUERY | {"outer_fake_weight": 0.5},
+    "n_plus_1 all outer losses with the query": N_PLUS_1
+    | WITH_QUERY
+    | {"outer_fake_weight": 0.5, "outer_discrimination_weight": 0.7, "batch_statistics": "reals"},
+    "n_plus_1 hybrid with the query": N_PLUS_1 | WITH_QUERY | HYBRID,
     "n_plus_1 frozen generator": N_PLUS_1 | {"fake_source": "frozen_generator"},
     **{f"multi_task {shared} shared": MULTI_TASK | {"shared_layers": shared} for shared in range(5)},
     **{
@@ -91,6 +97,10 @@ VARIANTS = {
     "multi_task conditional discriminator": MULTI_TASK | {"condition_discriminator": True, "shared_layers": 4},
     "multi_task lambda": MULTI_TASK | {"discrimination_weight": 0.3, "shared_layers": 3},
     "multi_task hybrid": MULTI_TASK | HYBRID | {"shared_layers": 1},
+    "multi_task discrimination with the query": MULTI_TASK | WITH_QUERY | {"outer_discrimination_weight": 0.7},
+    "multi_task weighted with the query": MULTI_TASK
+    | WITH_QUERY
+    | {"outer_fake_weight": 0.5, "outer_discrimination_weight": 0.7, "shared_layers": 1},
     "multi_task weighted": MULTI_TASK
     | {"outer_fake_weight": 0.5, "outer_discrimination_weight": 0.7, "shared_layers": 1},
 }
@@ -192,6 +202,21 @@ def test_gradient_is_a_finite_difference(approach, make_system, make_episodes):
     difference = (loss(1) - loss(-1)) / (2 * size)
     slope = sum(float((gradient[name] * direction[name]).sum()) for name in weights)
     assert slope == pytest.approx(difference, rel=1e-5)
+
+
+@pytest.mark.parametrize("batch", ["own", "with_query"])
+@pytest.mark.parametrize("options", [{"outer_fake_weight": 1.0}, {"outer_discrimination_weight": 1.0}, HYBRID])
+def test_meta_test_predicts_in_the_batch_of_training(options, batch, make_system, make_episodes):
+    system, episodes = make_system(**N_PLUS_1, **options, outer_fake_batch=batch), make_episodes()
+    weights = {key: value.repeat(2, *[1] * (value.dim() - 1)) for key, value in initial(system).items()}
+    answer = system.answer(weights, episodes, 7)
+    for number in range(2):
+        task = reference.Task(system, episodes, number)
+        wanted, _ = task.answer({key: value[number] for key, value in weights.items()}, 7)
+        assert relative(answer[number], wanted) < 1e-9
+    assert torch.equal(answer, system.classify(weights, episodes.query)) == (batch == "own")
+    trained, _ = system.outer_losses(weights, episodes)
+    assert torch.equal(trained, system.answer(weights, episodes, system.inner.steps))
 
 
 FIRST_ORDER = {
