@@ -68,8 +68,8 @@ class System:
         """How many first images of a batch with `reals` reals give the statistics of batch normalisation; None: all."""
         return None
 
-    def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
-        """The losses that the groups descend on in inner step `step` (from 0) of `steps`."""
+    def inner_losses(self, weights: Weights, episodes: Episodes, step: int) -> list[Descent]:
+        """The losses that the groups descend on in inner step `step` (from 0)."""
         return [self.classification(weights, episodes)]
 
     def classification(self, weights: Weights, episodes: Episodes) -> Descent:

@@ -19,7 +19,7 @@ from megan.ops import streams
 
 @dataclass(frozen=True)
 class WithFakes(System):
-    """A classifier that trains on fakes in its last `fake_steps` inner steps, and a generator that may learn there."""
+    """A classifier that trains on fakes in the last `fake_steps` inner steps, and a generator that may learn there."""
 
     @cached_property
     def gan_loss(self) -> GanLoss:
@@ -63,9 +63,13 @@ class WithFakes(System):
         weights = super().initial_weights(seeds, dtype)
         return weights | generator.initial_weights(seeds, self.generator, dtype) if self.generator else weights
 
-    def sees_fakes(self, step: int, steps: int) -> bool:
-        """Whether inner step `step` (from 0) of `steps` trains on fakes (section 4.2)."""
-        return step >= steps - self.variant.fake_steps
+    def sees_fakes(self, step: int) -> bool:
+        """Whether inner step `step` (from 0) trains on fakes (section 4.2).
+
+        The last `fake_steps` of meta-training's steps do. Meta-test may take more or fewer steps; its fakes come in
+        after as many steps from the start.
+        """
+        return self.variant.fake_steps > 0 and step >= self.inner.steps - self.variant.fake_steps
 
     def fakes(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
         """New fakes F_i from the current phi': [tasks, M * ways * shots, side, side, channels]."""
@@ -98,8 +102,8 @@ class WithFakes(System):
     def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
         """The losses of theta in an inner step with the fakes `made`, then those of phi."""
 
-    def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
-        if not self.sees_fakes(step, steps):
+    def inner_losses(self, weights: Weights, episodes: Episodes, step: int) -> list[Descent]:
+        if not self.sees_fakes(step):
             return [self.classification(weights, episodes)]
         return self.adversarial_losses(weights, episodes, self.fakes(weights, episodes, step), step)
 

@@ -185,12 +185,14 @@ class Task:
                 clipped[name] = value + (value.clamp(-self.variant.clip, self.variant.clip) - value).detach()
         return clipped
 
-    def adapted(self, weights):
-        variant, rate, steps = self.variant, self.inner.learning_rate, self.inner.steps
+    def adapted(self, weights, steps=None):
+        """After so many inner steps, or as many as in training."""
+        variant, rate = self.variant, self.inner.learning_rate
         weights = self.project(dict(weights))
-        for step in range(steps):
+        without = self.inner.steps - variant.fake_steps if variant.fake_steps else 10**9  # so many first steps
+        for step in range(steps or self.inner.steps):
             losses = []
-            if variant.approach == "maml" or step < steps - variant.fake_steps:
+            if variant.approach == "maml" or step < without:
                 loss = F.cross_entropy(self.classify(weights, self.support), self.labels)
                 losses.append(({"cls": rate, "shared": rate}, loss))
             else:

@@ -219,6 +219,39 @@ def test_meta_test_predicts_in_the_batch_of_training(options, batch, make_system
     assert torch.equal(trained, system.answer(weights, episodes, system.inner.steps))
 
 
+@pytest.mark.parametrize(
+    ("steps", "test_steps", "fake_steps", "in_training", "in_test"),
+    [
+        (5, 5, 2, "00011", "00011"),
+        (5, 10, 2, "00011", "0001111111"),
+        (1, 3, 2, "1", "111"),
+        (5, 3, 2, "00011", "000"),
+        (5, 10, 0, "00000", "0000000000"),
+        (3, 5, 3, "111", "11111"),
+    ],
+)
+def test_fakes_come_in_after_as_many_steps_in_test(
+    steps, test_steps, fake_steps, in_training, in_test, make_system, make_episodes
+):
+    from megan.meta.adapt import adapt
+
+    options = {"steps": steps, "test_steps": test_steps, "fake_steps": fake_steps, **N_PLUS_1}
+    system, episodes = make_system(**options), make_episodes(tasks=1, ways=2, queries=1)
+    assert "".join(str(int(system.sees_fakes(step))) for step in range(steps)) == in_training
+    assert "".join(str(int(system.sees_fakes(step))) for step in range(test_steps)) == in_test
+    weights = initial(system)
+    wanted = reference.Task(system, episodes, 0).adapted(
+        {name: value[0].requires_grad_() for name, value in weights.items()}, test_steps
+    )
+    ours = adapt(system, initial(system), episodes, system.inner.test_steps, differentiable=False)
+    # Rounding grows with the steps.
+    assert all(
+        relative(ours[name][0].detach(), value.detach()) < 1e-6 for name, value in wanted.items() if "conv" in name
+    )
+    moved = not torch.equal(ours["gen.decode0.conv"], initial(system)["gen.decode0.conv"])
+    assert moved == ("1" in in_test)
+
+
 FIRST_ORDER = {
     "maml": {"approach": "maml"},
     "n_plus_1": N_PLUS_1,
