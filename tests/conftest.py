@@ -36,7 +36,7 @@ def faults(request: pytest.FixtureRequest):
 
 @pytest.fixture
 def make_system():
-    """A small system: `make_system(ways=3, steps=3, sizes=Omniglot's, **keys of a variant)`; other keys of `inner` too."""
+    """A small system: `make_system(ways=3, steps=3, sizes=Omniglot's, **keys of a variant)`; keys of `inner` too."""
     from megan.meta import systems  # torch takes seconds, and most folders' tests do without
     from megan.models.sizes import Sizes
 

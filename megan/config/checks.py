@@ -24,13 +24,25 @@ def check_variant(name: str, variant: Variant) -> None:
             " image or skip: false",
         )
     if variant.approach != "multi_task":
-        for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
+        for key, neutral in (
+            ("shared_layers", 0),
+            ("condition_discriminator", False),
+            ("discriminator_inner_lr", None),
+        ):
             if getattr(variant, key) != neutral:
                 refuse(
                     key,
                     f"only approach 'multi_task' has a separate discriminator, and this is {variant.approach!r};"
                     f" expected {neutral!r}",
                 )
+    if variant.generator_class_weight:
+        if variant.approach != "multi_task" or not variant.classify_fakes:
+            refuse(
+                "generator_class_weight",
+                "only a classifier of multi-task with classify_fakes classifies fakes; expected 0",
+            )
+        if variant.fake_source != "generator":
+            refuse("generator_class_weight", f"fake_source {variant.fake_source!r} learns nothing; expected 0")
     if (
         variant.approach == "multi_task"
         and variant.conditioning == "none"

@@ -192,11 +192,14 @@ class Variant(Block):
     generator_inner_lr: Rate
     clip: Rate
     gradient_penalty: Weight
+    penalty_norm: Literal["image", "batch"]
     shared_layers: Annotated[int, Field(ge=0, le=4)]
-    told_real: bool
+    told_real: Literal["first_layer", "head", "never"]
     classify_fakes: bool
     discrimination_weight: Weight
     condition_discriminator: bool
+    discriminator_inner_lr: Rate | None  # None: `inner.learning_rate`
+    generator_class_weight: Weight
     outer_fake_weight: Weight
     outer_discrimination_weight: Weight
     outer_fake_batch: Literal["own", "with_query"]

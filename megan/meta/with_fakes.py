@@ -107,11 +107,12 @@ class WithFakes(System):
             return [self.classification(weights, episodes)]
         return self.adversarial_losses(weights, episodes, self.fakes(weights, episodes, step), step)
 
-    def generator_descent(self, on_fakes: Tensor) -> list[Descent]:
-        """The inner step of phi on its GAN loss, if the generator learns."""
+    def generator_descent(self, on_fakes: Tensor, classification: Tensor | float = 0.0) -> list[Descent]:
+        """The inner step of phi on its GAN loss plus `classification` [tasks], if the generator learns."""
         if not self.generator_learns:
             return []
-        return [Descent(self.gan_loss.generator(on_fakes), {"gen": self.variant.generator_inner_lr})]
+        loss = self.gan_loss.generator(on_fakes) + classification
+        return [Descent(loss, {"gen": self.variant.generator_inner_lr})]
 
     def classify_both(self, weights: Weights, reals: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits of reals and of fakes, which are one batch or two as `batch_statistics` says."""
@@ -145,7 +146,8 @@ class WithFakes(System):
         if not between.requires_grad:
             between.requires_grad_()
         values = self.criticise(weights, between, self.fake_labels(episodes), 0)
-        return self.variant.gradient_penalty * gan_loss.gradient_penalty(values, between)
+        of_batch = self.variant.penalty_norm == "batch"
+        return self.variant.gradient_penalty * gan_loss.gradient_penalty(values, between, of_batch)
 
     def project(self, weights: Weights) -> Weights:
         """Clip the weights that only the critic uses, if the GAN loss requires it (Arjovsky et al. 2017).

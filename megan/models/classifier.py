@@ -13,7 +13,7 @@ MAML and N+1 have the branch `cls` alone. Multi-task (section
 
 Information for one branch only (the real/fake value for the classifier, the label for the
 discriminator) is added as constant input channels (planes) at the first layer that only this branch
-has. So the other branch cannot see it through shared layers.
+has, or at its head. So the other branch cannot see it through shared layers.
 """
 
 import math
@@ -44,6 +44,12 @@ class Branch:
     shared: int = 0  # number of first layers that both branches share
     planes: int = 0  # constant input channels at its first own layer
     layer_norm: bool = False  # instead of batch normalisation, in its own layers
+    at_head: bool = False  # the planes' values are further inputs of the head, and of no layer
+
+    @property
+    def entry(self) -> int:
+        """The layer that has the planes as input; `LAYERS` is the head."""
+        return LAYERS if self.at_head else self.shared
 
     def group(self, layer: int) -> str:
         return "shared" if layer < self.shared else self.name
@@ -59,7 +65,7 @@ def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weight
     sizes, filters = branch.sizes, branch.sizes.filters
     for layer in range(LAYERS):
         group = branch.group(layer)
-        channels = (sizes.channels if layer == 0 else filters) + (branch.planes if layer == branch.shared else 0)
+        channels = (sizes.channels if layer == 0 else filters) + (branch.planes if layer == branch.entry else 0)
         # Shared layers start as the classifier's own would.
         stream = f"{'cls' if group == 'shared' else group}.conv{layer}"
         if sizes.authors:
@@ -70,7 +76,7 @@ def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weight
         else:
             weights[f"{group}.conv{layer}"] = initial.conv(seeds, stream, channels, filters, dtype)
         weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"] = initial.norm(seeds, filters, dtype)
-    features = sizes.features + (branch.planes if branch.shared == LAYERS else 0)
+    features = sizes.features + (branch.planes if branch.entry == LAYERS else 0)
     # A map's pixels are many and alike, so that their weights would add up under the mean's deviation.
     deviation = sizes.features**-0.5 if sizes.flat else 1 / sizes.features
     deviation = math.sqrt(2 / sizes.features) if sizes.authors else deviation
@@ -118,7 +124,7 @@ def logits(
     x = images
     for layer in range(LAYERS):
         group = branch.group(layer)
-        if planes is not None and layer == branch.shared:
+        if planes is not None and layer == branch.entry:
             x = _with_planes(x, planes)
         if branch.sizes.authors:
             z = _unpadded(x, weights[f"{group}.conv{layer}"], weights[f"{group}.bias{layer}"])
@@ -129,6 +135,6 @@ def logits(
             x = _normalised(weights, branch, layer, z, relu=True, first=first)
             x = max_pool(x) if branch.sizes.max_pool else x
     features = x.flatten(2) if branch.sizes.flat else x.mean(dim=(2, 3))
-    if planes is not None and branch.shared == LAYERS:
+    if planes is not None and branch.entry == LAYERS:
         features = torch.cat([features, planes], dim=-1)
     return torch.baddbmm(weights[f"{branch.name}.bias"][:, None], features, weights[f"{branch.name}.head"])

@@ -373,6 +373,10 @@ def test_bad_names(path, kind, name):
         ),
         ({"approach": "n_plus_1", "fake_source": "noise", "generator_outer_loss": "fooling"}, "generator_outer_loss"),
         ({"approach": "n_plus_1", "outer_fake_batch": "with_query"}, "outer_fake_batch"),
+        ({"approach": "n_plus_1", "discriminator_inner_lr": 0.1}, "discriminator_inner_lr"),
+        ({"approach": "n_plus_1", "generator_class_weight": 1.0}, "generator_class_weight"),
+        ({"approach": "multi_task", "classify_fakes": False, "generator_class_weight": 1.0}, "generator_class_weight"),
+        ({"approach": "multi_task", "fake_source": "noise", "generator_class_weight": 1.0}, "generator_class_weight"),
         ({"approach": "maml", "outer_fake_weight": 1.0, "outer_fake_batch": "with_query"}, "outer_fake_batch"),
         (
             {

@@ -32,11 +32,12 @@ def layer_norm(z, gamma, beta, first=None):
     return gamma[:, None, None] * xhat + beta[:, None, None]
 
 
-def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=None, first=None):
-    """`planes` [images, n] enter at the first layer that is not shared."""
+def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=None, first=None, entry=None):
+    """`planes` [images, n] enter at layer `entry`, of which 4 is the head; or at the first that is not shared."""
+    entry = shared if entry is None else entry
     for layer in range(4):
         group = "shared" if layer < shared else branch
-        if planes is not None and layer == shared:
+        if planes is not None and layer == entry:
             x = torch.cat([x, planes[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
         norm = own_norm if group == branch else batch_norm
         scale = weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"], first
@@ -49,7 +50,7 @@ def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=
         x = F.relu(norm(z, *scale))
         x = F.max_pool2d(x, 2) if sizes.max_pool else x
     x = x.permute(0, 2, 3, 1).flatten(1) if sizes.flat else x.mean(dim=(2, 3))
-    if planes is not None and shared == 4:
+    if planes is not None and entry == 4:
         x = torch.cat([x, planes], dim=1)
     return x @ weights[f"{branch}.head"] + weights[f"{branch}.bias"]
 
@@ -103,35 +104,29 @@ class Task:
 
     def classify(self, weights, real, fake=None):
         """Logits of reals, or of reals and fakes, told apart in multi-task."""
-        told = self.variant.approach == "multi_task" and self.variant.told_real
-        shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
-
-        def run(images, flags, first=None):
-            planes = torch.tensor(flags, dtype=images.dtype)[:, None] if told else None
-            return network(weights, "cls", shared, images, planes, sizes=self.sizes, first=first)
-
         if fake is None:
-            return run(real, [1.0] * len(real))
+            return self.told(weights, real, [1.0] * len(real))
         if self.variant.batch_statistics == "apart":
-            return run(real, [1.0] * len(real)), run(fake, [0.0] * len(fake))
+            return self.classify(weights, real), self.fakes_alone(weights, fake)
         flags = [1.0] * len(real) + [0.0] * len(fake)
-        return run(torch.cat([real, fake]), flags, self.first(real)).split([len(real), len(fake)])
+        return self.told(weights, torch.cat([real, fake]), flags, self.first(real)).split([len(real), len(fake)])
+
+    def told(self, weights, images, flags, first=None):
+        """Logits of one batch, with flags of its images that say which are real."""
+        multi_task = self.variant.approach == "multi_task"
+        shared = self.variant.shared_layers if multi_task else 0
+        planes = None
+        if multi_task and self.variant.told_real != "never":
+            planes = torch.tensor(flags, dtype=images.dtype)[:, None]
+        entry = 4 if self.variant.told_real == "head" else shared
+        return network(weights, "cls", shared, images, planes, sizes=self.sizes, first=first, entry=entry)
 
     def first(self, real):
         """How many first images of a batch of these reals and fakes give its statistics."""
         return len(real) if self.variant.batch_statistics == "reals" else None
 
     def fakes_alone(self, weights, fake):
-        told = self.variant.approach == "multi_task" and self.variant.told_real
-        shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
-        return network(
-            weights,
-            "cls",
-            shared,
-            fake,
-            torch.zeros(len(fake), 1, dtype=fake.dtype) if told else None,
-            sizes=self.sizes,
-        )
+        return self.told(weights, fake, [0.0] * len(fake))
 
     def critic(self, weights, images, labels, first=None):
         """How real each image is found: the log-odds of "real"."""
@@ -139,7 +134,8 @@ class Task:
             fake = network(weights, "cls", 0, images, sizes=self.sizes, first=first).softmax(dim=1)[:, -1]
             return ((1 - fake) / fake).log()
         planes = F.one_hot(labels, self.ways).to(images.dtype) if self.variant.condition_discriminator else None
-        norm = layer_norm if self.variant.gan_loss == "wasserstein_gp" else batch_norm
+        each = self.variant.gan_loss == "wasserstein_gp" and self.variant.penalty_norm == "image"
+        norm = layer_norm if each else batch_norm
         return network(weights, "dsc", self.variant.shared_layers, images, planes, norm, self.sizes, first)[:, 0]
 
     def critic_of_both(self, weights, real, real_labels, fake):
@@ -172,6 +168,8 @@ class Task:
         slope = torch.autograd.grad(self.critic(weights, between, self.fake_labels).sum(), between, create_graph=True)[
             0
         ]
+        if self.variant.penalty_norm == "batch":
+            return self.variant.gradient_penalty * (slope.flatten().norm() - 1) ** 2
         norm = (slope.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
         return self.variant.gradient_penalty * (norm - 1).square().mean()
 
@@ -191,7 +189,7 @@ class Task:
         weights = self.project(dict(weights))
         without = self.inner.steps - variant.fake_steps if variant.fake_steps else 10**9  # so many first steps
         for step in range(steps or self.inner.steps):
-            losses = []
+            losses, right = [], 0.0
             if variant.approach == "maml" or step < without:
                 loss = F.cross_entropy(self.classify(weights, self.support), self.labels)
                 losses.append(({"cls": rate, "shared": rate}, loss))
@@ -209,15 +207,17 @@ class Task:
                     if variant.classify_fakes:
                         real_logits, fake_logits = self.classify(weights, self.support, fake)
                         on_fake = F.cross_entropy(fake_logits, self.fake_labels)
+                        right = variant.generator_class_weight * on_fake
                         theta = (balance * F.cross_entropy(real_logits, self.labels) + on_fake) / (balance + 1)
                     else:
                         theta = F.cross_entropy(self.classify(weights, self.support), self.labels)
                     on_reals, on_fakes = self.critic_of_both(weights, self.support, self.labels, fake)
                     losses.append(({"cls": rate, "shared": rate}, theta))
                     discrimination = self.discriminator_loss(on_reals, on_fakes) + self.penalty(weights, fake, step)
-                    losses.append(({"dsc": rate, "shared": variant.discrimination_weight * rate}, discrimination))
+                    own = variant.discriminator_inner_lr or rate
+                    losses.append(({"dsc": own, "shared": variant.discrimination_weight * rate}, discrimination))
                 if variant.fake_source == "generator":
-                    losses.append(({"gen": variant.generator_inner_lr}, self.generator_loss(on_fakes)))
+                    losses.append(({"gen": variant.generator_inner_lr}, self.generator_loss(on_fakes) + right))
             moved = dict(weights)
             for rates, loss in losses:
                 names = [name for name in weights if name.partition(".")[0] in rates]

@@ -55,6 +55,7 @@ def slow_gradient(system, weights, episodes):
 N_PLUS_1 = {"approach": "n_plus_1"}
 MULTI_TASK = {"approach": "multi_task"}
 HYBRID = {"generator_outer_loss": "fooling"}
+AUTHORS_CODE = {"real_weight": 1.0, "fake_steps": 3, "batch_statistics": "apart", "told_real": "never"}
 WITH_QUERY = {"outer_fake_batch": "with_query"}
 VARIANTS = {
     "maml": {"approach": "maml"},
@@ -92,7 +93,22 @@ VARIANTS = {
     },
     "multi_task apart": MULTI_TASK | {"batch_statistics": "apart", "shared_layers": 1},
     "multi_task statistics of reals": MULTI_TASK | {"batch_statistics": "reals", "shared_layers": 1},
-    "multi_task not told": MULTI_TASK | {"told_real": False, "shared_layers": 1},
+    "multi_task not told": MULTI_TASK | {"told_real": "never", "shared_layers": 1},
+    "multi_task told at the head": MULTI_TASK | {"told_real": "head", "shared_layers": 1},
+    "multi_task told at the head, apart": MULTI_TASK | {"told_real": "head", "batch_statistics": "apart"},
+    "multi_task of the authors' code": MULTI_TASK | AUTHORS_CODE,
+    "multi_task of the authors' code, wasserstein": MULTI_TASK
+    | AUTHORS_CODE
+    | {"gan_loss": "wasserstein", "generator_class_weight": 1.0},
+    "multi_task of the authors' code, penalty": MULTI_TASK
+    | AUTHORS_CODE
+    | {"gan_loss": "wasserstein_gp", "penalty_norm": "batch", "gradient_penalty": 0.1, "generator_class_weight": 1.0},
+    "multi_task discriminator's inner step": MULTI_TASK | {"discriminator_inner_lr": 0.05, "shared_layers": 1},
+    "multi_task generator to be classified right": MULTI_TASK | {"generator_class_weight": 0.7, "shared_layers": 2},
+    "multi_task penalty of the batch": MULTI_TASK
+    | {"gan_loss": "wasserstein_gp", "penalty_norm": "batch", "shared_layers": 1},
+    "n_plus_1 penalty of the batch": N_PLUS_1
+    | {"gan_loss": "wasserstein_gp", "penalty_norm": "batch", "gradient_penalty": 0.01},
     "multi_task classifier without fakes": MULTI_TASK | {"classify_fakes": False, "shared_layers": 2},
     "multi_task conditional discriminator": MULTI_TASK | {"condition_discriminator": True, "shared_layers": 4},
     "multi_task lambda": MULTI_TASK | {"discrimination_weight": 0.3, "shared_layers": 3},
@@ -369,13 +385,24 @@ def test_chunks_and_seeds_do_not_change_the_gradient(approach, make_system, make
 def test_classifier_without_fakes_and_without_sharing_is_maml(make_system, make_episodes):
     """Claim 4's switch: multi-task with no shared layer and no fakes to classify is MAML with a constant plane."""
     episodes = make_episodes()
-    multi_task = make_system(approach="multi_task", classify_fakes=False, told_real=False)
+    multi_task = make_system(approach="multi_task", classify_fakes=False, told_real="never")
     maml = make_system()
     weights = initial(multi_task)
     own = {name: value for name, value in weights.items() if name.startswith("cls.")}
     ours, theirs = outer_gradient(multi_task, weights, episodes, 2), outer_gradient(maml, own, episodes, 2)
     for name, value in theirs.gradient.items():
         assert float((ours.gradient[name] - value).abs().max()) < 1e-12, name
+
+
+@pytest.mark.parametrize("statistics", ["together", "apart", "reals"])
+def test_the_real_fake_value_has_effect_at_the_head(statistics, make_system, make_episodes):
+    """No batch norm follows, which would take it away where all images of a batch have the same value."""
+    system = make_system(**MULTI_TASK, told_real="head", batch_statistics=statistics)
+    episodes, weights = make_episodes(), initial(system)
+    weights = {name: value.repeat(2, *[1] * (value.dim() - 1)) for name, value in weights.items()}
+    real, fake = system.classify(weights, episodes.query), system.classify(weights, episodes.query, 0)
+    plane = weights["cls.head"][:, -1:]
+    assert torch.allclose(real - fake, plane.expand_as(real), rtol=1e-9) and float(plane.abs().min()) > 1e-6
 
 
 def test_two_networks_share_nothing(make_system, make_episodes):
@@ -395,12 +422,15 @@ def test_two_networks_share_nothing(make_system, make_episodes):
 def test_penalty_is_zero_for_a_critic_of_slope_one():
     from megan.meta import gan_loss
 
-    images = torch.rand(2, 3, 4, 4, 1, dtype=torch.float64).requires_grad_()
+    images = torch.rand(2, 3, 4, 4, 1, dtype=torch.float64).requires_grad_()  # three images a task
     direction = torch.randn(4, 4, 1, dtype=torch.float64)
     direction /= direction.norm()
     for slope, wanted in ((1.0, 0.0), (3.0, 4.0)):
         values = slope * (images * direction).sum(dim=(2, 3, 4))
         assert gan_loss.gradient_penalty(values, images).tolist() == pytest.approx([wanted, wanted], abs=1e-9)
+        values = slope / 3**0.5 * (images * direction).sum(dim=(2, 3, 4))
+        of_batch = gan_loss.gradient_penalty(values, images, of_batch=True)
+        assert of_batch.tolist() == pytest.approx([wanted, wanted], abs=1e-9), "the root of the sum over the images"
 
 
 @pytest.mark.parametrize("source", ["augmentation", "alphabet", "noise"])
