@@ -21,7 +21,8 @@ def tasks_at_a_time(system: System, tasks: TaskSet) -> int:
         fakes = support * system.variant.fakes_per_real
     answered = sampler.ways * tasks.queries + fakes  # fakes may be in the query's batch
     classified = max(answered, support + fakes) * _classifier(sizes, system.ways)
-    painted = fakes * sizes.side**2 * max(generator.DECODED[1], *generator.FULL)
+    full = generator.widest(system.variant.generator) if fakes else 0
+    painted = fakes * sizes.side**2 * full
     task = 9 * max(classified, painted) * sampler.dtype.itemsize * len(tasks.seeds)
     return max(1, LARGEST // task)
 
