@@ -97,6 +97,14 @@ class System:
         """Cross-entropy on real queries: [tasks]. It is the first term of the outer loss, and curves show it."""
         return losses.cross_entropy(logits, episodes.query_labels)
 
+    def fake_probabilities(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
+        """Mean probability of "fake" for real query images, and for new fakes: float64 [2, tasks].
+
+        Of N+1's fake output, or one less the discriminator's D. NaN without fakes, and where a critic value is no
+        log-odds (multi-task under a Wasserstein loss). `step` is the number of the fakes' noise.
+        """
+        return torch.full((2, len(episodes.query)), torch.nan, dtype=torch.float64, device=episodes.query.device)
+
     def scores(self, logits: Tensor, episodes: Episodes) -> tuple[Tensor, Tensor]:
         """Accuracy by the largest of the N class outputs, and share of queries won by the fake output; each [tasks]."""
         correct = logits[..., : self.ways].argmax(dim=-1) == episodes.query_labels

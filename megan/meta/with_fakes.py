@@ -135,6 +135,29 @@ class WithFakes(System):
         values = self.criticise(weights, images, labels, count)
         return values[:, :count], values[:, count:]
 
+    def held_out_values(self, weights: Weights, episodes: Episodes, made: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Critic values of real query images and of the fakes `made`, [tasks, images] each.
+
+        The batches are like those of adaptation: as many reals as the support holds, and fakes
+        among them unless batch statistics are apart. `number` picks other queries for each draw of fakes.
+        """
+        ways, shots = episodes.ways, episodes.support.shape[1] // episodes.ways
+        query = episodes.query.unflatten(1, (ways, -1))
+        picked = torch.arange(number * shots, (number + 1) * shots, device=query.device) % query.shape[2]
+        reals = query[:, :, picked].flatten(1, 2)
+        return self.criticise_both(weights, (reals, episodes.support_labels), (made, self.fake_labels(episodes)))
+
+    @property
+    def critic_is_log_odds(self) -> bool:
+        """Whether the sigmoid of a critic value is a probability."""
+        return self.has_fake_output or not (self.gan_loss.clips_weights or self.gan_loss.penalises_gradient)
+
+    def fake_probabilities(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
+        if not (self.makes_fakes and self.critic_is_log_odds):
+            return super().fake_probabilities(weights, episodes, step)
+        values = self.held_out_values(weights, episodes, self.fakes(weights, episodes, step), 0)
+        return torch.stack([torch.sigmoid(-found).double().mean(dim=1) for found in values])
+
     def penalty(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> Tensor | float:
         """The weighted gradient penalty at random points between reals and fakes, if the GAN loss has one."""
         if not self.gan_loss.penalises_gradient:

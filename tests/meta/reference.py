@@ -214,7 +214,7 @@ class Task:
         variant, rate = self.variant, self.inner.learning_rate
         weights = self.project(dict(weights))
         without = self.inner.steps - variant.fake_steps if variant.fake_steps else 10**9  # so many first steps
-        for step in range(steps or self.inner.steps):
+        for step in range(self.inner.steps if steps is None else steps):
             losses, right = [], 0.0
             if variant.approach == "maml" or step < without:
                 loss = F.cross_entropy(self.classify(weights, self.support), self.labels)
