@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m megan", description="Run one stage of the reproduction. `dvc repro` runs all stages."
     )
+    parser.add_argument("--study", default="", help="the study; that of params.yaml if it is not given")
     commands = parser.add_subparsers(dest="stage", required=True)
     for command in registry.commands():
         stage = commands.add_parser(command.name, help=command.description, description=command.description)
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     from megan.data import catalogue
 
-    params = parameters.load()
+    params = parameters.load(study=chosen.study)
     item = getattr(chosen, "item", "")
     asked_for = {item: params.variants[item]} if item in params.variants else params.variants
     catalogue.check(params.study, params.current, asked_for)

@@ -39,7 +39,7 @@ def make(params: Params, weights_mib: float = 0) -> Path:
     result does not match its record.
     """
     study, stages = params.study, registry.stages(params)
-    lock = _lock(stages)
+    lock = _lock(study, stages)
     sources = [file for stage in stages.values() for file in _kept(params, stage)]
     weights = _best_weights(params, weights_mib) if weights_mib else {}
     target = paths.RECORD / study
@@ -95,14 +95,15 @@ def compare(params: Params, folder: Path) -> Iterator[str]:
     if study not in params.studies:
         yield f"params.yaml no longer has the study {study!r}"
         return
-    stages = registry.stages(params.model_copy(update={"study": study}))
+    params = params.of(study)
+    stages = registry.stages(params)
     for path in sorted(folder.rglob(result.RECORD)):
         made = json.loads(path.read_text(encoding="utf-8"))
         home = (paths.results(study) / path.parent.relative_to(folder)).as_posix()
         stage = next((stage for stage in stages.values() if stage.folder.as_posix() == home), None)
         if stage is None:
             yield f"{path.parent}: params.yaml has no such stage"
-        elif changed := _changed(params.model_copy(update={"study": study}), stage, made):
+        elif changed := _changed(params, stage, made):
             yield f"{stage.address}: {changed}"
 
 
@@ -137,11 +138,15 @@ def _kept(params: Params, stage: Stage) -> Iterator[Path]:
             )
 
 
-def _lock(stages: dict[str, Stage]) -> dict[str, Any]:
+def _lock(study: str, stages: dict[str, Stage]) -> dict[str, Any]:
     """The entries of `dvc.lock` for the study. Raises `RecordError` if a stage is stale."""
-    for address, changes in json.loads(_dvc("status", "--json") or "{}").items():
-        raise RecordError(f"{address} is not up to date ({' '.join(json.dumps(changes).split()):.300}); run: dvc repro")
-    locked = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
+    prefix = paths.pipeline(study)
+    pipeline = prefix.removesuffix(":") or "dvc.yaml"
+    for address, changes in json.loads(_dvc("status", "--json", pipeline) or "{}").items():
+        raise RecordError(
+            f"{address} is not up to date ({' '.join(json.dumps(changes).split()):.300}); run: dvc repro {pipeline}"
+        )
+    locked = yaml.safe_load(Path(pipeline).with_name("dvc.lock").read_text(encoding="utf-8"))["stages"]
     return {address: entry for address, entry in locked.items() if address in stages}
 
 
@@ -188,7 +193,7 @@ def _best_weights(params: Params, most_mib: float) -> dict[str, bytes]:
 
 def _resolved(params: Params) -> dict[str, Any]:
     """The parameters of the current study, with all defaults filled in."""
-    document = params.model_dump(mode="json")
+    document = params.model_dump(mode="json", exclude={"variants_by_study"})
     return {**document, "studies": {params.study: document["studies"][params.study]}}
 
 
