@@ -123,7 +123,7 @@ def load(path: Path = paths.PARAMS, study: str = "") -> Params:
     for name, block in own.items():
         if name in studies:
             raise ParamsError(f"{paths.own_params(name)}: params.yaml has a study {name!r} too; remove one of them")
-        _check_own(name, block)
+        _check_own(name, block, list(document["variants"]))
         studies[_name("study", name)] = _checked(Study, block["settings"], "settings", paths.own_params(name))
         by_study[name] = _variants(block["variants"], paths.own_params(name))
     chosen = study or document["study"]
@@ -162,7 +162,7 @@ def _check_in_study(name: str, study: Study, variants: dict[str, Variant]) -> No
             check_study(name, _checked(Study, changed, f"variants.{variant}.settings", file))
 
 
-def _check_own(name: str, block: dict[str, Any]) -> None:
+def _check_own(name: str, block: dict[str, Any], shipped: list[str]) -> None:
     """The keys of a study in a folder of its own, and where it says that its folder is."""
     file = paths.own_params(name)
     for key in block:
@@ -175,6 +175,11 @@ def _check_own(name: str, block: dict[str, Any]) -> None:
             )
     if not block["variants"]:
         raise ParamsError(f"{file}: variants must be a mapping that is not empty: it names those that the study has")
+    for variant, options in block["variants"].items():
+        if variant not in shipped and isinstance(options, dict) and not {*OWN, "approach"} <= options.keys():
+            raise ParamsError(
+                f"{_unknown('variant', variant, shipped, file)}; a new one states {', '.join(OWN)} and its options"
+            )
 
 
 def _check_blocks(document: dict[str, Any]) -> None:

@@ -233,7 +233,8 @@ class Variant(Block):
 
     @property
     def _label_values(self) -> dict[str, Any]:
-        return self.options | {f"{block}.{key}": value for block, own in self.settings.items() for key, value in own.items()}
+        own = {f"{block}.{key}": value for block, keys in self.settings.items() for key, value in keys.items()}
+        return self.options | own
 
     @model_validator(mode="after")
     def _label_names_options(self) -> Self:
