@@ -3,10 +3,10 @@
 import json
 import shutil
 
+import jobs
 import pandas as pd
 import pytest
 
-import jobs
 from megan.config import paths
 from megan.report.search import Tried, ranked
 
