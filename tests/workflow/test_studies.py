@@ -16,7 +16,8 @@ OWN = {
     "variants": {
         "maml": {},
         "other": {
-            "tier": "survey", "approach": "maml", "settings": {"inner": {"steps": 1}}, "label": "a", "colour": "#000000",
+            "tier": "survey", "approach": "maml", "settings": {"inner": {"steps": 1}},
+            "label": "a", "colour": "#000000",
         },
     },
 }  # fmt: skip
