@@ -62,7 +62,9 @@ class Params(Block):
     variants_by_study: dict[str, dict[str, Variant]] = {}
 
     def of(self, study: str) -> "Params":
-        """The same with another current study."""
+        """The same with another current study. Raises `ParamsError` if there is none of this name."""
+        if study not in self.studies:
+            raise ParamsError(_unknown("study", study, list(self.studies)))
         variants = self.variants_by_study.get(study, self.variants)
         return self.model_copy(update={"study": study, "variants": variants})
 
