@@ -17,7 +17,6 @@ from megan.data.episodes import Sampler, TaskSet
 from megan.meta import generation, setup
 from megan.meta.adapt import adapt
 from megan.meta.parallel import Workers
-from megan.models import encoder
 from megan.realism import fake_quality
 from megan.runs import result
 from megan.stages import test
@@ -178,9 +177,7 @@ def settle(variants):
             {"A": list("abcdefg")},
         )
     study = params.load()
-    paths.judge("quick").mkdir(parents=True)
-    judge = encoder.resnet(4, study.current.judge.stem_stride, 28, 1)
-    save_file(judge.state_dict(), paths.judge("quick") / "weights.safetensors")
+    jobs.leave_judge(study)
     for name, lost in variants.items():
         folder = paths.trained("quick", name)
         folder.mkdir(parents=True)
