@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         help="also copy the weights of the best maml and n_plus_1 seed, at most this size",
     )
     record.add_argument(
+        "--finished", action="store_true", help="leave out the stages that are not up to date, as in study `search`"
+    )
+    record.add_argument(
         "--check",
         metavar="STUDY",
         help="only print how the record of STUDY differs from the present parameters and code",
@@ -106,20 +109,20 @@ def _run(chosen: argparse.Namespace) -> int:
     asked_for = {item: params.variants[item]} if item in params.variants else params.variants
     catalogue.check(params.study, params.current, asked_for)
     if chosen.stage == "record":
-        return _record(params, chosen.check, chosen.weights)
+        return _record(params, chosen)
     registry.run(registry.prepare(params, chosen.stage, item))
     return 0
 
 
-def _record(params: Params, check: str | None, weights_mib: float) -> int:
+def _record(params: Params, chosen: argparse.Namespace) -> int:
     from megan import record
 
-    if check is None:
-        target = record.make(params, weights_mib)
+    if chosen.check is None:
+        target = record.make(params, chosen.weights, chosen.finished)
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         print(f"{target}: {size / record.MIB:.1f} MiB; now commit it with git")
         return 0
-    folder: Path = paths.RECORD / check
+    folder: Path = paths.RECORD / chosen.check
     commit, lines = record.verify(folder)["commit"], list(record.compare(params, folder))
     print(f"{folder}: made at commit {commit}; all files match their digests")
     print("\n".join(lines) if lines else "the present parameters and code agree with it")
