@@ -7,7 +7,7 @@ runs. Stage `prepare` writes the split of the same function.
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from megan.config import names, params
+from megan.config import names, params, paths
 from megan.config.params import ParamsError
 from megan.data import dataset
 from megan.data.dataset import SPLITS, Alphabets
@@ -65,7 +65,7 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
     `variants`: those to check. A folder of yours may have too few classes for one of many variants: that one is
     refused when it is asked for alone.
     """
-    where = f"params.yaml: studies.{study_name}"
+    where = paths.settings(study_name)
     _check_form(where, study.data, characters(study_name, study.data))
     if study.data.rotations and not characters(study_name, study.data).rotations:
         raise ParamsError(
