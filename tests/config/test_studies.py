@@ -135,9 +135,26 @@ def test_commands_name_the_pipeline(project):
         registry.prepare(found, "train", "maml")
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / paths.STUDIES).iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "folder", sorted(file.parent for file in (ROOT / paths.STUDIES).glob("*/params.yaml")), ids=lambda path: path.name
+)
 def test_a_shipped_study(folder):
     """The pipeline of its folder is that of the root: for folder in studies/*/; do cp dvc.yaml $folder; done"""
     assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     found = params.load(ROOT / "params.yaml", folder.name)
     assert [name for name in found.variants if found.tier(name).meta_steps < 1] == []
+
+
+def test_the_plan_names_every_variant_of_its_studies_once():
+    """`studies/plan.txt`: each target is a stage, and no variant of `anchor`, `code` and `text` is forgotten."""
+    lines = (ROOT / paths.STUDIES / "plan.txt").read_text(encoding="utf-8").splitlines()
+    targets = [target for line in lines if not line.startswith("#") for target in line.split()]
+    assert len(targets) == len(set(targets))
+    loaded = params.load(ROOT / "params.yaml")
+    for study in ("anchor", "code", "text", "search"):
+        addresses = {one.partition(":")[2] for one in targets if one.startswith(f"studies/{study}/dvc.yaml")} - {""}
+        stages = registry.stages(loaded.of(study))
+        assert addresses <= set(stages)
+        if study != "search":
+            assert {address for address in stages if address.startswith("test@")} <= addresses
+            assert f"studies/{study}/dvc.yaml" in targets
