@@ -192,10 +192,10 @@ def _lock(study: str, stages: dict[str, Stage], finished: bool) -> dict[str, Any
     stale = json.loads(_dvc("status", "--json", pipeline) or "{}")
     for address, changes in stale.items():
         if not finished:
+            told = " ".join(json.dumps(changes).split())
             raise RecordError(
-                f"{address} is not up to date ({' '.join(json.dumps(changes).split()):.300});"
-                f" run: dvc repro {pipeline},"
-                " or copy what is finished: python -m megan record --finished"
+                f"{address} is not up to date ({told:.300}); run: dvc repro {pipeline}, or copy what is finished:"
+                " python -m megan record --finished"
             )
         stages = {name: stage for name, stage in stages.items() if prefix + name != address}
     locked = yaml.safe_load(Path(pipeline).with_name("dvc.lock").read_text(encoding="utf-8"))["stages"]

@@ -20,7 +20,7 @@ def characters(study_name: str, data: params.Data) -> dataset.Characters:
     found = dataset.load(data.dataset).characters
     if found is None:
         raise ParamsError(
-            f"params.yaml: studies.{study_name}.data.dataset = {data.dataset!r}: it has no alphabets to make tasks of;"
+            f"{paths.settings(study_name)}.data.dataset = {data.dataset!r}: it has no alphabets to make tasks of;"
             f" expected one of: {_able('characters')}"
         )
     return found
@@ -40,7 +40,7 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
 
     **Raises** `ParamsError`, which names the key, if the data set has too few characters for the study.
     """
-    where = f"params.yaml: studies.{study_name}"
+    where = paths.settings(study_name)
     make = {"alphabet": _by_alphabet, "standard": _pooled, "file_order": _pooled, "parts": _own_parts}[data.protocol]
     splits = make(where, data, tasks, characters(study_name, data).alphabets(data))
     for name, chosen in splits.items():

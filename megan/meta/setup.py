@@ -56,7 +56,7 @@ def _check_encoder(params: Params, name: str) -> None:
     if not learnt.has_learnt(metrics):
         raise EncoderError(
             f"variants.{name}.conditioning = 'prototype': the encoder in {paths.encoder(params.study)}"
-            f" {learnt.described(metrics)}; raise studies.{params.study}.encoder.steps = {steps} in params.yaml and run"
+            f" {learnt.described(metrics)}; raise encoder.steps = {steps} ({paths.settings(params.study)}) and run"
             " dvc repro, or take the variant out"
         )
 
