@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from megan.classifier import FewShotClassifier
+    from megan.use.classifier import FewShotClassifier
 
 __all__ = ["FewShotClassifier"]
 
@@ -12,7 +12,7 @@ __all__ = ["FewShotClassifier"]
 def __getattr__(name: str) -> Any:
     """`FewShotClassifier` when it is first asked for: torch takes seconds to import."""
     if name in __all__:
-        return getattr(import_module("megan.classifier"), name)
+        return getattr(import_module("megan.use.classifier"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -83,13 +83,13 @@ def _run(chosen: argparse.Namespace) -> int:
         return _record(params, chosen.check, chosen.weights)
     if chosen.stage == "show":
         params.variant(chosen.item)  # before torch starts, which takes seconds
-        from megan import show
+        from megan.use import show
 
         print(show.draw(params, chosen.item, chosen.task, chosen.seed, chosen.output))
         return 0
     if chosen.stage == "describe":
         params.variant(chosen.item)
-        from megan.describe import describe
+        from megan.use.describe import describe
 
         print(describe(params, chosen.item))
         return 0

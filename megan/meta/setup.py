@@ -52,8 +52,4 @@ def _embedded(split: Split, network: torch.nn.Module, workers: Workers) -> Split
         return {"rows": encoder.embed(batches[number], network)}
 
     rows = torch.cat([batch["rows"] for batch in workers.map(embed, range(len(batches)))])
-    return replace(
-        split,
-        embedding=encoder.FEATURES**0.5
-        * torch.nn.functional.normalize(rows, dim=-1).unflatten(0, split.images.shape[:2]),
-    )
+    return replace(split, embedding=encoder.scaled(rows).unflatten(0, split.images.shape[:2]))

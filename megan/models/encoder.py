@@ -3,6 +3,7 @@
 It is the network of torchvision, with a stem for small images.
 """
 
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from megan.config import paths
-from megan.config.params import Params
+from megan.config.params import Data, Encoder, Params
 
 FEATURES = 512
 BATCH = 256  # images in one forward pass
@@ -50,9 +51,12 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
 
 def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.Module:
     """The study's pre-trained `encoder` or `judge`, in eval mode."""
-    folder, options = getattr(paths, which)(params.study), getattr(params.current, which)
+    return read(getattr(paths, which)(params.study), getattr(params.current, which), params.current.data, device)
+
+
+def read(folder: Path, options: Encoder, data: Data, device: str) -> nn.Module:
+    """The network that a stage `encoder` or `judge` with these `options` left in `folder`, in eval mode."""
     weights = load_file(folder / "weights.safetensors", device=device)
-    data = params.current.data
     network = resnet(len(weights["fc.bias"]), options.stem_stride, data.side, data.channels).to(device)
     network.load_state_dict(weights)
     return network.eval()
@@ -64,3 +68,8 @@ def embed(images: Tensor, network: nn.Module) -> Tensor:
     They are computed in batches, but an embedding does not depend on the other images.
     """
     return torch.cat([features(network, planes(batch)) for batch in images.split(BATCH)])
+
+
+def scaled(embeddings: Tensor) -> Tensor:
+    """Embeddings [..., 512], each scaled to mean square one. Prototypes are their means."""
+    return FEATURES**0.5 * nn.functional.normalize(embeddings, dim=-1)

@@ -6,7 +6,7 @@ It lies in the folder of a stage `train` with all its seeds, or in a record (doc
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import safetensors
 import torch
@@ -16,17 +16,17 @@ from torch import Tensor, nn
 
 from megan import record
 from megan.config import machine, paths
-from megan.config.params import Inner, Variant
+from megan.config.params import Encoder, Params, Study, Variant
+from megan.data import dataset
 from megan.errors import MeganError
-from megan.meta import systems
+from megan.meta import setup
 from megan.meta.system import System
 from megan.models import encoder
 from megan.models.initial import Weights
 from megan.runs import result, storage
 
 WEIGHTS = "weights.safetensors"
-SIDE = 28  # pixels of every data set so far
-STROKES = ("glyphs", "omniglot")  # data sets of dark ink on light paper, which are packed as ink = 255
+NEEDED = ("data", "tasks", "inner", "network", "train")  # blocks of a study that its training was given
 
 
 class CheckpointError(MeganError, ValueError):
@@ -37,13 +37,16 @@ class CheckpointError(MeganError, ValueError):
 class Trained:
     """One seed of a meta-trained variant."""
 
-    study: str
+    params: Params  # the study as the training had it, with this variant alone
     variant: str
     seed: int
-    dataset: str
     system: System
     weights: Weights  # [1, ...] each
     encoder: nn.Module | None = None  # where prototypes condition the generator
+
+    @property
+    def study(self) -> str:
+        return self.params.study
 
     @property
     def ways(self) -> int:
@@ -53,18 +56,18 @@ class Trained:
     @property
     def side(self) -> int:
         """Height and width of an image, in pixels."""
-        return SIDE
+        return self.params.current.data.side
 
     @property
     def channels(self) -> int:
-        """Channels of an image, as the first layer has them."""
-        branch = self.system.cls
-        inputs = self.weights[f"{branch.group(0)}.conv0"].shape[-2]
-        return inputs - (branch.planes if branch.shared == 0 else 0)
+        """Channels of an image: 1 is grey, 3 is colour."""
+        return self.params.current.data.channels
 
     @property
-    def dtype(self) -> torch.dtype:
-        return next(iter(self.weights.values())).dtype
+    def ink(self) -> bool:
+        """Whether its data set has 255 as ink, where files show dark ink on light paper."""
+        found = dataset.load(self.params.current.data.dataset).characters
+        return found is not None and found.ink
 
     @property
     def device(self) -> torch.device:
@@ -149,24 +152,38 @@ def _weights(path: Path) -> Weights:
 
 def _built(made: dict[str, Any], weights: Weights, seed: int, results: Path) -> Trained:
     """The variant that `record.json` of its training describes; `results`: where its encoder lies."""
+    params, name = _params(made), made["variant"]
+    network = None
+    if params.variant(name).needs_encoder:
+        device = next(iter(weights.values())).device
+        network = _encoder(results / paths.encoder(params.study).name, made, params, device)
+    return Trained(params, name, seed, setup.system(params, name), weights, network)
+
+
+def _params(made: dict[str, Any]) -> Params:
+    """The parameters that the training had: its blocks of the study, and its variant.
+
+    **Raises** `CheckpointError` for those of another version of this package.
+    """
     study, name = made["study"], made["variant"]
     try:
         told = made["parameters"]
+        blocks: dict[str, Any] = {
+            block: kind(**told[block])
+            for block, kind in get_type_hints(Study).items()
+            if block in told or block in NEEDED
+        }
         variant = Variant(**told["variant"], tier="survey", label=name, colour="#000000")
-        inner, ways, dataset = Inner(**told["inner"]), int(told["tasks"]["ways"]), told["data"]["dataset"]
     except (ValidationError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{study}/train/{name} was made by another version of this package ({' '.join(str(error).split())});"
             f" check that version out, or run: dvc repro train@{name}"
         ) from None
-    network = None
-    if variant.needs_encoder:
-        network = _encoder(results / paths.encoder(study).name, made, next(iter(weights.values())).device)
-    system = systems.build(variant, inner, ways, encoder.FEATURES if network is not None else 0)
-    return Trained(study, name, seed, dataset, system, weights, network)
+    whole = Study.model_construct(**blocks)
+    return Params.model_construct(study=study, studies={study: whole}, variants={name: variant})
 
 
-def _encoder(folder: Path, made: dict[str, Any], device: torch.device) -> nn.Module:
+def _encoder(folder: Path, made: dict[str, Any], params: Params, device: torch.device) -> nn.Module:
     """The encoder that the variant was trained with, in eval mode."""
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(
@@ -174,12 +191,9 @@ def _encoder(folder: Path, made: dict[str, Any], device: torch.device) -> nn.Mod
             " keep it there, as `dvc repro encoder` leaves it"
         )
     told = result.verified(folder, "encoder")
-    wanted = made.get("inputs", {}).get(paths.encoder(made["study"]).as_posix())
+    wanted = made.get("inputs", {}).get(paths.encoder(params.study).as_posix())
     if wanted != storage.digest_file(folder / result.RECORD):  # as the registry takes the digest of an input
         raise CheckpointError(
             f"{folder} is not the encoder that variant {made['variant']} was trained with; run: dvc repro"
         )
-    weights = load_file(folder / WEIGHTS, device=str(device))
-    network = encoder.resnet(len(weights["fc.bias"]), told["parameters"]["encoder"]["stem_stride"]).to(device)
-    network.load_state_dict(weights)
-    return network.eval()
+    return encoder.read(folder, Encoder(**told["parameters"]["encoder"]), params.current.data, str(device))

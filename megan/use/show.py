@@ -11,19 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from megan import trained
 from megan.config import paths
 from megan.config.params import Params
+from megan.data import channels
 from megan.data.episodes import Episodes, TaskSet
 from megan.errors import MeganError
 from megan.meta import setup
 from megan.meta.adapt import trajectory
-from megan.meta.parallel import Workers
 from megan.meta.with_fakes import WithFakes
 from megan.models.initial import Weights
 from megan.report import style
 from megan.runs import storage
 from megan.stages import registry
+from megan.use import trained
 
 RIGHT, WRONG = "#2a7f3f", "#c0392b"
 MOST_TASKS = 10**7  # of a meta-test, by the schema
@@ -37,11 +37,12 @@ class ShowError(MeganError):
 
 @dataclass(frozen=True)
 class Shown:
-    """What one task looks like, on the CPU; images [images, side, side, channels] with ink = 1."""
+    """What one task looks like, on the CPU; images [images, side, side, channels], 0 to 1."""
 
     variant: str
     seed: int
     number: int
+    ink: bool  # whether 1 is ink, drawn black; else it is light
     names: list[str]  # of the classes
     support: Tensor  # by class
     fakes: list[tuple[str, Tensor]]  # a title, and the fakes that an inner step would train on, by class
@@ -79,7 +80,7 @@ def draw(params: Params, variant: str, number: int = 0, seed: int | None = None,
 
 def task(params: Params, variant: str, number: int, seed: int | None = None) -> Shown:
     """Adapt to task `number` of the meta-test, and keep what there is to see."""
-    kept, workers = trained.load(paths.trained(params.study, variant), seed=seed), Workers()
+    kept, workers = trained.load(paths.trained(params.study, variant), seed=seed), setup.workers(params)
     system, queries = kept.system, params.current.tasks.test_queries
     sampler = setup.sampler(params, variant, "test", workers)
     seeds = torch.tensor([kept.seed], device=workers.device)
@@ -97,6 +98,7 @@ def task(params: Params, variant: str, number: int, seed: int | None = None) -> 
         variant=variant,
         seed=kept.seed,
         number=number,
+        ink=kept.ink,
         names=[sampler.split.class_names[row] for row in episodes.classes[0].tolist()],
         support=episodes.support[0].cpu(),
         fakes=fakes,
@@ -137,7 +139,7 @@ def picture(shown: Shown) -> Figure:
         own = table[:, first : first + width]
         own[0, 0].set_title(title, fontsize=6, loc="left")
         for axes, image in zip(own.flat, images, strict=True):
-            _image(axes, image)
+            _image(axes, image, shown.ink)
         first += width + 1
     for row, (axes, name) in enumerate(zip(table[:, 0], shown.names, strict=True), 1):
         words = style.wrapped(f"{row}: {name}".replace("/", "\n"), 14)
@@ -153,13 +155,10 @@ def picture(shown: Shown) -> Figure:
     return figure
 
 
-def _image(axes: Axes, image: Tensor) -> None:
-    """One image; of one channel, ink is black."""
+def _image(axes: Axes, image: Tensor, ink: bool) -> None:
+    """One image, ink drawn black."""
     pixels = image.nan_to_num(0).clamp(0, 1).numpy()
-    if pixels.shape[-1] == 1:
-        axes.imshow(1 - pixels[..., 0], cmap="gray", vmin=0, vmax=1)
-    else:
-        axes.imshow(pixels)
+    axes.imshow(channels.without_axis(1 - pixels if ink else pixels), cmap="gray", vmin=0, vmax=1)
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
     axes.grid(False)

@@ -14,18 +14,18 @@ import psutil
 import torch
 import yaml
 
-from megan.config.params import DRAWERS, Params
+from megan.config.params import Params
 from megan.data.episodes import Sampler, TaskSet
 from megan.data.packed import Split
 from megan.meta import setup
 from megan.meta.evaluate import evaluate
 from megan.meta.iteration import OuterLoop, State, iteration
-from megan.meta.parallel import CPU_CHUNK, Workers
+from megan.meta.parallel import Workers
 from megan.models import encoder
 from megan.runs import progress
-from megan.trained import SIDE
 
 ITERATIONS = 3  # that are timed, after one that starts processes and compiles kernels
+BLOCKS = ("data", "tasks", "inner", "network", "train", "test")  # of the study
 LOOK_EVERY = 0.01  # seconds between two looks at the memory
 GROUPS = {
     "shared": "layers that classifier and discriminator share",
@@ -61,7 +61,7 @@ def resolved(params: Params, variant: str) -> list[str]:
     content = {
         "options": one.options,
         "tier": {"name": one.tier, **params.tier(variant).model_dump(mode="json")},
-        **{name: getattr(study, name).model_dump(mode="json") for name in ("data", "tasks", "inner", "train", "test")},
+        **{name: getattr(study, name).model_dump(mode="json") for name in BLOCKS},
     }
     title = f"{variant} in study {params.study}: {one.style.label}"
     return [title, "", *yaml.safe_dump(content, sort_keys=False).splitlines()]
@@ -118,9 +118,9 @@ def span(seconds: float) -> str:
 
 def measure(params: Params, variant: str) -> Measured:
     """A few meta-iterations of all seeds as stage `train` does them, and a few tasks as stage `test` does them."""
-    study, tier, workers = params.current, params.tier(variant), Workers()
+    study, tier, workers = params.current, params.tier(variant), setup.workers(params)
     system, dtype = setup.system(params, variant), getattr(torch, study.train.precision)
-    split = noise(study.tasks.ways, workers.device, params.variant(variant).needs_encoder)
+    split = noise(params, variant, system.others, workers.device)
     sampler = Sampler(split, study.tasks.ways, study.tasks.shots, study.tasks.scope, system.others, dtype)
     seeds = torch.tensor(tier.seeds, device=workers.device)
     state = State.fresh(system, seeds, dtype)
@@ -130,7 +130,7 @@ def measure(params: Params, variant: str) -> Measured:
     advance()
     spent = statistics.median(_seconds(advance, workers) for _ in range(ITERATIONS))
     memory = _peak(advance)
-    tasks = TaskSet(sampler, seeds, "test", CPU_CHUNK * workers.threads, study.tasks.test_queries)
+    tasks = TaskSet(sampler, seeds, "test", workers.default_chunk * workers.threads, study.tasks.test_queries)
     whole = _seconds(lambda: evaluate(system, state.part("theta"), tasks, workers, every_step=False), workers)
     count = tasks.count * len(seeds)
     on_device = 0 if workers.is_cpu else torch.cuda.max_memory_allocated(workers.device)
@@ -139,19 +139,25 @@ def measure(params: Params, variant: str) -> Measured:
     )
 
 
-def noise(ways: int, device: str, embedded: bool) -> Split:
-    """A split of one alphabet that any task of so many ways can be cut from, other characters included."""
-    classes = 2 * ways
-    images = torch.randint(256, (classes, DRAWERS, SIDE, SIDE), dtype=torch.uint8, device=device)
+def noise(params: Params, variant: str, others: int, device: str) -> Split:
+    """A split of one alphabet with as many classes and images as a task of the variant needs.
+
+    **Arguments** `others`: images of other classes that a task needs for each support image.
+    """
+    data, tasks = params.current.data, params.current.tasks
+    classes = tasks.ways * (2 if others else 1)
+    images = max(tasks.shots + max(tasks.train_queries, tasks.test_queries), tasks.shots * others)
+    shape = (classes, images, data.side, data.side, data.channels)
+    embedded = params.variant(variant).needs_encoder
     return Split(
-        images=images,
+        images=torch.randint(256, shape, dtype=torch.uint8, device=device),
         alphabet=torch.zeros(classes, dtype=torch.int64, device=device),
         first=torch.zeros(1, dtype=torch.int64, device=device),
         size=torch.full((1,), classes, dtype=torch.int64, device=device),
         alphabet_names=("noise",),
         class_names=tuple(map(str, range(classes))),
         largest=classes,
-        embedding=torch.randn(classes, DRAWERS, encoder.FEATURES, device=device) if embedded else None,
+        embedding=torch.randn(classes, images, encoder.FEATURES, device=device) if embedded else None,
     )
 
 

@@ -8,9 +8,9 @@ import tiny
 import torch
 
 from megan import __main__ as command_line
-from megan import describe
-from megan.describe import MIB, Measured
 from megan.meta import setup
+from megan.use import describe
+from megan.use.describe import MIB, Measured
 
 FOUND = Measured("cpu", 2, iteration=0.5, task=0.01, tasks=8, memory=300 * MIB, device_memory=0)
 
@@ -28,7 +28,7 @@ def study(tmp_path, monkeypatch):
 
 def test_every_option_is_told(study):
     text = "\n".join(describe.resolved(study, "n_plus_1"))
-    assert "n_plus_1 in study quick: N+1, 3:1, fakes in 2 steps" in text
+    assert "n_plus_1 in study quick: N+1, 3:1, fakes in last 2 steps" in text
     for name, value in study.variant("n_plus_1").options.items():
         assert f"\n  {name}: {str(value).lower() if isinstance(value, bool) else value}\n" in text
     assert "\n  ways: 4\n" in text and "\n  meta_steps: 2\n" in text
@@ -62,11 +62,14 @@ def test_spans(seconds, told):
     assert describe.span(seconds) == told
 
 
-@pytest.mark.parametrize("variant", ["n_plus_1_prototype", "control_alphabet"])
-def test_it_measures_without_data(study, variant, capsys):
+@pytest.mark.parametrize(("name", "variant"), [("own", "n_plus_1_prototype"), ("quick", "control_alphabet")])
+def test_it_measures_without_data(study, name, variant, capsys):
+    tiny.settle(name)
+    shutil.rmtree("data")
     assert command_line.main(["describe", variant]) == 0
     told = capsys.readouterr().out
-    assert "on this machine (cpu, 1 process):" in told and "3 meta-iterations and 8 meta-test tasks" in told
+    assert "on this machine (cpu, 1 process):" in told and "Measured just now on 3 meta-iterations and " in told
+    assert f"study {name}" in told
 
 
 def test_memory_is_that_of_the_moment_when_it_is_most():

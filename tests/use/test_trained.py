@@ -10,34 +10,22 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from megan import record, trained
+from megan import record
 from megan.config import paths
 from megan.errors import MeganError
+from megan.models import sizes
 from megan.runs import result, storage
-from megan.trained import CheckpointError
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A folder with three trained variants, and its study."""
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MEGAN_DEVICE", "cpu")
-        patch.setenv("MEGAN_THREADS", "1")
-        study = tiny.settle()
-        for name in ("maml", "n_plus_1", "n_plus_1_prototype"):
-            tiny.train(study, name)
-    return folder, study
+from megan.use import trained
+from megan.use.trained import CheckpointError
 
 
 @pytest.fixture
-def study(finished, tmp_path, monkeypatch):
-    """A copy of it as the working directory."""
-    shutil.copytree(finished[0], tmp_path / "here")
+def study(home, tmp_path, monkeypatch):
+    """A copy of study `quick` as the working directory."""
+    shutil.copytree(home[0], tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
-    return finished[1]
+    return home[1]["quick"]
 
 
 def recorded(study) -> Path:
@@ -66,11 +54,14 @@ def test_each_seed_has_its_own_weights(study):
     whole = load_file(folder / trained.WEIGHTS)
     for row, seed in enumerate((3, 8)):
         found = trained.load(folder, seed=seed)
-        assert (found.seed, found.variant, found.study, found.dataset) == (seed, "n_plus_1", "quick", "glyphs")
+        assert (found.seed, found.variant, found.study) == (seed, "n_plus_1", "quick")
         assert found.weights.keys() == whole.keys()
         assert all(torch.equal(value, whole[name][row : row + 1]) for name, value in found.weights.items())
-    assert (found.ways, found.side, found.channels, found.dtype) == (tiny.WAYS, tiny.SIDE, 1, torch.float32)
+    assert (found.ways, found.side, found.channels, found.ink) == (tiny.WAYS, tiny.SIDE, 1, True)
+    assert found.params.current.train == study.current.train and found.system.sizes == sizes.of(study.current)
     assert trained.load(folder).system.variant.options == study.variant("n_plus_1").options
+    found = trained.load(paths.trained("own", "n_plus_1"))
+    assert (found.study, found.side, found.channels, found.ink) == ("own", tiny.COLOUR_SIDE, 3, False)
 
 
 def test_a_record_holds_the_best_seed(study):
@@ -114,7 +105,7 @@ def test_what_cannot_be_used_says_why(study):
     with pytest.raises(CheckpointError, match="quick/train/maml was made by another version"):
         trained.load(folder)
     save_file({"other": torch.zeros(1)}, folder / trained.WEIGHTS)
-    with pytest.raises(MeganError, match="weights.safetensors is not the file that"):
+    with pytest.raises(MeganError, match="weights.safetensors does not match its digest"):
         trained.load(folder)
 
 

@@ -13,15 +13,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from torch import Tensor
 
-from megan import images, trained
 from megan.data.episodes import Episodes
 from megan.errors import MeganError
-from megan.images import Format
 from megan.meta.adapt import adapt
 from megan.meta.gradient import per_task
 from megan.models import encoder
-from megan.ops import streams
-from megan.trained import Trained
+from megan.ops import precision, streams
+from megan.use import images, trained
+from megan.use.images import Format
+from megan.use.trained import Trained
 
 Images = ArrayLike | Sequence[str | os.PathLike[str]]
 
@@ -41,9 +41,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     that with the best accuracy on validation tasks; `statistics`: what batch normalisation sees beside an image that
     is classified: `queries`, all images of the call, as in meta-testing, or `support`, the images of `fit`, so that
     each image has its prediction whatever else is in the call; `ink`: what image files show, `dark` strokes on light
-    paper, which are turned over, or `bright` ones; `auto` is `dark` for a checkpoint that was trained on characters.
-    Arrays are taken as they are. `random_state`: number of the stream of the noise that fakes are made from; N is the
-    stream of task N of the meta-test.
+    paper, which are turned over, or `bright` ones; `auto`: as the data set of the checkpoint has it, `dark` for
+    handwriting and `bright` for photographs. Arrays are never turned over. `random_state`: number of the stream of
+    the noise that fakes are made from; N is the stream of task N of the meta-test.
 
     **Attributes**, after `fit`: `classes_` [classes], sorted; `n_features_in_`, values in an image; `trained_`, the
     variant; `weights_`, the adapted weights, [1, ...] each; `support_` [1, images, side, side, channels], by class.
@@ -69,7 +69,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     def from_checkpoint(cls, path: str | os.PathLike[str], **options: Any) -> Self:
         """A classifier of the trained variant in the folder `path`, with the other `options` of the class.
 
-        **Raises** what `megan.trained.load` raises, now rather than in `fit`.
+        **Raises** what `megan.use.trained.load` raises, now rather than in `fit`.
         """
         classifier = cls(checkpoint=path, **options)
         classifier._load()
@@ -78,9 +78,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Images, y: ArrayLike) -> Self:
         """Adapt the meta-trained weights to the classes in `y`: all inner steps of a meta-test, fakes included.
 
-        **Arguments** `X`: paths of image files; or an array [images, side, side], [images, side, side, channels] or
-        [images, side * side * channels] of whole numbers from 0 to 255 or floating ones from 0 to 1; `y` [images]:
-        the label of each. Classes may have different numbers of images; each image counts the same.
+        **Arguments** `X`: paths of image files; or an array [images, height, width], [images, height, width, 1 or 3]
+        or [images, side * side * channels] of whole numbers from 0 to 255 or floating ones from 0 to 1. Images of
+        another size or number of channels are resized and converted as the data set's are. `y` [images]: the label
+        of each. Classes may have different numbers of images; each image counts the same.
         **Raises** `ClassifierError` for fewer than two classes or more than the variant was trained for, and for a
         variant whose fakes are real images that nobody can give here; `ImageError` for images that do not fit.
         """
@@ -152,16 +153,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             )
         if found.system.others:
             raise ClassifierError(
-                f"the fakes of {found.variant} are other characters of the task's alphabet, which only its data set"
+                f"the fakes of {found.variant} are images of other classes, which only its data set"
                 " has; choose another variant"
             )
 
     def _images(self, X: Images, *, reset: bool) -> Tensor:
-        """`X` as [1, images, side, side, channels], ink = 1. `reset`: it is what `fit` is given."""
+        """`X` as [1, images, side, side, channels], 0 to 1. `reset`: it is what `fit` is given."""
+        found = self.trained_
         if reset:
             self.n_features_in_ = self._format.features
         values = images.read(X, self._format) if images.are_paths(X) else self._shaped(self._numbers(X, reset))
-        ink = torch.from_numpy(np.ascontiguousarray(values)).to(self.trained_.device, self.trained_.dtype)
+        ink = torch.from_numpy(np.ascontiguousarray(values)).to(
+            found.device, precision.use(found.params.current.train.precision)
+        )
         return (ink / images.LEVELS if values.dtype == np.uint8 else ink)[None]
 
     def _numbers(self, X: Images, reset: bool) -> np.ndarray:
@@ -176,8 +180,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     @property
     def _format(self) -> Format:
         found = self.trained_
-        dark = self.ink == "dark" or (self.ink == "auto" and found.dataset in trained.STROKES)
-        return Format(found.side, found.channels, dark)
+        dark = self.ink == "dark" or (self.ink == "auto" and found.ink)
+        return Format(found.side, found.channels, ink=dark)
 
     def _task(self, support: Tensor, labels: Tensor) -> Episodes:
         """One task without queries; `support` [1, images, ...] by class, `labels` int64 [images]."""
@@ -205,8 +209,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         network = self.trained_.encoder
         if network is None:
             return None
-        levels = (support[0, ..., 0] * images.LEVELS).round().to(torch.uint8)
-        rows = encoder.FEATURES**0.5 * torch.nn.functional.normalize(encoder.embed(levels, network), dim=-1)
+        levels = (support[0] * images.LEVELS).round().to(torch.uint8)
+        rows = encoder.scaled(encoder.embed(levels, network))
         return torch.stack([rows[labels == label].mean(dim=0) for label in range(len(self.classes_))])[None].to(support)
 
     def __sklearn_tags__(self) -> Tags:

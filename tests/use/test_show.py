@@ -1,47 +1,40 @@
 """`python -m megan show`: the task, the fakes and the predictions are those of the meta-test."""
 
 import jobs
+import numpy as np
 import pytest
 import tiny
 import torch
 from PIL import Image
 
 from megan import __main__ as command_line
-from megan import show
 from megan.config import paths
 from megan.data.episodes import TaskSet
 from megan.meta import fakes, setup
 from megan.meta.evaluate import evaluate
-from megan.meta.parallel import Workers
 from megan.stages import registry
-from megan.trained import load
+from megan.use import show
+from megan.use.trained import load
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("study"))
-        for name, value in (("DEVICE", "cpu"), ("THREADS", "1"), ("CHUNK", "1")):
-            patch.setenv(f"MEGAN_{name}", value)
-        # Only what the command itself does is tested here: no stage has left the data's records.
-        patch.setattr(registry, "prepare", jobs.job)
-        found = tiny.settle()
-        for variant in ("maml", "n_plus_1"):
-            tiny.train(found, variant)
-        yield found
+@pytest.fixture(autouse=True)
+def unchecked(studies, monkeypatch):
+    """Only what the command itself does is tested here: no stage has left the data's records."""
+    monkeypatch.setattr(registry, "prepare", jobs.job)
 
 
-@pytest.mark.parametrize("variant", ["maml", "n_plus_1"])
-def test_it_is_the_task_of_the_meta_test(study, variant, monkeypatch):
-    made, make = [], fakes.make
+@pytest.mark.parametrize("name, variant", [("quick", "maml"), ("quick", "n_plus_1"), ("own", "n_plus_1")])
+def test_it_is_the_task_of_the_meta_test(studies, name, variant):
+    study, made, make = studies[name], [], fakes.make
+    monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(fakes, "make", lambda *given: made.append((given[-1], make(*given))) or made[-1][1])
     shown = show.task(study, variant, number=2, seed=8)
     monkeypatch.undo()
-    kept, queries = load(paths.trained("quick", variant), seed=8), study.current.tasks.test_queries
-    tasks = TaskSet(setup.sampler(study, variant, "test", Workers()), torch.tensor([8]), "test", 3, queries)
+    kept, queries = load(paths.trained(name, variant), seed=8), study.current.tasks.test_queries
+    tasks = TaskSet(setup.sampler(study, variant, "test", setup.workers(study)), torch.tensor([8]), "test", 3, queries)
     task = tasks.sample(slice(0, 1), torch.tensor([2]))
     assert torch.equal(shown.support, task.support[0]) and torch.equal(shown.query, task.query[0])
-    scores = evaluate(kept.system, kept.weights, tasks, Workers(), every_step=False)
+    scores = evaluate(kept.system, kept.weights, tasks, setup.workers(study), every_step=False)
     assert shown.accuracy == float(scores.accuracy[0, 2, -1])
     assert float(shown.fake_wins.double().mean()) == float(scores.fake_wins[0, 2, -1])
     if variant == "maml":
@@ -87,6 +80,14 @@ def test_the_picture(study, capsys):
     figure = show.picture(show.task(study, "n_plus_1", 1, 3))
     words = [text.get_text() for axes in figure.axes for text in (axes.xaxis.label, axes.yaxis.label)]
     assert sum("%" in text for text in words) == tiny.WAYS * study.current.tasks.test_queries
+
+
+@pytest.mark.parametrize("name", ["quick", "own"])
+def test_ink_is_drawn_black_and_light_is_drawn_light(studies, name):
+    shown = show.task(studies[name], "maml", number=0)
+    drawn = np.asarray(show.picture(shown).axes[0].images[0].get_array())
+    wanted = 1 - shown.support[0, ..., 0] if name == "quick" else shown.support[0]
+    assert np.array_equal(drawn, wanted.numpy())
 
 
 @pytest.mark.parametrize(
