@@ -5,10 +5,7 @@ import sys
 from pathlib import Path
 
 import tiny
-from PIL import Image
-
-from megan.config import paths
-from megan.data import channels, packed
+from pictures import write_example
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -21,19 +18,15 @@ def test_classify_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in (("DEVICE", "cpu"), ("THREADS", "1")):
         monkeypatch.setenv(f"MEGAN_{name}", value)
-    checkpoint = tiny.train(tiny.settle(), "n_plus_1")
-    drawings = channels.without_axis(packed.load(paths.split("quick", "test")).images)
-    Path("new").mkdir()
-    for number, name in enumerate(("alpha", "beta", "gamma")):
-        Path("known", name).mkdir(parents=True)
-        for drawing in range(2):
-            Image.fromarray(255 - drawings[number, drawing].numpy()).save(Path("known", name, f"{drawing}.png"))
-        Image.fromarray(255 - drawings[number, 2].numpy()).save(Path("new", f"{name}.png"))
+    checkpoint = tiny.train(tiny.settle("own"), "n_plus_1")
+    write_example(tmp_path)
     command = [sys.executable, str(EXAMPLES / "classify_folder.py"), str(checkpoint), "known", "new"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["alpha.png", "beta.png", "gamma.png"]
-    for line in lines:
-        name, share = line.split()[1:]
-        assert name in ("alpha", "beta", "gamma") and 33 <= int(share.strip("(%)")) <= 100
+    known = sorted(path.name for path in Path("known").iterdir())
+    asked = sorted(path.name for path in Path("new").iterdir())
+    lines = [line.split(": ") for line in done.stdout.splitlines()]
+    assert [name for name, _ in lines] == asked and len(asked) == 30 and len(known) == 3
+    for _, answer in lines:
+        name, _, share = answer.rpartition(" ")
+        assert name in known and 33 <= int(share.strip("(%)")) <= 100
