@@ -98,7 +98,7 @@ def told(params: Params, variant: str, found: Measured) -> list[str]:
     return [
         f"on this machine ({found.device}, {found.processes} process{'es' * (found.processes > 1)}):",
         f"  memory in meta-training: {found.memory / MIB:,.0f} MiB{on_device}",
-        f"  a meta-iteration of {batch} tasks: {found.iteration:.3g} s, {batch / found.iteration:.0f} tasks/s",
+        f"  a meta-iteration of {batch} tasks: {found.iteration:.3g} s, {batch / found.iteration:.3g} tasks/s",
         f"  stage train, about: {span(training)} ({tier.meta_steps:,} meta-iterations and {looks} looks at"
         f" {train.validation_tasks} validation tasks, {seeds} seed{'s' * (seeds > 1)})",
         f"  stage test, about: {span(testing)} ({tier.test_tasks:,} tasks a seed)",
