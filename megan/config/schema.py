@@ -119,9 +119,10 @@ class Tiers(Block):
 
 
 class Test(Block):
-    """Fakes that meta-test saves, and further numbers of queries per class to test with."""
+    """Fakes that meta-test measures, and further numbers of queries per class to test with."""
 
     sample_tasks: Annotated[int, Field(ge=2, le=10**5)]
+    sample_queries: Annotated[int, Field(ge=1, le=10**4)]
     draws: Annotated[int, Field(ge=2, le=100)]
     other_queries: Annotated[tuple[Positive, ...], Field(strict=False)]
 
@@ -227,7 +228,7 @@ class Variant(Block):
 
     @property
     def takes_others(self) -> bool:
-        """Whether drawings of other characters of the alphabet replace the fakes."""
+        """Whether images of other classes (of the alphabet) replace the fakes."""
         return self.approach != "maml" and self.fake_source == "alphabet"
 
     @property

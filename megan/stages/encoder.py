@@ -1,7 +1,7 @@
 """Stage `encoder`: pre-trains the ResNet-18 whose class prototypes condition generators (section 3.1).
 
-**Reading** of "pre-trained ResNet-18": a classifier of meta-training characters only. It sees no
-validation or meta-test class. Some drawings of each character are held out to measure its accuracy.
+**Reading** of "pre-trained ResNet-18": a classifier of meta-training classes only. It sees no
+validation or meta-test class. Some images of each class are held out to measure its accuracy.
 """
 
 import torch
@@ -30,7 +30,7 @@ def run(job: Job) -> None:
             network, split.images[:, : drawings - options.validation_drawers], options, resume, job.stage
         )
         accuracy = pretraining.accuracy(network, split.images[:, drawings - options.validation_drawers :])
-        progress.say(f"{job.stage}: {accuracy:.1%} accuracy on held-out drawings of {classes} characters")
+        progress.say(f"{job.stage}: {accuracy:.1%} accuracy on held-out images of {classes} classes")
         storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=seconds))
         with storage.replacing_folder(job.folder) as folder:
             save_file(
