@@ -103,8 +103,8 @@ def told(params: Params, variant: str, found: Measured) -> list[str]:
         f" {train.validation_tasks} validation tasks, {seeds} seed{'s' * (seeds > 1)})",
         f"  stage test, about: {span(testing)} ({tier.test_tasks:,} tasks a seed)",
         f"Measured just now on {ITERATIONS} meta-iterations and {found.tasks} meta-test tasks, with images of noise:"
-        " an estimate. Other work on the machine makes it longer. Not counted: starting, reading data, keeping"
-        " samples, the encoder.",
+        " an estimate. Other work on the machine makes it longer. Not counted: starting, reading data, measuring"
+        " fakes, the encoders.",
     ]
 
 
