@@ -155,7 +155,7 @@ def _dvc(*arguments: str) -> str:
 
 
 def best_checkpoint(folder: Path, made: dict[str, Any]) -> Any | None:
-    """The row of `curve.csv` at which a finished seed did best on validation tasks; None where every seed diverged.
+    """The row of `curve.csv` at which a finished seed did best on validation tasks; None if there is none.
 
     **Arguments** `folder` of a trained variant; `made`: its `record.json`.
     """

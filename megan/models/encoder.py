@@ -1,17 +1,20 @@
 """The ResNet-18 that makes class prototypes for generators, or measures fakes as the judge (sections 1.4, 3.1).
 
-It is the network of torchvision, with a stem for small images.
+It is the network of torchvision, with a stem for small images, or as it was trained on ImageNet (`imagenet`).
 """
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from megan.config import paths
-from megan.config.params import Data, Encoder, Params
+from megan.config.params import Data, Params
+from megan.config.schema import Encoder, PrototypeEncoder
+from megan.models import imagenet
 
 FEATURES = 512
 BATCH = 256  # images in one forward pass
@@ -45,8 +48,19 @@ def planes(images: Tensor) -> Tensor:
 @torch.no_grad()
 def features(network: nn.Module, images: Tensor) -> Tensor:
     """Average-pooled embedding: [images, channels, side, side] -> [images, 512]. The network must be in eval mode."""
+    if isinstance(network, imagenet.Enlarged):
+        return network(images)
     body = nn.Sequential(*list(network.children())[:-1])
     return body(images).flatten(1)
+
+
+def metrics(params: Params, which: Literal["encoder", "judge"]) -> dict[str, Any]:
+    """What stage `encoder` or `judge` wrote of its network; see `learnt.has_learnt`."""
+    return _metrics(getattr(paths, which)(params.study))
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.Module:
@@ -57,6 +71,8 @@ def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.
 def read(folder: Path, options: Encoder, data: Data, device: str) -> nn.Module:
     """The network that a stage `encoder` or `judge` with these `options` left in `folder`, in eval mode."""
     weights = load_file(folder / "weights.safetensors", device=device)
+    if isinstance(options, PrototypeEncoder) and options.weights == "imagenet":
+        return imagenet.network(weights, _metrics(folder)["dark"]).to(device)
     network = resnet(len(weights["fc.bias"]), options.stem_stride, data.side, data.channels).to(device)
     network.load_state_dict(weights)
     return network.eval()
@@ -67,9 +83,15 @@ def embed(images: Tensor, network: nn.Module) -> Tensor:
 
     They are computed in batches, but an embedding does not depend on the other images.
     """
-    return torch.cat([features(network, planes(batch)) for batch in images.split(BATCH)])
+    size = imagenet.BATCH if isinstance(network, imagenet.Enlarged) else BATCH
+    return torch.cat([features(network, planes(batch)) for batch in images.split(size)])
 
 
-def scaled(embeddings: Tensor) -> Tensor:
-    """Embeddings [..., 512], each scaled to mean square one. Prototypes are their means."""
+def prototype_rows(embeddings: Tensor, network: nn.Module) -> Tensor:
+    """Of embeddings [..., 512] of `network` those whose means are prototypes.
+
+    Those of an encoder trained here have mean square one; those of ImageNet are the pooled features themselves.
+    """
+    if isinstance(network, imagenet.Enlarged):
+        return embeddings
     return FEATURES**0.5 * nn.functional.normalize(embeddings, dim=-1)

@@ -210,7 +210,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         if network is None:
             return None
         levels = (support[0] * images.LEVELS).round().to(torch.uint8)
-        rows = encoder.scaled(encoder.embed(levels, network))
+        rows = encoder.prototype_rows(encoder.embed(levels, network), network)
         return torch.stack([rows[labels == label].mean(dim=0) for label in range(len(self.classes_))])[None].to(support)
 
     def __sklearn_tags__(self) -> Tags:

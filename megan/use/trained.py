@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from megan import record
 from megan.config import machine, paths
-from megan.config.params import Encoder, Params, Study, Variant
+from megan.config.params import Params, Study, Variant
+from megan.config.schema import PrototypeEncoder
 from megan.data import dataset
 from megan.errors import MeganError
 from megan.meta import setup
@@ -111,10 +112,11 @@ def _of_training(folder: Path, variant: str | None, seed: int | None) -> Trained
         raise CheckpointError(f"{folder} holds variant {made['variant']!r}, not {variant!r}")
     seeds = made["seeds"]
     if seed is None:
-        best = record.best_checkpoint(folder, made)
-        if best is None:
+        healthy = [one for one in seeds if str(one) not in made["diverged"]]
+        if not healthy:
             raise CheckpointError(f"{folder}: every seed diverged, so there are no weights to use; train again")
-        seed = int(best["seed"])
+        best = record.best_checkpoint(folder, made)
+        seed = healthy[0] if best is None else int(best["seed"])  # None: a study without validation
     if seed not in seeds:
         raise CheckpointError(f"{folder} has no seed {seed}; expected one of: {', '.join(map(str, seeds))}")
     if str(seed) in made["diverged"]:
@@ -196,4 +198,4 @@ def _encoder(folder: Path, made: dict[str, Any], params: Params, device: torch.d
         raise CheckpointError(
             f"{folder} is not the encoder that variant {made['variant']} was trained with; run: dvc repro"
         )
-    return encoder.read(folder, Encoder(**told["parameters"]["encoder"]), params.current.data, str(device))
+    return encoder.read(folder, PrototypeEncoder(**told["parameters"]["encoder"]), params.current.data, str(device))
