@@ -113,7 +113,7 @@ def _title(system: WithFakes, step: int) -> str:
     steps = system.inner.test_steps
     if step == steps:
         return "fakes,\nadapted"
-    return f"fakes,\nstep {step + 1}" + ("" if system.sees_fakes(step, steps) else "\n(not used)")
+    return f"fakes,\nstep {step + 1}" + ("" if system.sees_fakes(step) else "\n(not used)")
 
 
 def _by_class(system: WithFakes, weights: Weights, episodes: Episodes, step: int) -> Tensor:
