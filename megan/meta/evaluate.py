@@ -23,6 +23,8 @@ class Scores:
     accuracy: Tensor
     fake_wins: Tensor
     loss: Tensor
+    p_fake_of_reals: Tensor  # see `System.fake_probabilities`
+    p_fake_of_fakes: Tensor
 
 
 def drawn(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
@@ -59,7 +61,7 @@ class Evaluation:
         # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.
         most = None if workers.is_cpu else bounds.tasks_at_a_time(system, tasks)
         scored = workers.map_chunks(ChunkWork(inputs, self._scores), groups, tasks.count, most)
-        # [3, seeds * tasks of a chunk, counts] -> [3, seeds, tasks, counts]
+        # [5, seeds * tasks of a chunk, counts] -> [5, seeds, tasks, counts]
         parts = [
             torch.cat([chunk["scores"].unflatten(1, (group.stop - group.start, -1)) for chunk in chunks], dim=2)
             for group, chunks in zip(groups, scored, strict=True)
@@ -67,17 +69,16 @@ class Evaluation:
         return Scores(*torch.cat(parts, dim=1).cpu())
 
     def _chunk_scores(self, weights: Weights, episodes: Episodes) -> Tensors:
-        """[3, seeds * tasks, counts]: accuracy, fake wins and loss; `weights` [seeds, ...] each."""
+        """[5, seeds * tasks, counts]: the fields of `Scores`; `weights` [seeds, ...] each."""
         system, steps, rows = self.system, self.system.inner.test_steps, []
         start = begin(weights, episodes)
         for step, adapted in enumerate(trajectory(system, start, episodes, steps, differentiable=False)):
             if step < steps and not self.every_step:
                 continue
             with torch.no_grad():
-                logits = system.classify(adapted, episodes.query)
-                rows.append(
-                    torch.stack([*system.scores(logits, episodes), system.query_loss(logits, episodes).double()])
-                )
+                logits = system.answer(adapted, episodes, steps)
+                scores = [*system.scores(logits, episodes), system.query_loss(logits, episodes).double()]
+                rows.append(torch.stack([*scores, *system.fake_probabilities(adapted, episodes, steps)]))
         return {"scores": torch.stack(rows, dim=-1)}
 
 

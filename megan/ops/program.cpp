@@ -303,12 +303,12 @@ template <class F> void kernel(Int code, Fields f) {
     for (int i = 0; i < outputs; ++i) out[i] = f.address<F>();
     const Int *n = f.at;
     switch (code) {
-    case kConv: return conv<F>({1, {in[0]}, {in[1]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
-    case kConvPair: return conv<F>({2, {in[0], in[2]}, {in[1], in[3]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
-    case kConvDataGrad: return conv_data_grad<F>({1, {in[0]}, {in[1]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
-    case kConvDataGradPair: return conv_data_grad<F>({2, {in[0], in[2]}, {in[1], in[3]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
-    case kConvWeightGrad: return conv_weight_grad<F>(in[0], in[1], out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
-    case kConvWeightGradAdd: return conv_weight_grad<F>(in[0], in[1], out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], true);
+    case kConv: return conv<F>({1, {in[0]}, {in[1]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+    case kConvPair: return conv<F>({2, {in[0], in[2]}, {in[1], in[3]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+    case kConvDataGrad: return conv_data_grad<F>({1, {in[0]}, {in[1]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+    case kConvDataGradPair: return conv_data_grad<F>({2, {in[0], in[2]}, {in[1], in[3]}}, out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+    case kConvWeightGrad: return conv_weight_grad<F>(in[0], in[1], out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+    case kConvWeightGradAdd: return conv_weight_grad<F>(in[0], in[1], out[0], n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], true);
     case kNorm: {
         double eps;
         std::memcpy(&eps, n + 3, sizeof eps);
