@@ -131,7 +131,10 @@ def measure(params: Params, variant: str) -> Measured:
     spent = statistics.median(_seconds(advance, workers) for _ in range(ITERATIONS))
     memory = _peak(advance)
     tasks = TaskSet(sampler, seeds, "test", workers.default_chunk * workers.threads, study.tasks.test_queries)
-    whole = _seconds(lambda: Evaluation(system, tasks, workers, every_step=False)(state.part("theta")), workers)
+    times = max(1, tier.test_tasks // tasks.count)  # a whole test is as many of these
+    evaluation, theta = Evaluation(system, tasks, workers, every_step=False, times=times), state.part("theta")
+    evaluation(theta)
+    whole = _seconds(lambda: evaluation(theta), workers)
     count = tasks.count * len(seeds)
     on_device = 0 if workers.is_cpu else torch.cuda.max_memory_allocated(workers.device)
     return Measured(
