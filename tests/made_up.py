@@ -85,7 +85,7 @@ class MadeUp:
                 continue
             correct = rng.binomial(75, top, self.tasks) / 75
             wins = np.nan if name == "maml" else 0.05
-            tasks += [(seed, task, value, wins) for task, value in enumerate(correct)]
+            tasks += [(seed, task, value, wins, "AB"[task % 2]) for task, value in enumerate(correct)]
             inner = params.current.inner.test_steps
             steps += [
                 (seed, k, 0.2 + (correct.mean() - 0.2) * (1 - np.exp(-3 * k / inner)) / (1 - np.exp(-3)), wins)
@@ -106,7 +106,7 @@ class MadeUp:
         pd.DataFrame(curve, columns=["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]).to_csv(
             trained / "curve.csv", index=False
         )
-        pd.DataFrame(tasks, columns=["seed", "task", *values]).to_csv(tested / "tasks.csv", index=False)
+        pd.DataFrame(tasks, columns=["seed", "task", *values, "alphabet"]).to_csv(tested / "tasks.csv", index=False)
         pd.DataFrame(steps, columns=["seed", "inner_step", *values]).to_csv(tested / "steps.csv", index=False)
         jobs.leave_record(params, "train", name, **record)
         jobs.leave_record(params, "test", name, **record, tasks=self.tasks, queries=15)

@@ -7,7 +7,7 @@ reads the file, fills in defaults, and writes one-line errors.
 import copy
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -225,9 +225,10 @@ def _first_problem(model: type[Block], error: ValidationError, where: str) -> st
     *parents, key = problem["loc"] or ("",)
     dotted = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
     if problem["type"] == "extra_forbidden":
-        for part in parents:
-            model = model.model_fields[str(part)].annotation  # type: ignore[assignment]  # each block is a model
-        return _unknown("key", dotted, [".".join((where, *map(str, parents), field)) for field in model.model_fields])
+        block: Any = model
+        for part in parents:  # each block is a model, or a mapping from names to models
+            block = get_args(block)[1] if get_origin(block) is dict else block.model_fields[str(part)].annotation
+        return _unknown("key", dotted, [".".join((where, *map(str, parents), field)) for field in block.model_fields])
     if problem["type"] == "missing":
         return f"params.yaml: key {dotted!r} is missing"
     message = problem["msg"].removeprefix("Input should be ")

@@ -1,6 +1,6 @@
 """Stage `test`: meta-tests one trained variant on tasks of unseen classes.
 
-Writes tables with one row for each seed and task (`tasks.csv`), number of inner steps (`steps.csv`)
+Writes tables with one row for each seed and task (`tasks.csv`, with the alphabet of the task), number of inner steps (`steps.csv`)
 and number of query images per class (`queries.csv`), and `record.json`. For a variant with fakes it also
 writes `samples.safetensors` (see `generation.Samples`) and `critic.csv` (one row for each seed and
 sampled task). The tasks are the same for every variant.
@@ -46,6 +46,7 @@ def run(job: Job) -> None:
     with storage.replacing_folder(job.folder) as folder:
         scores = scored(queries, every_step=True)
         tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)
+        tasks["alphabet"] = TaskSet(sampler, seeds, "test", count, queries).alphabets() if healthy else []
         # Batch normalisation uses the batch of queries, so accuracy depends on their number.
         others = {other: scored(other, every_step=False) for other in options.other_queries}
         by_queries({queries: scores, **others}, seeds.tolist()).to_csv(folder / "queries.csv", index=False)
