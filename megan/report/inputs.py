@@ -35,8 +35,9 @@ class VariantResults:
     `short`: it trained on fewer tasks than any claim needs.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
     loss, fake_wins, and includes a diverged seed up to its divergence. `tasks` (seed, task,
-    accuracy, fake_wins, alphabet: "" if its classes are of several) and `steps` (seed, inner_step, accuracy, fake_wins) hold finished
-    seeds only. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
+    accuracy, fake_wins, alphabet, which is "" if the classes are of several) and `steps` (seed, inner_step,
+    accuracy, fake_wins) hold finished seeds only. Accuracy and fake_wins are shares from 0 to 1, fake_wins
+    is NaN without fakes.
     """
 
     variant: str

@@ -146,7 +146,10 @@ def comparisons(results: list[VariantResults]) -> pd.DataFrame:
     for result in results:
         if reference and result is not reference:
             paired = statistics.paired_difference(result.tasks, reference.tasks)
-            steps = {"meta_steps": result.meta_steps, "reference_meta_steps": reference.meta_steps}
+            steps: dict[str, float] = {
+                "meta_steps": result.meta_steps,
+                "reference_meta_steps": reference.meta_steps,
+            }
             count, mean, half = statistics.over_alphabets(by_alphabet(result, reference)["difference"])
             steps |= {"alphabets": count, "difference_alphabets": mean, "ci95_alphabets": half}
             rows.append(

@@ -1,8 +1,8 @@
 """Stage `test`: meta-tests one trained variant on tasks of unseen classes.
 
-Writes tables with one row for each seed and task (`tasks.csv`, with the alphabet of the task), number of inner steps (`steps.csv`)
-and number of query images per class (`queries.csv`), and `record.json`. For a variant with fakes it also
-writes `samples.safetensors` (see `generation.Samples`) and `critic.csv` (one row for each seed and
+Writes tables with one row for each seed and task (`tasks.csv`, with the task's alphabet), number of inner
+steps (`steps.csv`) and number of query images per class (`queries.csv`), and `record.json`. For a variant
+with fakes it also writes `samples.safetensors` (see `generation.Samples`) and `critic.csv` (one row for each seed and
 sampled task). The tasks are the same for every variant.
 """
 

@@ -51,9 +51,7 @@ class _Case:
     measured: Measured | None
     problems: list[str]
     lost: str
-
-    def p(self, which: str) -> float:
-        return math.nan if self.measured is None or self.problems else getattr(self.measured.node, which)
+    p: dict[str, float]
 
 
 def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[Decision]:
@@ -66,8 +64,8 @@ def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[D
     for family in dict.fromkeys(claim.family for claim in claims):
         own = [case for case in cases if case.claim.family == family]
         for which in TESTS.values():
-            for case, value in zip(own, holm([case.p(which) for case in own]), strict=True):
-                adjusted[case.claim.id][which] = math.nan if math.isnan(case.p(which)) else value
+            for case, value in zip(own, holm([case.p[which] for case in own]), strict=True):
+                adjusted[case.claim.id][which] = math.nan if math.isnan(case.p[which]) else value
     sizes = {claim.family: sum(one.family == claim.family for one in claims) for claim in claims}
     return [_decision(case, adjusted[case.claim.id], rules, sizes[case.claim.family]) for case in cases]
 
@@ -76,7 +74,10 @@ def _case(claim: Claim, evidence: Evidence, rules: Claims) -> _Case:
     lost, evidence = gates.lost(claim, evidence), evidence.counting(claim.harmed)
     whole = not gates.absent(claim, evidence) and not gates.unequal(claim, evidence)
     measured = claim.measure(evidence, rules) if whole else None
-    return _Case(claim, evidence, measured, gates.problems(claim, evidence, rules, measured), lost)
+    problems = gates.problems(claim, evidence, rules, measured)
+    tested = None if measured is None or problems else measured.node
+    p = {which: getattr(tested, which) if tested else math.nan for which in TESTS.values()}
+    return _Case(claim, evidence, measured, problems, lost, p)
 
 
 def _decision(case: _Case, adjusted: dict[str, float], rules: Claims, family: int) -> Decision:
@@ -89,14 +90,13 @@ def _decision(case: _Case, adjusted: dict[str, float], rules: Claims, family: in
         p = adjusted[TESTS[verdict]] if verdict in TESTS else math.nan
         reason = _reason(case, verdict, part, p, detectable, rules) + case.lost
     lengths = [case.evidence.meta_steps[name] for name in case.claim.variants if name in case.evidence.meta_steps]
-    raw = {which: case.p(which) for which in TESTS.values()}
     return Decision(
         case.claim,
         verdict,
         reason,
         case.measured,
         part,
-        raw,
+        case.p,
         adjusted,
         detectable,
         min(lengths) if lengths else None,

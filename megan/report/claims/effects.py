@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import stats
-from scipy.special import nctdtrinc
+from scipy.special import nctdtrinc, stdtr, stdtrit
 
 _ALIKE = 1e-9  # a smaller spread is below the rounding of the tables, so it cannot be tested with
 _LEVEL = 0.95  # of intervals
@@ -51,7 +50,7 @@ class Part:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval by Student's t; NaN for fewer than two values."""
-        half = self._error * float(stats.t.ppf(0.5 + _LEVEL / 2, self._degrees)) if self._tested else math.nan
+        half = self._error * float(stdtrit(self._degrees, 0.5 + _LEVEL / 2)) if self._tested else math.nan
         return self.effect - half, self.effect + half
 
     @property
@@ -82,7 +81,7 @@ class Part:
         """
         if not self._tested or self.given is not None:
             return math.nan
-        critical = stats.t.ppf(1 - level, self._degrees)
+        critical = stdtrit(self._degrees, 1 - level)
         return float(nctdtrinc(self._degrees, 1 - power, critical) * self._error)
 
     @property
@@ -96,13 +95,21 @@ class Part:
     @property
     def _error(self) -> float:
         """Standard error of the effect."""
-        return math.hypot(*(float(stats.sem(group)) for group in self._groups))
+        return math.sqrt(sum(self._squares))
+
+    @property
+    def _squares(self) -> list[float]:
+        """Squared standard errors of the means of the groups."""
+        return [float(np.var(group, ddof=1)) / len(group) for group in self._groups]
 
     @property
     def _degrees(self) -> float:
-        if self.others is None:
+        """Degrees of freedom; of two groups by Welch (1947)."""
+        squares = self._squares
+        if self.others is None or not sum(squares):
             return len(self.values) - 1
-        return float(stats.ttest_ind(self.values, self.others, equal_var=False).df)
+        shares = sum(square**2 / (len(group) - 1) for square, group in zip(squares, self._groups, strict=True))
+        return sum(squares) ** 2 / shares
 
     def _above(self, bound: float) -> float:
         """One-sided p value of "the effect is at most `bound`"; 1 if there are too few values."""
@@ -111,10 +118,7 @@ class Part:
         if self._error < _ALIKE:
             # Without spread there is no t test. A sign test is used instead; all signs agree.
             return 0.5 ** len(self.values) if self.effect - bound > _ALIKE else 1.0
-        moved = np.asarray(self.values) - bound
-        if self.others is None:
-            return float(stats.ttest_1samp(moved, 0, alternative="greater").pvalue)
-        return float(stats.ttest_ind(moved, self.others, equal_var=False, alternative="greater").pvalue)
+        return float(stdtr(self._degrees, (bound - self.effect) / self._error))
 
     def _below(self, bound: float) -> float:
         return self.turned._above(-bound)
