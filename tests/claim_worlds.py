@@ -67,7 +67,7 @@ class World:
             columns=["variant", "seed", "meta_step"],
         )
         snapshots["kid"] = np.exp(-snapshots["meta_step"] / 250 + 0.1 * rng.standard_normal(len(snapshots)))
-        snapshots["critic_value"] = self.follows * snapshots["kid"] + 0.3 * rng.standard_normal(len(snapshots))
+        snapshots["wasserstein"] = self.follows * snapshots["kid"] + 0.3 * rng.standard_normal(len(snapshots))
         gan = pd.DataFrame(
             [(images, kind, seed, 500) for images in (100, 25, 10, 5, 1) for kind in range(3) for seed in seeds],
             columns=["images", "class", "seed", "updates"],

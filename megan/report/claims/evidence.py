@@ -10,7 +10,7 @@ from megan.config import paths
 from megan.config.params import Params
 from megan.report.inputs import broken, read_table
 
-SNAPSHOTS = ["variant", "seed", "meta_step", "kid", "critic_value"]  # columns of samples/snapshots.csv
+SNAPSHOTS = ["variant", "seed", "meta_step", "kid", "wasserstein"]  # columns of samples/snapshots.csv
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Evidence:
 
     `accuracy`, `kid`, `distance`: frames [seeds, variants], accuracy from 0 to 1.
     `curves[variant]`: frame [meta-steps, finished seeds] of validation accuracy.
-    `by_task`: columns variant, seed, task, kid. `snapshots`: `SNAPSHOTS`, no row if training kept none.
+    `by_task`: columns variant, seed, task, kid. `snapshots`: `SNAPSHOTS`, no row if training kept none;
+    wasserstein is the critic's value of reals minus that of fakes.
     `gan`: columns images, class, seed, updates, kid. `planned`, `diverged`, `failed` (it learnt nothing): seeds;
     `tasks`: meta-test tasks of one seed.
     """
@@ -108,7 +109,7 @@ def read(params: Params) -> Evidence:
     curves = curves[curves["split"] == "validation"]
     realism = _kept(of(samples / "realism.csv", ["seed", "kid", "distance"]), kept)
     path = samples / "snapshots.csv"
-    snapshots = _kept(of(path, SNAPSHOTS[1:]), kept) if path.exists() else pd.DataFrame(columns=SNAPSHOTS)
+    snapshots = _kept(of(path, SNAPSHOTS[1:]), kept).dropna() if path.exists() else pd.DataFrame(columns=SNAPSHOTS)
     gan = read_table(paths.gan(params.study) / "quality.csv", ["images", "class", "seed", "updates", "kid"])
     return Evidence(
         study=params.study,

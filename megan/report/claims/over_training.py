@@ -12,17 +12,21 @@ from megan.report.claims.effects import Part
 from megan.report.claims.evidence import Evidence
 from megan.report.claims.measures import FACTOR, floats
 
+Pair = tuple[pd.Series, pd.Series]  # curves of accuracy by meta-step, of the same seed
 _END = 0.1  # the last tenth of the validations gives the final accuracy
 
 
 def area(evidence: Evidence, rules: Claims, fast: str, slow: str) -> Part:
     """Mean validation accuracy over training (area under the curve / length), `fast` minus `slow`."""
-    values = []
-    for pair in _pairs(evidence, fast, slow):
-        heights = [np.trapezoid(curve, curve.index) / np.ptp(curve.index) for curve in pair]
-        values.append(heights[0] - heights[1])
+    values = areas(_pairs(evidence, fast, slow))
     text = "mean validation accuracy over training (area under the curve)"
     return Part(text, "accuracy", floats(values), rules.accuracy_margin)
+
+
+def areas(pairs: list[Pair]) -> list[float]:
+    """Difference of the areas of the two curves of each pair, each divided by its length."""
+    heights = [[np.trapezoid(curve, curve.index) / np.ptp(curve.index) for curve in pair] for pair in pairs]
+    return [float(first - second) for first, second in heights]
 
 
 def speed(evidence: Evidence, rules: Claims, fast: str, slow: str, share: float) -> Part:
@@ -31,13 +35,19 @@ def speed(evidence: Evidence, rules: Claims, fast: str, slow: str, share: float)
     The gain is from the accuracy before training to the final one, of the same seed. A curve that never
     reaches the accuracy counts with its whole length.
     """
+    values = log_speeds(_pairs(evidence, fast, slow), share)
+    text = f"meta-steps to {share:.0%} of the gain of {slow}, {slow} over {fast}"
+    return Part(text, FACTOR, floats(values), rules.speed_margin)
+
+
+def log_speeds(pairs: list[Pair], share: float) -> list[float]:
+    """Logarithm of the meta-steps of the second curve of each pair over those of the first; see `speed`."""
     values = []
-    for pair in _pairs(evidence, fast, slow):
+    for pair in pairs:
         begin, end = _ends(pair[1])
         steps = [steps_to(curve, begin + share * (end - begin)) for curve in pair]
         values.append(math.log(steps[1] / steps[0]) if min(steps) > 0 else math.nan)
-    text = f"meta-steps to {share:.0%} of the gain of {slow}, {slow} over {fast}"
-    return Part(text, FACTOR, floats(values), rules.speed_margin)
+    return values
 
 
 def steps_to(curve: pd.Series, target: float) -> float:
@@ -63,22 +73,22 @@ def critic_and_realism(evidence: Evidence, rules: Claims, variant: str, text: st
     """
     own = evidence.snapshots[evidence.snapshots["variant"] == variant]
     runs = [run for _, run in own.groupby("seed") if len(run) >= rules.fewest_snapshots and _varies(run)]
-    values = floats([stats.kendalltau(run["kid"], run["critic_value"]).statistic for run in runs])
+    values = floats([stats.kendalltau(run["kid"], run["wasserstein"]).statistic for run in runs])
     given = (_combined(runs, "greater"), _combined(runs, "less")) if runs else (1.0, 1.0)
     return Part(text, "Kendall's tau", values, rules.correlation_margin, given=given)
 
 
 def _varies(run: pd.DataFrame) -> bool:
-    return bool((np.ptp(run[["kid", "critic_value"]].to_numpy(), axis=0) > 0).all())
+    return bool((np.ptp(run[["kid", "wasserstein"]].to_numpy(), axis=0) > 0).all())
 
 
 def _combined(runs: list[pd.DataFrame], alternative: str) -> float:
-    found = [stats.kendalltau(run["kid"], run["critic_value"], alternative=alternative).pvalue for run in runs]
+    found = [stats.kendalltau(run["kid"], run["wasserstein"], alternative=alternative).pvalue for run in runs]
     # A p value of 1 would be minus infinity in Stouffer's sum.
     return float(stats.combine_pvalues(np.minimum(found, 1 - 1e-6), method="stouffer").pvalue)
 
 
-def _pairs(evidence: Evidence, fast: str, slow: str) -> list[tuple[pd.Series, pd.Series]]:
+def _pairs(evidence: Evidence, fast: str, slow: str) -> list[Pair]:
     """The curves of `fast` and `slow` of each seed that both finished, with at least two validations."""
     curves = [evidence.curves.get(name, pd.DataFrame()) for name in (fast, slow)]
     if min(len(curve) for curve in curves) < 2:
