@@ -138,6 +138,6 @@ def lost(claim: Claim, evidence: Evidence) -> str:
     """How many seeds diverged and how many learnt nothing, or ""."""
     found = ""
     for what, seeds in (("diverged seeds", evidence.diverged), ("seeds that learnt nothing", evidence.failed)):
-        counts = {name: len(seeds[name]) for name in claim.variants if seeds[name]}
+        counts = {name: len(seeds[name]) for name in claim.variants if seeds.get(name)}
         found += f"; {what}: {each(counts)}" if counts else ""
     return found
