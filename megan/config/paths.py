@@ -6,9 +6,26 @@ Paths are relative to the root of the repository. DVC and Snakemake start every 
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+STUDIES = Path("studies")  # studies in a folder of their own: a file of parameters and a pipeline each
 DOWNLOADS = Path("data/downloads")  # partial and verified archives, shared by all studies
 RECORD = Path("results/record")  # copies of finished studies in git; DVC does not manage them
 RESUME = Path(".resume")  # state of unfinished work; not an output of any stage
+
+
+def own_params(study: str) -> Path:
+    """The file of parameters of a study in a folder of its own."""
+    return STUDIES / study / "params.yaml"
+
+
+def settings(study: str) -> str:
+    """Where the settings of a study are written, as errors name it."""
+    own = own_params(study)
+    return f"{own}: settings" if own.is_file() else f"params.yaml: studies.{study}"
+
+
+def pipeline(study: str) -> str:
+    """What precedes a stage's name in DVC's commands: "" for the `dvc.yaml` at the root."""
+    return f"{STUDIES}/{study}/dvc.yaml:" if own_params(study).is_file() else ""
 
 
 def raw(study: str) -> Path:
@@ -56,19 +73,24 @@ def gan(study: str) -> Path:
 
 
 def trained(study: str, variant: str) -> Path:
-    """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`."""
+    """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`; if the study asks for
+    snapshots also `snapshots.safetensors`.
+    """
     return results(study) / "train" / variant
 
 
 def tested(study: str, variant: str) -> Path:
     """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `queries.csv`, `record.json`; if it has fakes
-    also `realism.csv`, `real.csv`, `fakes.csv` and `shown.safetensors`.
+    also `realism.csv`, `real.csv`, `fakes.csv` and `shown.safetensors`. If training kept snapshots also
+    `snapshots.csv`, and with fakes `snapshot_realism.csv` and `shown_snapshots.safetensors`.
     """
     return results(study) / "test" / variant
 
 
 def samples(study: str) -> Path:
-    """Folder of the measurements of fakes: `realism.csv`, `tasks.csv`, `grids.safetensors`, `record.json`."""
+    """Folder of the measurements of fakes: `realism.csv`, `tasks.csv`, `snapshots.csv`, `grids.safetensors`,
+    `record.json`.
+    """
     return results(study) / "samples"
 
 

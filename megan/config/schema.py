@@ -20,7 +20,7 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 # Claims of the paper, and questions of our own (megan/report/claims/rules.py).
 CLAIMS = tuple([str(number) for number in range(1, 18)] + [f"Q{number}" for number in range(1, 8)])
 PLAIN_GAN = "12"  # the claim about the plain GAN, whose length is in updates
-LABEL_KEY = re.compile(r"\{(\w+)\}")
+LABEL_KEY = re.compile(r"\{([\w.]+)\}")
 UNSHAPING = ("tier", "label", "colour")  # keys of a variant that do not affect its training or test
 
 
@@ -37,12 +37,18 @@ class Data(Block):
     folder: str  # of a data set that reads a folder of yours, else empty
     side: Annotated[int, Field(ge=8, le=512, multiple_of=4)]  # the generators halve an image twice
     channels: Literal[1, 3]
-    protocol: Literal["alphabet", "standard", "parts"]
+    protocol: Literal["alphabet", "standard", "file_order", "parts"]
     split_seed: Seed
     validation_alphabets: Count
     train_characters: Count
     validation_characters: Count
+    train_on_validation: bool
     rotations: bool
+
+    @property
+    def validates(self) -> bool:
+        """Whether the split has classes for validation. Only protocol `file_order` can do without."""
+        return self.protocol != "file_order" or self.validation_characters > 0
 
 
 class Tasks(Block):
@@ -61,11 +67,13 @@ class Inner(Block):
     steps: Annotated[int, Field(ge=1, le=100)]
     test_steps: Annotated[int, Field(ge=1, le=100)]
     learning_rate: Rate
+    first_order: bool
 
 
 class Network(Block):
-    """The classifier and the critics: four layers (Finn et al. 2017)."""
+    """The classifier and the critics: four layers (Finn et al. 2017, or as in the authors' code)."""
 
+    layers: Literal["finn", "authors"]
     filters: Annotated[int, Field(ge=1, le=1024)]
     downsampling: Literal["stride", "max_pool"]
     head: Literal["mean", "flat"]
@@ -82,10 +90,17 @@ class Encoder(Block):
     validation_drawers: Positive
 
 
+class PrototypeEncoder(Encoder):
+    """The encoder whose prototypes condition generators: trained here, or on ImageNet elsewhere."""
+
+    weights: Literal["trained", "imagenet"]
+
+
 class Gan(Block):
-    """The plain GAN on few images of one class (section 5.1.1, Fig. 7)."""
+    """The plain GAN on few images of one class, or of all (section 5.1.1, Fig. 7)."""
 
     dataset: Annotated[str, module_of("data/sets")]
+    images_of: Literal["class", "all"]
     images: Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, strict=False)]
     classes: Annotated[int, Field(ge=1, le=10)]
     updates: Positive
@@ -94,6 +109,11 @@ class Gan(Block):
     noise_size: Annotated[int, Field(ge=1, le=1024)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
 
+    @property
+    def groups(self) -> int:
+        """GANs of each K and seed: one for each class, or one for all."""
+        return self.classes if self.images_of == "class" else 1
+
 
 class Train(Block):
     """The outer loop: Adam with step size beta."""
@@ -101,10 +121,12 @@ class Train(Block):
     meta_batch: Positive
     learning_rate: Rate
     schedule: Literal["cosine", "constant"]
+    keep: Literal["best", "last"]
     log_every: Positive
     validate_every: Positive
     validation_tasks: Positive
     checkpoint_every: Positive
+    snapshots: Annotated[tuple[Count, ...], Field(strict=False)]
     precision: Literal["float32", "tf32", "float64"]
 
 
@@ -117,9 +139,18 @@ class Tier(Block):
 
 
 class Tiers(Block):
+    """The tiers of variants. A study may add tiers of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Tier] = Field(init=False)
     headline: Tier
     ablation: Tier
     survey: Tier
+
+    @property
+    def named(self) -> dict[str, Tier]:
+        """All tiers by name."""
+        return {name: getattr(self, name) for name in (*type(self).model_fields, *(self.model_extra or ()))}
 
 
 class Test(Block):
@@ -136,7 +167,7 @@ class Study(Block):
     tasks: Tasks
     inner: Inner
     network: Network
-    encoder: Encoder
+    encoder: PrototypeEncoder
     judge: Encoder
     gan: Gan
     train: Train
@@ -217,31 +248,37 @@ class Style(Block):
 class Variant(Block):
     """One system of the paper with all its options. Comments in `params.yaml` explain the options."""
 
-    tier: Literal["headline", "ablation", "survey"]
+    tier: str
     approach: Annotated[str, module_of("meta/systems")]
     fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
-    generator: Literal["standard", "fcn"]
+    generator: Literal["standard", "fcn", "authors"]
+    first_output: Literal["grey", "ink"]
     conditioning: Literal["none", "label", "image", "prototype"]
     skip: bool
     noise_size: Annotated[int, Field(ge=1, le=1024)]
     fakes_per_real: Annotated[int, Field(ge=1, le=20)]
     fake_steps: Count
     real_weight: Weight
-    shared_statistics: bool
+    batch_statistics: Literal["together", "apart", "reals"]
     gan_loss: Annotated[str, module_of("meta/gan_losses")]
     generator_inner_lr: Rate
     clip: Rate
     gradient_penalty: Weight
+    penalty_norm: Literal["image", "batch"]
     shared_layers: Annotated[int, Field(ge=0, le=4)]
-    told_real: bool
+    told_real: Literal["first_layer", "head", "never"]
     classify_fakes: bool
     discrimination_weight: Weight
     condition_discriminator: bool
+    discriminator_inner_lr: Rate | None  # None: `inner.learning_rate`
+    generator_class_weight: Weight
     outer_fake_weight: Weight
     outer_discrimination_weight: Weight
+    outer_fake_batch: Literal["own", "with_query"]
     generator_outer_loss: Literal["classification", "fooling"]
     fooling_through: Literal["generator", "both"]
-    label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option
+    settings: dict[Literal["inner", "network", "train"], dict[str, Any]]  # differences from those of the study
+    label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option or of `settings`
     colour: Colour
 
     @property
@@ -251,19 +288,27 @@ class Variant(Block):
 
     @property
     def style(self) -> Style:
-        """Its label and colour. In the label, `{KEY}` is replaced by the value of that option."""
-        options = self.options
+        """Its label and colour. In the label, `{KEY}` is replaced by the value of that option.
+
+        `{inner.learning_rate}` is replaced by the value in the variant's `settings`.
+        """
+        values = self._label_values
 
         def value(match: re.Match[str]) -> str:
-            found = options[match[1]]
+            found = values[match[1]]
             return f"{found:g}" if isinstance(found, float) else str(found)
 
         return Style.model_construct(label=LABEL_KEY.sub(value, self.label), colour=self.colour)
 
+    @property
+    def _label_values(self) -> dict[str, Any]:
+        own = {f"{block}.{key}": value for block, keys in self.settings.items() for key, value in keys.items()}
+        return self.options | own
+
     @model_validator(mode="after")
     def _label_names_options(self) -> Self:
         for key in LABEL_KEY.findall(self.label):
-            if key not in self.options:
+            if key not in self._label_values:
                 raise ValueError(f"label names {{{key}}}, which is no option of a variant")
         return self
 
@@ -271,6 +316,13 @@ class Variant(Block):
     def takes_others(self) -> bool:
         """Whether drawings of other characters of the alphabet replace the fakes."""
         return self.approach != "maml" and self.fake_source == "alphabet"
+
+    @property
+    def uses_outer_fakes(self) -> bool:
+        """Whether the outer loss has a term on fakes."""
+        return self.approach != "maml" and bool(
+            self.outer_fake_weight or self.outer_discrimination_weight or self.generator_outer_loss == "fooling"
+        )
 
     @property
     def needs_encoder(self) -> bool:

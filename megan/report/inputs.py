@@ -14,6 +14,7 @@ from megan.errors import MeganError
 from megan.runs import result
 
 COMMAND = "dvc repro"
+SNAPSHOTS = ["seed", "meta_step", "accuracy", "standard_error", "loss", "fake_wins"]
 
 
 class ReportError(MeganError):
@@ -35,9 +36,10 @@ class VariantResults:
     `short`: it trained on fewer tasks than any claim needs.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
     loss, fake_wins, and includes a diverged seed up to its divergence. `tasks` (seed, task,
-    accuracy, fake_wins, alphabet, which is "" if the classes are of several) and `steps` (seed, inner_step,
-    accuracy, fake_wins) hold finished seeds only. Accuracy and fake_wins are shares from 0 to 1, fake_wins
-    is NaN without fakes.
+    accuracy, fake_wins, alphabet, which is "" if the classes are of several) and `steps` (seed,
+    inner_step, accuracy, fake_wins, p_fake_of_reals, p_fake_of_fakes: mean probabilities of "fake", NaN where there are none) hold finished
+    seeds only, and so does `snapshots` (SNAPSHOTS): meta-test at the meta-steps whose weights
+    training kept; it may be empty. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
     """
 
     variant: str
@@ -51,6 +53,7 @@ class VariantResults:
     curve: pd.DataFrame
     tasks: pd.DataFrame
     steps: pd.DataFrame
+    snapshots: pd.DataFrame
 
     @property
     def finished(self) -> list[int]:
@@ -124,7 +127,14 @@ def variant_results(params: Params, variant: str) -> VariantResults:
             {"alphabet": ""}
         ),
         steps=_of_finished(_sorted(tested / "steps.csv", ["seed", "inner_step"]), diverged),
+        snapshots=_of_finished(_snapshots(tested / "snapshots.csv"), diverged),
     )
+
+
+def _snapshots(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame(columns=SNAPSHOTS)
+    return read_table(path, SNAPSHOTS)[SNAPSHOTS].sort_values(["seed", "meta_step"], ignore_index=True)
 
 
 def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.DataFrame:
@@ -134,4 +144,5 @@ def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.Dat
 
 def _sorted(path: Path, keys: list[str], further: Sequence[str] = ()) -> pd.DataFrame:
     columns = ["accuracy", "loss", "fake_wins"] if "split" in keys else ["accuracy", "fake_wins", *further]
+    columns += ["p_fake_of_reals", "p_fake_of_fakes"] if "inner_step" in keys else []
     return read_table(path, keys + columns)[keys + columns].sort_values(keys, kind="stable", ignore_index=True)

@@ -16,7 +16,7 @@ from megan.report.claims import evidence as evidence_of
 from megan.report.claims.decide import SUPPORTED, VERDICTS, decide
 from megan.report.claims.rules import ALL
 from megan.report.claims.table import COLUMNS
-from megan.report.claims.variants import SHARING, WITH_QUERY
+from megan.report.claims.variants import SHARING
 from megan.report.inputs import ReportError
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def test_document_has_every_constant():
 
 
 def test_every_variant_of_a_claim_can_be_run():
-    assert set(NAMES) - set(PARAMS.variants) <= {WITH_QUERY}
+    assert set(NAMES) - set(PARAMS.variants) <= set()
 
 
 @pytest.mark.parametrize(
@@ -201,3 +201,18 @@ def test_missing_file(written, path):
     with pytest.raises(ReportError, match="missing; run `dvc repro`"):
         jobs.run(_params(written), "claims")
     assert not paths.claims("quick").exists()
+
+
+def test_without_a_judge_claims_of_realism_fail_their_gate_and_others_do_not(written):
+    params, samples = _params(written), paths.samples("quick")
+    jobs.run(params, "claims")
+    before = pd.read_csv(paths.claims("quick") / "claims.csv", index_col="claim")
+    for name in ("realism.csv", "tasks.csv", "snapshots.csv"):
+        table = pd.read_csv(samples / name).assign(kid=np.nan, judge_learnt=False)
+        table.assign(**({"distance": np.nan} if name == "realism.csv" else {})).to_csv(samples / name, index=False)
+    jobs.run(params, "claims")
+    after = pd.read_csv(paths.claims("quick") / "claims.csv", index_col="claim")
+    of_realism = ["8", "9", "10", "11", "14", "16", "17"]
+    assert set(after.loc[of_realism, "verdict"]) == {"failed its gate"}
+    assert after.loc[of_realism[:-1], "reason"].str.startswith("too few seeds with a value: 0").all()
+    assert after.drop(of_realism)["effect"].equals(before.drop(of_realism)["effect"])
