@@ -1,5 +1,8 @@
 """Refuses combinations of parameters that cannot run, with the key to change and the reason."""
 
+from pathlib import Path
+
+from megan.config import paths
 from megan.config.schema import Study, Variant
 from megan.errors import MeganError
 
@@ -10,11 +13,11 @@ class ParamsError(MeganError):
     """`params.yaml` is unreadable or cannot run. The message names the key and what to do."""
 
 
-def check_variant(name: str, variant: Variant) -> None:
-    """Refuse options that contradict each other, with the reason."""
+def check_variant(name: str, variant: Variant, file: Path = paths.PARAMS) -> None:
+    """Refuse options that contradict each other, with the reason. `file`: where the variant is defined."""
 
     def refuse(key: str, reason: str) -> None:
-        raise ParamsError(f"params.yaml: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
+        raise ParamsError(f"{file}: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
 
     if variant.skip and variant.conditioning != "image":
         refuse(
@@ -51,7 +54,7 @@ def check_variant(name: str, variant: Variant) -> None:
 
 def check_study(name: str, study: Study) -> None:
     """Refuse combinations that cannot run, with the key to change."""
-    data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
+    data, tasks, where = study.data, study.tasks, paths.settings(name)
     if len({tasks.test_queries, *study.test.other_queries}) <= len(study.test.other_queries):
         raise ParamsError(
             f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than"
@@ -64,7 +67,7 @@ def check_study(name: str, study: Study) -> None:
         )
     if len(set(study.train.snapshots)) != len(study.train.snapshots):
         raise ParamsError(f"{where}.train.snapshots = {list(study.train.snapshots)}: expected each meta-step once")
-    longest = max(getattr(study.tiers, tier).meta_steps for tier in type(study.tiers).model_fields)
+    longest = max(tier.meta_steps for tier in study.tiers.named.values())
     if max(study.train.snapshots, default=0) > longest:
         raise ParamsError(
             f"{where}.train.snapshots = {list(study.train.snapshots)}: expected at most {longest}, the meta_steps of"
@@ -81,13 +84,13 @@ def check_study(name: str, study: Study) -> None:
             f" {tasks.test_queries}, because fakes are compared with as many real drawings"
         )
     _check_protocol(where, study)
-    for tier_name in type(study.tiers).model_fields:
-        seeds = getattr(study.tiers, tier_name).seeds
+    for tier_name, tier in study.tiers.named.items():
+        seeds = tier.seeds
         if len(set(seeds)) != len(seeds):
             raise ParamsError(
                 f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ from each other"
             )
-        if study.test.sample_tasks > (count := getattr(study.tiers, tier_name).test_tasks):
+        if study.test.sample_tasks > (count := tier.test_tasks):
             raise ParamsError(
                 f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most"
                 f" tiers.{tier_name}.test_tasks {count}"

@@ -16,7 +16,7 @@ Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
-LABEL_KEY = re.compile(r"\{(\w+)\}")
+LABEL_KEY = re.compile(r"\{([\w.]+)\}")
 UNSHAPING = ("tier", "label", "colour")  # keys of a variant that do not affect its training or test
 
 
@@ -133,9 +133,18 @@ class Tier(Block):
 
 
 class Tiers(Block):
+    """The tiers of variants. A study may add tiers of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Tier] = Field(init=False)
     headline: Tier
     ablation: Tier
     survey: Tier
+
+    @property
+    def named(self) -> dict[str, Tier]:
+        """All tiers by name."""
+        return {name: getattr(self, name) for name in (*type(self).model_fields, *(self.model_extra or ()))}
 
 
 class Test(Block):
@@ -196,7 +205,7 @@ class Style(Block):
 class Variant(Block):
     """One system of the paper with all its options. Comments in `params.yaml` explain the options."""
 
-    tier: Literal["headline", "ablation", "survey"]
+    tier: str
     approach: Annotated[str, module_of("meta/systems")]
     fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
     generator: Literal["standard", "fcn", "authors"]
@@ -221,7 +230,8 @@ class Variant(Block):
     outer_discrimination_weight: Weight
     generator_outer_loss: Literal["classification", "fooling"]
     fooling_through: Literal["generator", "both"]
-    label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option
+    settings: dict[Literal["inner", "network", "train"], dict[str, Any]]  # differences from those of the study
+    label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option or of `settings`
     colour: Colour
 
     @property
@@ -231,19 +241,27 @@ class Variant(Block):
 
     @property
     def style(self) -> Style:
-        """Its label and colour. In the label, `{KEY}` is replaced by the value of that option."""
-        options = self.options
+        """Its label and colour. In the label, `{KEY}` is replaced by the value of that option.
+
+        `{inner.learning_rate}` is replaced by the value in the variant's `settings`.
+        """
+        values = self._label_values
 
         def value(match: re.Match[str]) -> str:
-            found = options[match[1]]
+            found = values[match[1]]
             return f"{found:g}" if isinstance(found, float) else str(found)
 
         return Style.model_construct(label=LABEL_KEY.sub(value, self.label), colour=self.colour)
 
+    @property
+    def _label_values(self) -> dict[str, Any]:
+        own = {f"{block}.{key}": value for block, keys in self.settings.items() for key, value in keys.items()}
+        return self.options | own
+
     @model_validator(mode="after")
     def _label_names_options(self) -> Self:
         for key in LABEL_KEY.findall(self.label):
-            if key not in self.options:
+            if key not in self._label_values:
                 raise ValueError(f"label names {{{key}}}, which is no option of a variant")
         return self
 

@@ -7,7 +7,7 @@ runs. Stage `prepare` writes the split of the same function.
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from megan.config import names, params
+from megan.config import names, params, paths
 from megan.config.params import ParamsError
 from megan.data import dataset
 from megan.data.dataset import SPLITS, Alphabets
@@ -20,7 +20,7 @@ def characters(study_name: str, data: params.Data) -> dataset.Characters:
     found = dataset.load(data.dataset).characters
     if found is None:
         raise ParamsError(
-            f"params.yaml: studies.{study_name}.data.dataset = {data.dataset!r}: it has no alphabets to make tasks of;"
+            f"{paths.settings(study_name)}.data.dataset = {data.dataset!r}: it has no alphabets to make tasks of;"
             f" expected one of: {_able('characters')}"
         )
     return found
@@ -40,7 +40,7 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
 
     **Raises** `ParamsError`, which names the key, if the data set has too few characters for the study.
     """
-    where = f"params.yaml: studies.{study_name}"
+    where = paths.settings(study_name)
     make = {"alphabet": _by_alphabet, "standard": _pooled, "file_order": _pooled, "parts": _own_parts}[data.protocol]
     splits = make(where, data, tasks, characters(study_name, data).alphabets(data))
     for name, chosen in splits.items():
@@ -65,7 +65,7 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
     `variants`: those to check. A folder of yours may have too few classes for one of many variants: that one is
     refused when it is asked for alone.
     """
-    where = f"params.yaml: studies.{study_name}"
+    where = paths.settings(study_name)
     _check_form(where, study.data, characters(study_name, study.data))
     if study.data.rotations and not characters(study_name, study.data).rotations:
         raise ParamsError(

@@ -23,7 +23,7 @@ class EncoderError(MeganError):
 
 
 def system(params: Params, name: str) -> System:
-    study, variant = params.current, params.variant(name)
+    study, variant = params.settings(name), params.variant(name)
     prototype_size = encoder.FEATURES if variant.needs_encoder else 0
     return systems.build(variant, study.inner, study.tasks.ways, sizes.of(study), prototype_size)
 
@@ -35,7 +35,7 @@ def workers(params: Params) -> Workers:
 
 def sampler(params: Params, name: str, part: str, workers: Workers) -> Sampler:
     """The sampler of split `part` on the device, with all that the variant needs besides the images."""
-    dtype = precision.use(params.current.train.precision)
+    dtype = precision.use(params.settings(name).train.precision)
     tasks, split = params.current.tasks, _split(params, name, part, workers)
     return Sampler(split, tasks.ways, tasks.shots, tasks.scope, system(params, name).others, dtype)
 
@@ -56,7 +56,7 @@ def _check_encoder(params: Params, name: str) -> None:
     if not learnt.has_learnt(metrics):
         raise EncoderError(
             f"variants.{name}.conditioning = 'prototype': the encoder in {paths.encoder(params.study)}"
-            f" {learnt.described(metrics)}; raise studies.{params.study}.encoder.steps = {steps} in params.yaml and run"
+            f" {learnt.described(metrics)}; raise encoder.steps = {steps} ({paths.settings(params.study)}) and run"
             " dvc repro, or take the variant out"
         )
 

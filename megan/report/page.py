@@ -45,9 +45,7 @@ def render(params: Params) -> str:
 
 def _tiers(params: Params) -> list[dict[str, Any]]:
     used: Counter[str] = Counter(variant.tier for variant in params.variants.values())
-    tiers = [
-        (name, getattr(params.current.tiers, name)) for name in type(params.current.tiers).model_fields if used[name]
-    ]
+    tiers = [(name, tier) for name, tier in params.current.tiers.named.items() if used[name]]
     return [
         {
             "name": name,

@@ -243,7 +243,7 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.quick.tiers.headline.seeds", [-1], ["studies.quick.tiers.headline.seeds"]),
         ("studies.quick.tiers.headline.seeds", [0, 0], ["studies.quick.tiers.headline.seeds", "differ"]),
         ("variants.maml.approach", "mamal", ["variants.maml.approach = 'mamal'"]),
-        ("variants.maml.tier", "long", ["variants.maml.tier = 'long'", "'headline', 'ablation' or 'survey'"]),
+        ("variants.maml.tier", "long", ["variants.maml.tier = 'long'", "headline, ablation, survey"]),
         ("variants.maml.colour", "red", ["variants.maml.colour = 'red'"]),
         ("variants.maml.label", "", ["variants.maml.label"]),
         ("variants.maml.label", "\x01", ["variants.maml.label", "printable"]),

@@ -298,7 +298,7 @@ def test_prototypes_reach_the_generator(study, monkeypatch):
     told = paths.encoder("quick") / "metrics.json"
     metrics = json.loads(told.read_text())
     told.write_text(json.dumps(metrics | {"validation_accuracy": 1 / 8}))  # of eight classes
-    with pytest.raises(setup.EncoderError, match="raise studies.quick.encoder.steps = 1 in params.yaml") as refused:
+    with pytest.raises(setup.EncoderError, match="raise encoder.steps = 1 .params.yaml: studies.quick.") as refused:
         jobs.run(with_prototypes, "train", "n_plus_1")
     assert "variants.n_plus_1.conditioning = 'prototype'" in str(refused.value) and "guessing" in str(refused.value)
     jobs.run(with_prototypes, "train", "maml")  # which does not rely on it
