@@ -93,7 +93,7 @@ def task(params: Params, variant: str, number: int, seed: int | None = None) -> 
         if isinstance(system, WithFakes) and system.makes_fakes:
             fakes.append((_title(system, step), _by_class(system, adapted, episodes, step)))
     with torch.no_grad():
-        logits = system.classify(adapted, episodes.query)[0].cpu()
+        logits = system.answer(adapted, episodes, system.inner.test_steps)[0].cpu()
     return Shown(
         variant=variant,
         seed=kept.seed,
@@ -113,7 +113,7 @@ def _title(system: WithFakes, step: int) -> str:
     steps = system.inner.test_steps
     if step == steps:
         return "fakes,\nadapted"
-    return f"fakes,\nstep {step + 1}" + ("" if system.sees_fakes(step, steps) else "\n(not used)")
+    return f"fakes,\nstep {step + 1}" + ("" if system.sees_fakes(step) else "\n(not used)")
 
 
 def _by_class(system: WithFakes, weights: Weights, episodes: Episodes, step: int) -> Tensor:
