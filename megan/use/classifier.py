@@ -47,7 +47,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     the noise that fakes are made from; N is the stream of task N of the meta-test.
 
     **Attributes**, after `fit`: `classes_` [classes], sorted; `n_features_in_`, values in an image; `trained_`, the
-    variant; `weights_`, the adapted weights, [1, ...] each; `support_` [1, images, side, side, channels], by class; `task_`: these as a task.
+    variant; `weights_`, the adapted weights, [1, ...] each; `support_` [1, images, side, side, channels], by class;
+    `task_`: these as a task.
     """
 
     def __init__(
