@@ -67,7 +67,7 @@ def check_study(name: str, study: Study) -> None:
         )
     if len(set(study.train.snapshots)) != len(study.train.snapshots):
         raise ParamsError(f"{where}.train.snapshots = {list(study.train.snapshots)}: expected each meta-step once")
-    longest = max(getattr(study.tiers, tier).meta_steps for tier in type(study.tiers).model_fields)
+    longest = max(tier.meta_steps for tier in study.tiers.named.values())
     if max(study.train.snapshots, default=0) > longest:
         raise ParamsError(
             f"{where}.train.snapshots = {list(study.train.snapshots)}: expected at most {longest}, the meta_steps of"
