@@ -5,6 +5,7 @@ the parameters are derived from it. The function of a stage is `run(job)` in the
 folder with the stage's name.
 """
 
+import difflib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -132,8 +133,13 @@ def find(params: Params, name: str, item: str = "") -> Stage:
         params.variant(item)
     items = [stage.item for stage in known.values() if stage.name == name]
     if items:
-        raise RegistryError(f"unknown {name} {item!r}; expected one of: {', '.join(items)}")
-    raise RegistryError(f"unknown stage {address!r}; expected one of: {', '.join(known)}")
+        raise RegistryError(f"unknown {name} {item!r}; {_hint(item, items)}")
+    raise RegistryError(f"unknown stage {address!r}; {_hint(address, list(known))}")
+
+
+def _hint(wrong: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(wrong, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
 
 
 def prepare(params: Params, name: str, item: str = "") -> Job:

@@ -17,7 +17,7 @@ OWN = {
     "root": "../..",
     "here": "studies/two",
     "settings": {"tasks": {"train_queries": 5}, "tiers": {**TIERS, "long": {**TIERS["headline"], "meta_steps": 9}}},
-    "variant_defaults": {"shared_statistics": False, "real_weight": 2.0},
+    "variant_defaults": {"batch_statistics": "apart", "real_weight": 2.0},
     "variants": {
         "maml": None,
         "n_plus_1": {"tier": "long"},
@@ -68,7 +68,7 @@ def test_its_variants_are_those_it_names(project):
 def test_defaults_of_the_study_yield_to_what_a_variant_states(project):
     found, root = params.load(study="two"), params.load()
     ours, shipped = found.variants["n_plus_1"], root.variants["n_plus_1"]
-    assert not ours.shared_statistics and shipped.shared_statistics  # from the study's defaults
+    assert (ours.batch_statistics, shipped.batch_statistics) == ("apart", "together")  # from the study's defaults
     assert ours.real_weight == shipped.real_weight == 3.0  # which n_plus_1 states itself
     assert found.variants["maml"].real_weight == 2.0
     assert found.tier("n_plus_1").meta_steps == 9 and found.tier("maml").meta_steps == 7
@@ -135,9 +135,26 @@ def test_commands_name_the_pipeline(project):
         registry.prepare(found, "train", "maml")
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / paths.STUDIES).iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "folder", sorted(file.parent for file in (ROOT / paths.STUDIES).glob("*/params.yaml")), ids=lambda path: path.name
+)
 def test_a_shipped_study(folder):
-    """The pipeline of its folder is that of the root."""
-    assert (folder / "dvc.yaml").is_symlink() and (folder / "dvc.yaml").samefile(ROOT / "dvc.yaml")
+    """The pipeline of its folder is that of the root: for folder in studies/*/; do cp dvc.yaml $folder; done"""
+    assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     found = params.load(ROOT / "params.yaml", folder.name)
     assert [name for name in found.variants if found.tier(name).meta_steps < 1] == []
+
+
+def test_the_plan_names_every_variant_of_its_studies_once():
+    """`studies/plan.txt`: each target is a stage, and no variant of `anchor`, `code` and `text` is forgotten."""
+    lines = (ROOT / paths.STUDIES / "plan.txt").read_text(encoding="utf-8").splitlines()
+    targets = [target for line in lines if not line.startswith("#") for target in line.split()]
+    assert len(targets) == len(set(targets))
+    loaded = params.load(ROOT / "params.yaml")
+    for study in ("anchor", "code", "text", "search"):
+        addresses = {one.partition(":")[2] for one in targets if one.startswith(f"studies/{study}/dvc.yaml")} - {""}
+        stages = registry.stages(loaded.of(study))
+        assert addresses <= set(stages)
+        if study != "search":
+            assert {address for address in stages if address.startswith("test@")} <= addresses
+            assert f"studies/{study}/dvc.yaml" in targets

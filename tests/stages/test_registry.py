@@ -144,7 +144,7 @@ def test_an_identity_follows_from_what_dvc_lists():
 @pytest.mark.parametrize(
     "name, item, words",
     [
-        ("trian", "maml", "unknown stage"),
+        ("trian", "maml", "unknown stage .trian@maml.; did you mean .train@maml."),
         ("train", "mamll", "did you mean 'maml'"),
         ("report", "x", "unknown"),
     ],
