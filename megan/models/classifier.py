@@ -21,7 +21,7 @@ from megan.models.initial import Weights
 from megan.models.sizes import LAYERS, Sizes
 from megan.ops.convolution import conv
 from megan.ops.normalisation import layer_norm_relu, norm_relu
-from megan.ops.pooling import max_pool
+from megan.ops.pooling import max_pool, norm_relu_pool
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,12 @@ def logits(weights: Weights, branch: Branch, images: Tensor, planes: Tensor | No
         if planes is not None and layer == branch.shared:
             x = _with_planes(x, planes)
         z = conv(x, weights[f"{group}.conv{layer}"], stride=1 if branch.sizes.max_pool else 2)
-        normalise = layer_norm_relu if branch.layer_norm and group == branch.name else norm_relu
-        x = normalise(z, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
-        x = max_pool(x) if branch.sizes.max_pool else x
+        scale, shift = weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"]
+        if branch.layer_norm and group == branch.name:
+            x = layer_norm_relu(z, scale, shift)
+            x = max_pool(x) if branch.sizes.max_pool else x
+        else:
+            x = (norm_relu_pool if branch.sizes.max_pool else norm_relu)(z, scale, shift)
     features = x.flatten(2) if branch.sizes.flat else x.mean(dim=(2, 3))
     if planes is not None and branch.shared == LAYERS:
         features = torch.cat([features, planes], dim=-1)
