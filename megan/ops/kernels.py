@@ -59,5 +59,5 @@ def normalisation(x: Tensor) -> ModuleType | None:
 
 
 def pooled_normalisation(x: Tensor) -> ModuleType | None:
-    """The module with fused `norm_relu_pool` kernels, or None where normalisation and pooling are to follow each other."""
+    """The module with fused `norm_relu_pool` kernels, or None where pooling is to follow normalisation."""
     return native_pooling if normalisation(x) is native else None

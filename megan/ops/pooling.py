@@ -3,8 +3,8 @@
 Which of the four pixels is the largest does not change under a small step, so pooling is linear around a point: it
 gathers one pixel of each window. Its derivative scatters into these pixels, and theirs gathers again.
 
-Where the kernels are native, batch norm, ReLU and pooling are one operation. Three quarters of the normalised image, and
-of its derivatives, are then never in memory.
+Where the kernels are native, batch norm, ReLU and pooling are one operation. The normalised image and its gradient
+are then never in memory, only a quarter of their pixels.
 """
 
 from typing import Any
