@@ -10,7 +10,7 @@ from types import ModuleType
 
 from torch import Tensor
 
-from megan.ops import by_shape, gathered, native, native_pooling, windows
+from megan.ops import by_shape, gathered, native, windows
 
 
 def _formulation(x: Tensor) -> ModuleType:
@@ -58,6 +58,6 @@ def normalisation(x: Tensor) -> ModuleType | None:
     return native if not x.is_cuda and native.available() else None
 
 
-def pooled_normalisation(x: Tensor) -> ModuleType | None:
-    """The module with fused `norm_relu_pool` kernels, or None where pooling is to follow normalisation."""
-    return native_pooling if normalisation(x) is native else None
+def pools_with_normalisation(x: Tensor) -> bool:
+    """Whether the kernels of `native_pooling` serve; else pooling follows normalisation."""
+    return normalisation(x) is native

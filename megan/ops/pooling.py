@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from megan.ops import kernels
+from megan.ops import kernels, native_pooling
 from megan.ops.normalisation import EPSILON, norm_relu
 
 
@@ -72,7 +72,7 @@ def norm_relu_pool(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     **Arguments** `z` [tasks, images, height, width, channels]; `gamma`, `beta` [tasks, channels].
     **Returns** [tasks, images, height // 2, width // 2, channels].
     """
-    if kernels.pooled_normalisation(z) is None:
+    if not kernels.pools_with_normalisation(z):
         return max_pool(norm_relu(z, gamma, beta))
     return _NormReluPool.apply(z, gamma, beta)
 
@@ -80,7 +80,7 @@ def norm_relu_pool(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 class _NormReluPool(Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        y, mean, r = kernels.pooled_normalisation(z).norm_relu_pool(z, gamma, beta, EPSILON)
+        y, mean, r = native_pooling.norm_relu_pool(z, gamma, beta, EPSILON)
         ctx.save_for_backward(z, gamma, beta, mean, r)
         return y
 
@@ -96,7 +96,7 @@ class _NormReluPoolGrad(Function):
     def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, dy: Tensor) -> tuple:
         ctx.save_for_backward(z, gamma, beta, mean, r, dy)
         ctx.set_materialize_grads(False)
-        return kernels.pooled_normalisation(z).norm_relu_pool_grad(z, mean, r, gamma, beta, dy)
+        return native_pooling.norm_relu_pool_grad(z, mean, r, gamma, beta, dy)
 
     @staticmethod
     def backward(ctx: Any, uz: Tensor | None, ugamma: Tensor | None, ubeta: Tensor | None) -> tuple:
@@ -105,8 +105,7 @@ class _NormReluPoolGrad(Function):
             to_z, to_gamma, to_beta, to_dy = _second((z, gamma, beta, dy), (uz, ugamma, ubeta))
             return to_z, to_gamma, to_beta, None, None, to_dy
         saved, cotangents = (z, mean, r, gamma, beta, dy), (uz, ugamma, ubeta)
-        fused = kernels.pooled_normalisation(z)
-        to_z, to_gamma, to_dy = fused.norm_relu_pool_grad_grad(saved, cotangents)
+        to_z, to_gamma, to_dy = native_pooling.norm_relu_pool_grad_grad(saved, cotangents)
         return to_z, to_gamma, None, None, None, to_dy
 
 
