@@ -35,11 +35,10 @@ class VariantResults:
 
     `short`: it trained on fewer tasks than any claim needs.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
-    loss, fake_wins, and includes a diverged seed up to its divergence. `tasks` (seed, task,
-    accuracy, fake_wins, alphabet, which is "" if the classes are of several) and `steps` (seed,
-    inner_step, accuracy, fake_wins, p_fake_of_reals, p_fake_of_fakes: mean probabilities of "fake", NaN where
-    there are none) hold finished
-    seeds only, and so does `snapshots` (SNAPSHOTS): meta-test at the meta-steps whose weights
+    loss, fake_wins, and includes a diverged seed up to its divergence. Tables of finished seeds only:
+    `tasks` (seed, task, accuracy, fake_wins, alphabet, which is "" if the classes are of several);
+    `steps` (seed, inner_step, accuracy, fake_wins, p_fake_of_reals, p_fake_of_fakes: mean probabilities
+    of "fake", NaN where there are none); `snapshots` (SNAPSHOTS): meta-test at the meta-steps whose weights
     training kept; it may be empty. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
     """
 
