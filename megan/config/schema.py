@@ -63,11 +63,13 @@ class Inner(Block):
     steps: Annotated[int, Field(ge=1, le=100)]
     test_steps: Annotated[int, Field(ge=1, le=100)]
     learning_rate: Rate
+    first_order: bool
 
 
 class Network(Block):
-    """The classifier and the critics: four layers (Finn et al. 2017)."""
+    """The classifier and the critics: four layers (Finn et al. 2017, or as in the authors' code)."""
 
+    layers: Literal["finn", "authors"]
     filters: Annotated[int, Field(ge=1, le=1024)]
     downsampling: Literal["stride", "max_pool"]
     head: Literal["mean", "flat"]
@@ -216,18 +218,22 @@ class Variant(Block):
     fakes_per_real: Annotated[int, Field(ge=1, le=20)]
     fake_steps: Count
     real_weight: Weight
-    shared_statistics: bool
+    batch_statistics: Literal["together", "apart", "reals"]
     gan_loss: Annotated[str, module_of("meta/gan_losses")]
     generator_inner_lr: Rate
     clip: Rate
     gradient_penalty: Weight
+    penalty_norm: Literal["image", "batch"]
     shared_layers: Annotated[int, Field(ge=0, le=4)]
-    told_real: bool
+    told_real: Literal["first_layer", "head", "never"]
     classify_fakes: bool
     discrimination_weight: Weight
     condition_discriminator: bool
+    discriminator_inner_lr: Rate | None  # None: `inner.learning_rate`
+    generator_class_weight: Weight
     outer_fake_weight: Weight
     outer_discrimination_weight: Weight
+    outer_fake_batch: Literal["own", "with_query"]
     generator_outer_loss: Literal["classification", "fooling"]
     fooling_through: Literal["generator", "both"]
     settings: dict[Literal["inner", "network", "train"], dict[str, Any]]  # differences from those of the study
@@ -269,6 +275,13 @@ class Variant(Block):
     def takes_others(self) -> bool:
         """Whether drawings of other characters of the alphabet replace the fakes."""
         return self.approach != "maml" and self.fake_source == "alphabet"
+
+    @property
+    def uses_outer_fakes(self) -> bool:
+        """Whether the outer loss has a term on fakes."""
+        return self.approach != "maml" and bool(
+            self.outer_fake_weight or self.outer_discrimination_weight or self.generator_outer_loss == "fooling"
+        )
 
     @property
     def needs_encoder(self) -> bool:

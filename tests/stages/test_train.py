@@ -75,6 +75,8 @@ def test_train_then_test(study, variant):
     assert sorted(curve.loc[curve["split"] == "validation", "meta_step"].unique()) == [0, 4, 6]
     assert sorted(curve.loc[curve["split"] == "train", "meta_step"].unique()) == [2, 4, 6]
     assert curve["fake_wins"].isna().all() == (variant == "maml")
+    doubts = curve[["p_fake_of_reals", "p_fake_of_fakes"]]
+    assert (doubts.notna().all(axis=1) == ((curve["split"] == "validation") & (variant != "maml"))).all()
     record = json.loads((paths.trained("quick", variant) / "record.json").read_text())
     assert record["seeds"] == [0, 1] and record["diverged"] == {} and record["parameters"]["variant"]["fake_steps"] == 2
     assert not list(paths.RESUME.rglob("*.safetensors")), "resume state outlives its result"
@@ -83,6 +85,8 @@ def test_train_then_test(study, variant):
     folder = paths.tested("quick", variant)
     tasks, steps = pandas.read_csv(folder / "tasks.csv"), pandas.read_csv(folder / "steps.csv")
     assert len(tasks) == 2 * 5 and list(steps["inner_step"]) == [0, 1, 2, 3] * 2
+    doubts = steps[["p_fake_of_reals", "p_fake_of_fakes"]]
+    assert doubts.isna().all(axis=None) if variant == "maml" else ((doubts > 0) & (doubts < 1)).all(axis=None)
     last = steps[steps["inner_step"] == 3].set_index("seed")["accuracy"]
     assert tasks.groupby("seed")["accuracy"].mean().to_numpy() == pytest.approx(last.to_numpy())
     queries = pandas.read_csv(folder / "queries.csv")
