@@ -1,4 +1,4 @@
-"""`python -m megan STAGE [ITEM]`: a sub-command for each stage of `dvc.yaml`, and `record`.
+"""`python -m megan STAGE [ITEM]`: a sub-command for each stage of `dvc.yaml`; and `record`, `show`, `describe`.
 
 Every stage first reads `params.yaml` and refuses settings that cannot run. Large modules are
 imported only by the stages that need them.
@@ -72,6 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STUDY",
         help="only print how the record of STUDY differs from the present parameters and code",
     )
+    about = "Draw one meta-test task of a trained variant: support, fakes at each inner step, queries with predictions"
+    show = commands.add_parser("show", help=about, description=about)
+    show.add_argument("item", metavar="VARIANT")
+    show.add_argument("--task", type=int, default=0, metavar="N", help="number of the task, from 0; unset: 0")
+    show.add_argument("--seed", type=int, metavar="S", help="whose weights and tasks; unset: the best in validation")
+    show.add_argument("--output", type=Path, metavar="FILE", help="a PNG file; unset: in results/<study>/shown")
+    about = "Print a variant with every option, its numbers of weights, and what it takes on this machine"
+    describe = commands.add_parser("describe", help=about, description=about)
+    describe.add_argument("item", metavar="VARIANT")
     return parser
 
 
@@ -110,6 +119,18 @@ def _run(chosen: argparse.Namespace) -> int:
     catalogue.check(params.study, params.current, asked_for)
     if chosen.stage == "record":
         return _record(params, chosen)
+    if chosen.stage == "show":
+        params.variant(chosen.item)  # before torch starts, which takes seconds
+        from megan.use import show
+
+        print(show.draw(params, chosen.item, chosen.task, chosen.seed, chosen.output))
+        return 0
+    if chosen.stage == "describe":
+        params.variant(chosen.item)
+        from megan.use.describe import describe
+
+        print(describe(params, chosen.item))
+        return 0
     registry.run(registry.prepare(params, chosen.stage, item))
     return 0
 

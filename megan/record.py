@@ -211,20 +211,29 @@ def _dvc(*arguments: str) -> str:
     return done.stdout
 
 
+def best_checkpoint(folder: Path, made: dict[str, Any]) -> Any | None:
+    """The row of `curve.csv` at which a finished seed did best on validation tasks; None if there is none.
+
+    **Arguments** `folder` of a trained variant; `made`: its `record.json`.
+    """
+    import pandas
+
+    curve = pandas.read_csv(folder / "curve.csv").query("split == 'validation'")
+    curve = curve[[str(seed) not in made["diverged"] for seed in curve["seed"]]]
+    return None if curve.empty else curve.loc[curve["accuracy"].idxmax()]
+
+
 def _best_weights(params: Params, most_mib: float) -> dict[str, bytes]:
     """For each variant the weights of the seed with the best validation accuracy, without the seed axis."""
-    import pandas
     from safetensors.numpy import load_file, save
 
     packed = {}
     for name in (name for name in BEST if name in params.variants):
         folder = paths.trained(params.study, name)
         made = result.load(folder)
-        curve = pandas.read_csv(folder / "curve.csv").query("split == 'validation'")
-        curve = curve[[str(seed) not in made["diverged"] for seed in curve["seed"]]]
-        if curve.empty:
+        best = best_checkpoint(folder, made)
+        if best is None:
             continue
-        best = curve.loc[curve["accuracy"].idxmax()]
         row = made["seeds"].index(int(best["seed"]))
         weights = {key: value[row].copy() for key, value in load_file(folder / "weights.safetensors").items()}
         about = {

@@ -113,6 +113,11 @@ def figures(study: str) -> Path:
     return results(study) / "figures"
 
 
+def shown(study: str) -> Path:
+    """Pictures of single tasks that `python -m megan show` was asked for; no stage reads or makes them."""
+    return results(study) / "shown"
+
+
 def report(study: str) -> Path:
     """The report page with figures and verdicts."""
     return results(study) / "report.html"

@@ -273,7 +273,7 @@ class Variant(Block):
 
     @property
     def takes_others(self) -> bool:
-        """Whether drawings of other characters of the alphabet replace the fakes."""
+        """Whether images of other classes (of the alphabet) replace the fakes."""
         return self.approach != "maml" and self.fake_source == "alphabet"
 
     @property

@@ -50,11 +50,11 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
         if tasks.scope == "alphabet" and tasks.ways > max(sizes):
             raise ParamsError(
                 f"{where}.tasks.ways = {tasks.ways}: expected at most {max(sizes)},"
-                f" the characters of the largest alphabet of the {name} split; lower it or set scope to 'any'"
+                f" the classes of the largest alphabet of the {name} split; lower it or set scope to 'any'"
             )
         if tasks.scope == "any" and tasks.ways > sum(sizes):
             raise ParamsError(
-                f"{where}.tasks.ways = {tasks.ways}: expected at most the {sum(sizes)} characters of the {name} split"
+                f"{where}.tasks.ways = {tasks.ways}: expected at most the {sum(sizes)} classes of the {name} split"
             )
     return splits
 
@@ -92,7 +92,7 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
             if asked_for and variant.takes_others and 2 * study.tasks.ways > most:
                 raise ParamsError(
                     f"params.yaml: variants.{name}.fake_source = 'alphabet': its tasks need twice"
-                    f" studies.{study_name}.tasks.ways = {study.tasks.ways} characters, and the {part} split has"
+                    f" studies.{study_name}.tasks.ways = {study.tasks.ways} classes, and the {part} split has"
                     f" {most} at most; lower tasks.ways or remove the variant"
                 )
 

@@ -14,7 +14,7 @@ from megan.meta import systems
 from megan.meta.parallel import Workers, cpu_chunk
 from megan.meta.processes import Tensors
 from megan.meta.system import System
-from megan.models import encoder, imagenet, learnt, sizes
+from megan.models import encoder, learnt, sizes
 from megan.ops import precision
 
 
@@ -72,11 +72,6 @@ def embed(images: torch.Tensor, network: torch.nn.Module, workers: Workers) -> t
 
 
 def _embedded(split: Split, network: torch.nn.Module, workers: Workers) -> Split:
-    """The split with an embedding of each image, [classes, drawers, 512].
-
-    Those of an encoder trained here have mean square one; those of ImageNet are the pooled features themselves.
-    """
+    """The split with an embedding of each image, [classes, drawers, 512]; see `encoder.prototype_rows`."""
     rows = embed(split.images.flatten(0, 1), network, workers)
-    if not isinstance(network, imagenet.Enlarged):
-        rows = encoder.FEATURES**0.5 * torch.nn.functional.normalize(rows, dim=-1)
-    return replace(split, embedding=rows.unflatten(0, split.images.shape[:2]))
+    return replace(split, embedding=encoder.prototype_rows(rows, network).unflatten(0, split.images.shape[:2]))

@@ -53,7 +53,7 @@ class System:
 
     @property
     def others(self) -> int:
-        """Drawings of other characters that a task needs for each support drawing."""
+        """Images of other classes that a task needs for each support image."""
         return 0
 
     def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
