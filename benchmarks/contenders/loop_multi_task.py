@@ -25,19 +25,19 @@ class Contender(loop_n_plus_1.Contender):
         rate, weight, count = problem.rate, problem.options["real_weight"], len(support)
         for step in range(problem.steps):
             if step < problem.steps - problem.options["fake_steps"]:
-                theta = F.cross_entropy(classify(weights, told(support, 1)), labels)
+                theta = F.cross_entropy(classify(weights, told(support, 1), problem.sizes), labels)
                 weights = descend(weights, [("cls.", rate, theta)])
                 continue
             fakes = generate(weights, support.repeat(problem.options["fakes_per_real"], 1, 1, 1), noise[step])
-            logits = classify(weights, torch.cat([told(support, 1), told(fakes, 0)]))
+            logits = classify(weights, torch.cat([told(support, 1), told(fakes, 0)]), problem.sizes)
             on_real = F.cross_entropy(logits[:count], labels)
             on_fake = F.cross_entropy(logits[count:], labels.repeat(problem.options["fakes_per_real"]))
             theta = (weight * on_real + on_fake) / (weight + 1)
-            values = classify(weights, torch.cat([support, fakes]), "dsc")[:, 0]
+            values = classify(weights, torch.cat([support, fakes]), problem.sizes, "dsc")[:, 0]
             discrimination = F.softplus(-values[:count]).mean() + F.softplus(values[count:]).mean()
             phi = F.softplus(-values[count:]).mean()
             generator_rate = problem.options["generator_inner_lr"]
             weights = descend(
                 weights, [("cls.", rate, theta), ("dsc.", rate, discrimination), ("gen.", generator_rate, phi)]
             )
-        return F.cross_entropy(classify(weights, told(query, 1)), problem.query_labels)
+        return F.cross_entropy(classify(weights, told(query, 1), problem.sizes), problem.query_labels)

@@ -25,7 +25,7 @@ from megan.ops import compiled, extent, prebuilt
 from megan.runs import progress
 
 # What is compiled, then what it includes.
-SOURCES = (Path(__file__).with_name("program.cpp"), Path(__file__).with_name("native.cpp"))
+SOURCES = tuple(Path(__file__).with_name(f"{name}.cpp") for name in ("program", "native", "pooling"))
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 8, ()),
@@ -34,6 +34,9 @@ _POINTERS_AND_SIZES = {
     "norm": (6, 3, (ctypes.c_double, ctypes.c_int)),
     "norm_grad": (9, 3, (ctypes.c_int,)),
     "norm_grad_grad": (12, 3, (ctypes.c_int,)),
+    "norm_pool": (6, 5, (ctypes.c_double,)),
+    "norm_pool_grad": (9, 5, ()),
+    "norm_pool_grad_grad": (12, 5, ()),
 }
 _TYPES = {torch.float32: "f32", torch.float64: "f64"}
 
@@ -85,8 +88,7 @@ def conv(x: torch.Tensor, w: torch.Tensor, stride: int, padding: int = 1) -> tor
         raise _wrong("conv", x, w, stride=stride, padding=padding)
     x, w = _prepare("conv", x, w)
     z = x.new_empty((tasks, batch, *places, outputs))
-    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
-    _run("conv", (x, w), (z,), *sizes)
+    _run("conv", (x, w), (z,), tasks, batch, height, width, channels, outputs, stride, padding)
     return z
 
 
@@ -102,8 +104,7 @@ def conv_data_grad(
         raise _wrong("conv_data_grad", dz, w, height=height, width=width, stride=stride, padding=padding)
     dz, w = _prepare("conv_data_grad", dz, w)
     dx = dz.new_empty((tasks, batch, height, width, channels))
-    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
-    _run("conv_data_grad", (dz, w), (dx,), *sizes)
+    _run("conv_data_grad", (dz, w), (dx,), tasks, batch, height, width, channels, outputs, stride, padding)
     return dx
 
 
@@ -118,8 +119,7 @@ def conv_weight_grad(x: torch.Tensor, dz: torch.Tensor, stride: int, padding: in
         raise _wrong("conv_weight_grad", x, dz, stride=stride, padding=padding)
     x, dz = _prepare("conv_weight_grad", x, dz)
     dw = x.new_empty((tasks, 3, 3, channels, outputs))
-    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
-    _run("conv_weight_grad", (x, dz), (dw,), *sizes)
+    _run("conv_weight_grad", (x, dz), (dw,), tasks, batch, height, width, channels, outputs, stride, padding)
     return dw
 
 

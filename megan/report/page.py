@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from megan.config import paths
 from megan.config.params import Params
 from megan.report import figures
-from megan.report.claims.decide import NOT_SUPPORTED, SUPPORTED, UNDECIDED, shown
+from megan.report.claims.decide import TESTS, VERDICTS, shown
+from megan.report.claims.measures import FACTOR
 from megan.report.inputs import COMMAND, ReportError, broken, read_json, read_table
 
 TEMPLATE = "page.html"
@@ -29,7 +30,8 @@ def render(params: Params) -> str:
     rows = _variants(params, tables)
     title = read_table(tables / "accuracy.csv", ["dataset"])["dataset"].iloc[0]
     claims = read_table(
-        paths.claims(params.study) / "claims.csv", ["claim", "text", "verdict", "reason", "effect", "unit", "seeds"]
+        paths.claims(params.study) / "claims.csv",
+        ["claim", "family", "text", "verdict", "reason", "effect", "unit", "seeds"],
     )
     tiers = _tiers(params)
     return environment.get_template(TEMPLATE).render(
@@ -37,7 +39,7 @@ def render(params: Params) -> str:
         tasks=study.tasks, inner=study.inner, train=study.train, gan=study.gan,
         rules=params.claims, tiers=tiers, short=[tier["name"] for tier in tiers if tier["short"]],
         variants=rows, headline=[row for row in rows if row["tier"] == "headline"],
-        claims=[_claim(row) for row in claims.to_dict("records")], verdicts=_verdicts(claims),
+        families=_families(claims), verdicts=_verdicts(claims),
         figures=[_figure(params.study, name) for name in figures.FIGURES],
         diverged=_diverged(params, tables),
     )  # fmt: skip
@@ -51,7 +53,7 @@ def _tiers(params: Params) -> list[dict[str, Any]]:
             "name": name,
             "variants": used[name],
             **tier.model_dump(),
-            "short": tier.meta_steps < params.claims.minimum_meta_steps,
+            "short": tier.meta_steps * params.current.train.meta_batch < params.claims.shortest,
         }
         for name, tier in tiers
     ]
@@ -102,8 +104,8 @@ def _claim(row: dict[str, Any]) -> dict[str, Any]:
     effect = "" if pd.isna(row["effect"]) else shown(row["effect"], unit)
     if effect and not pd.isna(row["ci95_low"]):
         effect += f" ({shown(row['ci95_low'], unit)} to {shown(row['ci95_high'], unit)})"
-    effect += f" {unit}" if effect and not unit.startswith("accuracy") else ""
-    p = row["p_against_holm"] if row["verdict"] == NOT_SUPPORTED else row["p_holm"]
+    effect += f" {unit}" if effect and not unit.startswith("accuracy") and unit != FACTOR else ""
+    p = row[f"{TESTS.get(row['verdict'], 'p')}_holm"]
     texts = {
         "effect": effect,
         "detectable": "" if pd.isna(row["detectable"]) else shown(row["detectable"], unit),
@@ -111,11 +113,19 @@ def _claim(row: dict[str, Any]) -> dict[str, Any]:
         "seeds": "" if pd.isna(row["seeds"]) else int(row["seeds"]),
         "meta_steps": "" if pd.isna(row["meta_steps"]) else f"{int(row['meta_steps']):,}",
     }
-    return {**row, **texts}
+    return {**row, "source": "" if pd.isna(row["source"]) else row["source"], **texts}
+
+
+def _families(claims: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Each family of claims with its rows."""
+    return [
+        (str(family), [_claim(row) for row in rows.to_dict("records")])
+        for family, rows in claims.groupby("family", sort=False)
+    ]
 
 
 def _verdicts(claims: pd.DataFrame) -> list[tuple[str, int]]:
-    return [(verdict, int((claims["verdict"] == verdict).sum())) for verdict in (SUPPORTED, NOT_SUPPORTED, UNDECIDED)]
+    return [(verdict, int((claims["verdict"] == verdict).sum())) for verdict in VERDICTS]
 
 
 def _figure(study: str, name: str) -> dict[str, str]:
