@@ -24,7 +24,14 @@ CONTROLS = {
 }
 NAMES = (
     *("maml", "n_plus_1", "n_plus_1 fcn with skip", "n_plus_1 label", "n_plus_1 prototype", "n_plus_1 unconditioned"),
-    *("n_plus_1 apart", "n_plus_1 vanilla", "n_plus_1 wasserstein", "n_plus_1 penalty", "n_plus_1 hybrid"),
+    *(
+        "n_plus_1 outer fakes with the query",
+        "n_plus_1 statistics of reals",
+        "n_plus_1 vanilla",
+        "n_plus_1 wasserstein",
+        "n_plus_1 penalty",
+        "n_plus_1 hybrid",
+    ),
     *("n_plus_1 discrimination outside", "n_plus_1 frozen generator", "multi_task 0 shared", "multi_task 2 shared"),
     *("multi_task wasserstein_gp 2 shared", "multi_task conditional discriminator", "multi_task weighted"),
 )
