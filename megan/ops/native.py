@@ -25,7 +25,11 @@ from megan.ops import compiled, extent, prebuilt
 from megan.runs import progress
 
 # What is compiled, then what it includes.
-SOURCES = tuple(Path(__file__).with_name(f"{name}.cpp") for name in ("program", "native", "pooling"))
+SOURCES = (
+    Path(__file__).with_name("program.cpp"),
+    Path(__file__).with_name("native.cpp"),
+    Path(__file__).with_name("pooling.cpp"),
+)
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 8, ()),
