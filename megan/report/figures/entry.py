@@ -24,6 +24,12 @@ class Entry:
     name: str
     reads: tuple[str, ...] = ("tables",)
 
+    @property
+    def code(self) -> str:
+        """The source file that draws the figure, relative to the root of the repository."""
+        module = type(self).__module__
+        return f"{(f'megan.report.figures.{self.name}' if module == __name__ else module).replace('.', '/')}.py"
+
     def build(self, folders: Sequence[Path], styles: dict[str, Style]) -> Picture:
         """Draw the figure from the folders. `styles` holds labels and colours of the study's variants."""
         return import_module(f"megan.report.figures.{self.name}").build(*folders, styles)
