@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,6 +16,8 @@ from megan.report.inputs import read_table
 from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
+START = 0.1  # share of training that may lie below the axis
+WHAT = "Lines show the validation accuracy on tasks of held-out meta-training classes, averaged over seeds."
 COLUMNS = ["variant", "seed", "meta_step", "split", "accuracy"]
 
 
@@ -35,12 +38,12 @@ def finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str)
 
 
 def validation(
-    axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, marker: str = ""
+    axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, **look: Any
 ) -> None:
     """A thick line with a band from the lowest to the highest seed, and each diverged seed."""
     layout.mean_line(
-        axes, finished(curves, facts, name, "validation"), "meta_step", f"validation/{name}", colour, linewidth=2,
-        marker=marker or None, markersize=4, markeredgewidth=0,
+        axes, finished(curves, facts, name, "validation"), "meta_step", f"validation/{name}", colour, linewidth=1.5,
+        **look,
     )  # fmt: skip
     for broken in facts.diverged[facts.diverged["variant"] == name].itertuples():
         own = curves[(curves["variant"] == name) & (curves["seed"] == broken.seed)]
@@ -58,27 +61,28 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
 
     The caption describes the paper's figure, gives our numbers, and names the variants that the study lacks.
     """
-    shown = present(row.variants, styles)
+    found = present(row.variants, styles)
     facts = captions.read(tables, styles)  # all variants, so that a table without one of them is refused
     curves = read_table(tables / "curves.csv", COLUMNS)
-    if not shown:
+    if not found:
         return nothing(f"{row.subject}, {facts.where}", row.paper + absent(row.variants, styles))
+    shown = layout.comparable(found, facts)
+    smoke = layout.left_out(own for name, own in found.items() if name not in shown)
     facts = captions.read(tables, shown)
     with style.theme():
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        axes = figure.subplots()
-        markers = style.markers(shown)
+        figure, axes = layout.single()
+        looks = style.looks(shown)
         for name, own in shown.items():
-            validation(axes, curves, facts, name, own.colour, markers[name])
+            validation(axes, curves, facts, name, own.colour, **looks[name])
         axes.set_xlim(0, facts.table["meta_steps"].max() * 1.02)
         extra = [diverged_key()] if len(facts.diverged) else []
-        panel = layout.Panel(axes, list(shown), None)
-        layout.finish([panel], shown, facts, extra, ("Meta-steps", "Validation accuracy"))
+        layout.finish(figure, [axes], ("Meta-steps", "Validation accuracy"), START)
+        layout.legend(figure, shown, facts, extra)
         ours = outcomes(tables, facts, shown)
-        return picture.titled(
+        return picture.described(
             figure,
             captions.title(facts, row.subject),
-            f"{row.paper} {ours}{absent(row.variants, styles)} {_reading(facts)}{facts.short}",
+            f"{row.paper} {ours}{absent(row.variants, styles)}{smoke} {reading(facts)}{facts.short}",
             f"Line chart of validation accuracy against meta-steps for {captions.listed(shown)}.",
         )
 
@@ -108,12 +112,12 @@ def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> st
 def nothing(title: str, caption: str) -> Picture:
     """An empty figure with the text that the study has none of its variants."""
     with style.theme():
-        figure = Figure(figsize=(9, 1.6), layout="constrained")
+        figure = Figure(figsize=(style.COLUMN, 0.6), layout="constrained")
         axes = figure.subplots()
         axes.set_axis_off()
         words = "no variant of this figure is in the study"
         axes.text(0.5, 0.5, words, ha="center", va="center", color=style.MUTED, transform=axes.transAxes)
-        return picture.titled(figure, title, caption, "An empty figure: the study has none of its variants.")
+        return picture.described(figure, title, caption, "An empty figure: the study has none of its variants.")
 
 
 def _difference(differences: pd.Series, alike: bool) -> str:
@@ -126,8 +130,9 @@ def _difference(differences: pd.Series, alike: bool) -> str:
     return f" ({100 * differences.mean():+.1f}{interval})"
 
 
-def _reading(facts: captions.Facts) -> str:
-    text = "A line shows the validation accuracy, averaged over the seeds that did not diverge."
+def reading(facts: captions.Facts) -> str:
+    """How to read curves: sentences of the caption."""
+    text = "Means are over the seeds that did not diverge. The first tenth of training may lie below the axis."
     if (facts.table["seeds"] > 1).any():
         text += f" {captions.BAND} +/- gives the 95 % interval over seeds."
     if facts.single:

@@ -19,10 +19,12 @@ class Entry:
     """A figure with its own module of the same name.
 
     `reads` names folders as in `megan.config.paths`; `build` gets them in this order.
+    `folded`: the page shows the figure on request.
     """
 
     name: str
     reads: tuple[str, ...] = ("tables",)
+    folded: bool = False
 
     @property
     def code(self) -> str:

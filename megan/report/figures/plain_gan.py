@@ -16,6 +16,7 @@ from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
 ROWS = 2  # samples of each GAN
+LABELS = 1.15  # inches to the left of the images
 KEYS = ["study", "dataset", "title", "classes", "seeds", "parameters", "judge_accuracy"]  # of the record
 NUMBERS = ["kid", "kid_low", "kid_high", "collapse", "nearest", "kid_real", "collapse_real", "nearest_real"]
 PAPER = (
@@ -53,12 +54,13 @@ def build(gan: Path, _: dict[str, Style]) -> Picture:
     rows = [("Real, trained on", result.images["training"])]
     rows += [(_label(result.quality, count), result.images[f"K{count}"]) for count in counts]
     with style.theme():
-        height = 0.9 + len(rows) * ROWS * 7.0 / max(len(classes), 10)
-        figure = Figure(figsize=(9, height), layout="constrained")
+        across = _across(len(classes), rows[0][1].shape[2])
+        side = min(0.5, (style.PAGE - LABELS) / (len(classes) * across))  # inches of one image
+        size = (LABELS + side * len(classes) * across, 0.35 + len(rows) * (ROWS * side + 0.06))
+        figure = Figure(figsize=size, layout="constrained")
         stacked = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
         for axes, (label, images) in zip(stacked, rows, strict=True):
-            # uint8 [rows, classes, height, width]; 0, drawn as white, where a GAN diverged.
-            grids.show(axes, grids.mosaic(images[0, :, :ROWS].swapaxes(0, 1)[None]))
+            grids.show(axes, grids.mosaic(_arranged(images[0], across)))
             grids.label(axes, label)
             axes.set_anchor("W")
         _name_columns(stacked[0], classes)
@@ -66,13 +68,33 @@ def build(gan: Path, _: dict[str, Style]) -> Picture:
             f"Grid of {result.dataset} images: real ones, then samples of plain GANs trained on"
             f" {', '.join(map(str, counts))} images."
         )
-        return picture.titled(figure, _title(result), _caption(result, counts), alt)
+        return picture.described(figure, _title(result), _caption(result, counts), alt)
+
+
+def _across(classes: int, samples: int) -> int:
+    """Samples of one class side by side: several if the classes alone would not fill a column of a paper."""
+    return max(1, min(6 // classes, samples // ROWS))
+
+
+def _arranged(images: np.ndarray, across: int) -> np.ndarray:
+    """uint8 [classes, samples, height, width] -> [1, ROWS, classes * across, height, width].
+
+    A sample is 0, drawn as white, where a GAN diverged.
+    """
+    shown = images[:, : ROWS * across].reshape(len(images), ROWS, across, *images.shape[2:])
+    return shown.swapaxes(0, 1).reshape(1, ROWS, len(images) * across, *images.shape[2:])
 
 
 def _name_columns(axes: Axes, names: list[str]) -> None:
     place: style.Look = {"ha": "center", "va": "bottom", "transform": axes.transAxes}
     for column, name in enumerate(names):
-        axes.text((column + 0.5) / len(names), 1.04, style.wrapped(name, 8), fontsize=7, **place)
+        axes.text((column + 0.5) / len(names), 1.04, style.wrapped(_readable(name), 8), fontsize=6, **place)
+
+
+def _readable(name: str) -> str:
+    """A class of the synthetic characters by its letter: "Latin U+0051" is "Latin Q". Other names stay."""
+    script, _, code = name.rpartition(" U+")
+    return f"{script} {chr(int(code, 16))}" if script and int(code, 16) < 0x250 else name
 
 
 def _read(gan: Path) -> _Result:

@@ -31,10 +31,10 @@ def _accuracies(pair: list[Variant]) -> str:
     words = []
     for row in pair:
         if not row.seeds:
-            words.append(f"every seed of {row.label} diverged")
+            words.append(f"every seed of {_named(row)} diverged")
             continue
         interval = "" if math.isnan(row.over_seeds) else f" ± {100 * row.over_seeds:.1f}"
-        words.append(f"{row.label} reaches {percent(row.accuracy)[:-2]}{interval} %")
+        words.append(f"{_named(row)} reaches {percent(row.accuracy)[:-2]}{interval} %")
     seeds = sorted({row.seeds for row in pair if row.seeds})
     over = f" (95 % interval over {seeds[0]} seeds)" if len(seeds) == 1 and seeds[0] > 1 else ""
     over = over or (" (one seed, so no interval)" if seeds == [1] else "")
@@ -49,14 +49,19 @@ def _difference(params: Params, pair: list[Variant]) -> str:
         why = "they trained for different lengths" if reference.meta_steps != partner.meta_steps else (
             "no seed of both finished"
         )  # fmt: skip
-        return f"{partner.label} and {reference.label} are not compared, because {why}."
+        return f"{_named(partner)} and {_named(reference)} are not compared, because {why}."
     low, high = (partner.difference + side * partner.difference_half for side in (-1, 1))
     interval = "" if math.isnan(low) else f" (95 % interval {points(low)} to {points(high)})"
     verdict = verdicts.of(params.study, REFERENCE, partner.name)
     said = f"; the paper's claim that it is better is {_said(verdict)}" if verdict else ""
-    return f"On common tasks {partner.label} differs from {reference.label} by {points(partner.difference)} points" + (
+    return f"On common tasks {_named(partner)} differs from {_named(reference)} by {points(partner.difference)} points" + (
         f"{interval}{said}."
     )
+
+
+def _named(row: Variant) -> str:
+    """The label, in quotes if its commas would be read as those of the sentence."""
+    return f"“{row.label}”" if "," in row.label else row.label
 
 
 def _said(verdict: str) -> str:

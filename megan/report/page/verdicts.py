@@ -154,7 +154,8 @@ def _shown(value: float, unit: str) -> str:
         return ""
     if unit.startswith("accuracy"):
         return f"{points(value)} points"
-    return f"{value:+.3g} {unit}".rstrip() if value else f"0 {unit}".rstrip()
+    number = f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}" if value else "0"
+    return f"{number} {unit}".rstrip()
 
 
 def _p(value: float, adjusted: float) -> str:
