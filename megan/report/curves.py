@@ -117,7 +117,7 @@ def nothing(title: str, caption: str) -> Picture:
         axes.set_axis_off()
         words = "no variant of this figure is in the study"
         axes.text(0.5, 0.5, words, ha="center", va="center", color=style.MUTED, transform=axes.transAxes)
-        return picture.described(figure, title, caption, "An empty figure: the study has none of its variants.")
+        return picture.described(figure, title, caption, f"{picture.EMPTY}: the study has none of its variants.")
 
 
 def _difference(differences: pd.Series, alike: bool) -> str:

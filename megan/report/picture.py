@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from megan.report import style
 from megan.runs import storage
 
+EMPTY = "An empty figure"  # begins the alternative text of a figure that has nothing to show
 ENDINGS = ("png", "svg", "json")  # the files of one figure
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from megan.config import paths
+from megan.report import style
 from megan.report.figures import FIGURES, comparisons, shared_layers
 from megan.report.statistics import paired_difference
 
@@ -21,7 +22,7 @@ def _lines(picture):
 
 
 def _legend(picture):
-    return [text.get_text() for text in picture.figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in picture.figure.legends[0].get_texts()]
 
 
 def _summarised(study):
@@ -91,12 +92,38 @@ def test_every_seed_diverged(made_up):
     assert "MULTI_TASK_1: every seed diverged" in picture.caption and "points" not in picture.caption
 
 
-def test_a_shorter_run_is_marked_and_not_compared(made_up):
+def test_a_run_of_smoke_length_is_left_out_and_said(made_up):
     variants = _summarised(made_up(variants=WEIGHTING, smoke=("n_plus_1_equal",)))
     picture = FIGURES["weighting"].build([TABLES], variants)
+    assert "validation/n_plus_1_equal" not in _lines(picture) and "N_PLUS_1_EQUAL" not in _legend(picture)
+    assert "Left out, because their runs only show that the code runs: N_PLUS_1_EQUAL." in picture.caption
+
+
+def test_short_runs_of_equal_length_are_compared(made_up):
+    variants = _summarised(made_up(variants=WEIGHTING, smoke=WEIGHTING))
+    picture = FIGURES["weighting"].build([TABLES], variants)
+    assert list(_lines(picture)) == [f"validation/{name}" for name in WEIGHTING]
+    assert "Short runs have fewer meta-steps" in picture.caption and "Left out" not in picture.caption
+
+
+def test_a_longer_run_that_is_not_short_is_marked_and_not_compared(made_up):
+    variants = _summarised(made_up(variants=WEIGHTING, smoke=("n_plus_1_equal",), smoke_steps=600))
+    picture = FIGURES["weighting"].build([TABLES], variants)
     assert "(not compared: different number of meta-steps); N_PLUS_1_WEIGHTED" in picture.caption
-    assert "Short runs have fewer meta-steps" in picture.caption
-    assert any("short run of 400" in text for text in _legend(picture))
+    assert any("600 meta-steps" in text for text in _legend(picture))
+
+
+def test_lines_differ_without_colour(made_up):
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING))))
+    looks = {(str(line._dash_pattern), line.get_marker()) for line in lines.values()}
+    assert len(looks) == len(WEIGHTING)
+
+
+def test_the_legend_covers_no_axes_and_the_figure_is_one_column(made_up):
+    figure = FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING))).figure
+    figure.draw_without_rendering()
+    legend, axes = figure.legends[0].get_window_extent(), figure.axes[0].get_tightbbox()
+    assert legend.y1 <= axes.y0 and legend.y0 >= 0 and figure.get_figwidth() == style.COLUMN
 
 
 def test_shared_layers(made_up):

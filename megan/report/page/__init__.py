@@ -11,12 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.report import figures
+from megan.report import figures, picture
 from megan.report.inputs import COMMAND, ReportError, broken, read_json, read_table
 from megan.report.page import answer, chart, gallery, origin, published, variants, verdicts
 
 TEMPLATES = Path(__file__).parent / "templates"
-WIDEST_OF_ONE_COLUMN = 300  # points
+WIDEST_OF_ONE_COLUMN = 300  # points; a wider figure gets the whole width of the page
+PIXELS = 96 / 72  # of CSS in one point
 
 
 def render(params: Params) -> str:
@@ -63,13 +64,18 @@ def _figure(study: str, name: str) -> dict[str, Any]:
     if not content.rstrip().endswith(b"</svg>"):
         raise broken(path, "is incomplete: its end is missing")
     data = "data:image/svg+xml;base64," + base64.b64encode(content).decode()
-    return {"name": name, "data": data, "code": figures.FIGURES[name].code, "wide": _wide(content), **words}
+    entry, (width, height) = figures.FIGURES[name], _size(content)
+    return {
+        "name": name, "data": data, "code": entry.code, "folded": entry.folded, "width": round(width * PIXELS),
+        "height": round(height * PIXELS), "wide": width > WIDEST_OF_ONE_COLUMN,
+        "empty": words["alt"].startswith(picture.EMPTY), **words,
+    }  # fmt: skip
 
 
-def _wide(svg: bytes) -> bool:
-    """Whether the figure spans two columns of a paper. Such figures get the page's whole width."""
-    width = float(svg.partition(b' width="')[2].partition(b"pt")[0] or 0)
-    return width > WIDEST_OF_ONE_COLUMN
+def _size(svg: bytes) -> tuple[float, float]:
+    """Width and height in points, as matplotlib writes them."""
+    width, height = (svg.partition(f' {side}="'.encode())[2].partition(b"pt")[0] for side in ("width", "height"))
+    return float(width or 0), float(height or 0)
 
 
 def _diverged(params: Params) -> list[dict[str, Any]]:
