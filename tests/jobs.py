@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
 from megan.config import params as parameters
 from megan.config import paths
 from megan.config.params import Data, Params, Tasks
+from megan.models import encoder
 from megan.runs import result
 from megan.runs.job import Job
 from megan.stages import registry
@@ -29,6 +32,14 @@ def run(params: Params, name: str, item: str = "") -> None:
 def leave_record(params: Params, name: str, item: str = "", **content: Any) -> None:
     """Write the record that the stage would leave beside the files that lie in its folder."""
     result.write(registry.find(params, name, item).folder, identity(params, name, item), content)
+
+
+def leave_judge(params: Params, classes: int = 4) -> None:
+    """An untrained judge, in place of the result of its stage."""
+    options, data = params.current.judge, params.current.data
+    network = encoder.resnet(classes, options.stem_stride, data.side, data.channels)
+    paths.judge(params.study).mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), paths.judge(params.study) / "weights.safetensors")
 
 
 def download(study: str, data: Data, gan: str = "") -> None:

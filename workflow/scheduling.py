@@ -23,7 +23,6 @@ NEEDS: dict[str, dict[str, Any]] = {
     "gan": {"alone": True, "resources": GPU | {"runtime": 120}},
     "train": {"shares": True, "resources": GPU | {"runtime": 1440, "mem_mb": 32000}},
     "test": {"shares": True, "resources": GPU | {"runtime": 240}},
-    "samples": {"alone": True, "resources": GPU},
     "report": {"alone": True},
 }
 

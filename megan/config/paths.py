@@ -62,7 +62,7 @@ def trained(study: str, variant: str) -> Path:
 
 def tested(study: str, variant: str) -> Path:
     """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `queries.csv`, `record.json`; if it has fakes
-    also `samples.safetensors` and `critic.csv`.
+    also `realism.csv`, `real.csv`, `fakes.csv` and `shown.safetensors`.
     """
     return results(study) / "test" / variant
 

@@ -119,9 +119,10 @@ class Tiers(Block):
 
 
 class Test(Block):
-    """Fakes that meta-test saves, and further numbers of queries per class to test with."""
+    """Fakes that meta-test measures, and further numbers of queries per class to test with."""
 
     sample_tasks: Annotated[int, Field(ge=2, le=10**5)]
+    sample_queries: Annotated[int, Field(ge=1, le=10**4)]
     draws: Annotated[int, Field(ge=2, le=100)]
     other_queries: Annotated[tuple[Positive, ...], Field(strict=False)]
 

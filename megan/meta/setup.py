@@ -44,14 +44,19 @@ def _split(params: Params, name: str, part: str, workers: Workers) -> Split:
     return _embedded(images, encoder.load(params, workers.device, "encoder"), workers)
 
 
+def embed(images: torch.Tensor, network: torch.nn.Module, workers: Workers) -> torch.Tensor:
+    """Features [images, 512] of uint8 images [images, side, side, channels] in an encoder; the cores share the work."""
+    batches = images.split(encoder.BATCH)
+
+    def features(number: int) -> Tensors:
+        return {"rows": encoder.embed(batches[number].to(workers.device), network)}
+
+    return torch.cat([batch["rows"] for batch in workers.map(features, range(len(batches)))])
+
+
 def _embedded(split: Split, network: torch.nn.Module, workers: Workers) -> Split:
     """The split with an embedding of each image, [classes, drawers, 512], each of mean square one."""
-    batches = split.images.flatten(0, 1).split(encoder.BATCH)
-
-    def embed(number: int) -> Tensors:
-        return {"rows": encoder.embed(batches[number], network)}
-
-    rows = torch.cat([batch["rows"] for batch in workers.map(embed, range(len(batches)))])
+    rows = embed(split.images.flatten(0, 1), network, workers)
     return replace(
         split,
         embedding=encoder.FEATURES**0.5

@@ -1,49 +1,55 @@
-"""How realistic, faithful and diverse the fakes of each variant are, in the features of the judge.
+"""How realistic, faithful and diverse the fakes of a variant are, in the features of the judge.
 
 Reals are the query images of the same tasks. All features are divided by the `measures.scale`
 of the reals of a seed.
 
-kid: `measures.kid_of_groups` over tasks; in `tasks.csv` over the classes of the task.
+kid: `measures.kid_of_groups` over tasks; in `Judged.tasks` over the classes of the task.
 distance: 1 - cosine between a fake and the support image that it was made from; 0 for a copy.
 A fake that was not made from an image (other conditioning, some controls) is compared with
 the support image at its position. pixels: their root mean square difference, with ink = 1.
 collapse: mean cosine between the draws of one class in one task; 1 if they are identical. NaN
 if there are no different draws, as for other characters.
-Rows `real` hold the same measures of real drawings, as a reference. kid compares every second
+`Judged.real` holds the same measures of real drawings, as a reference. kid compares every second
 query drawing with the others. distance and collapse use all query drawings.
 """
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import Tensor
 
 from megan.data import channels
-from megan.models import encoder
 from megan.realism import measures
 
-REALISM = ["variant", "seed", "kid", "kid_low", "kid_high", "distance", "pixels", "collapse", "images"]
-TASKS = ["variant", "seed", "task", "kid", "wasserstein"]
-REAL = "real"  # instead of a variant's name
+REALISM = ["seed", "kid", "kid_low", "kid_high", "distance", "pixels", "collapse", "images"]
+TASKS = ["seed", "task", "kid", "wasserstein"]
+Embed = Callable[[Tensor], Tensor]  # uint8 [images, side, side, channels] -> features [images, features]
 
 
 @dataclass(frozen=True)
 class Made:
-    """One variant's samples, as `generation.Samples` has them, and the critic's values."""
+    """One variant's samples, as `generation.Samples` has them."""
 
     fakes: Tensor
     support: Tensor
     query: Tensor
+    wasserstein: Tensor
     seeds: list[int]
-    critic: pd.DataFrame
     drawn: bool  # whether the draws differ from each other
 
 
 @dataclass(frozen=True)
+class Judged:
+    fakes: pd.DataFrame  # columns REALISM, one row for each seed
+    real: pd.DataFrame  # the same of real drawings
+    tasks: pd.DataFrame  # columns TASKS, one row for each seed and task
+
+
+@dataclass(frozen=True)
 class Reals:
-    """Real images of a seed, used to measure all variants."""
+    """Features of the real images of a seed."""
 
     support: np.ndarray  # [tasks, ways * shots, features]
     query: np.ndarray  # [tasks, queries, ways, features]
@@ -59,50 +65,37 @@ class Reals:
         return self.support.shape[1] // self.ways
 
 
-def judged(made: dict[str, Made], judge: nn.Module, device: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`realism.csv` and `tasks.csv`."""
-    known: dict[tuple[int, str], Reals] = {}
-    rows, tasks = [], []
-    for name, one in made.items():
-        for index, seed in enumerate(one.seeds):
-            key = (seed, _digest(one.support[index], one.query[index]))
-            if key not in known:
-                known[key] = _reals(one.support[index], one.query[index], judge, device)
-            reals, features = known[key], _features(one.fakes[index], judge, device) / known[key].size
-            collapse = {} if one.drawn else {"collapse": float("nan")}
-            pixels = {"pixels": _pixels(one.fakes[index], one.support[index]), "images": features[..., 0].size}
-            rows.append({"variant": name, "seed": seed, **_realism(reals, features, seed), **pixels, **collapse})
-            critic = one.critic[one.critic["seed"] == seed].sort_values("task")
-            tasks.append(critic.assign(variant=name, kid=_by_task(reals, features))[TASKS])
-    floor = {
-        seed: {"variant": REAL, "seed": seed, **_floor(reals, seed)} for (seed, _), reals in reversed(known.items())
-    }
-    rows += [floor[seed] for seed in sorted(floor)]
-    return pd.DataFrame(rows, columns=REALISM), pd.concat(tasks, ignore_index=True) if tasks else pd.DataFrame(
-        columns=TASKS
+def judged(made: Made, embed: Embed) -> Judged:
+    """Measure the fakes of each seed against the real images of the same tasks."""
+    fakes, real, tasks = [], [], []
+    for index, seed in enumerate(made.seeds):
+        support = made.support[index]
+        reals = _reals(support, made.query[index], embed)
+        features = _features(made.fakes[index], embed) / reals.size
+        collapse = {} if made.drawn else {"collapse": float("nan")}
+        pixels = {"pixels": _pixels(made.fakes[index], support), "images": features[..., 0].size}
+        fakes.append({"seed": seed, **_realism(reals, features, seed), **pixels, **collapse})
+        real.append({"seed": seed, **_floor(reals, seed)})
+        values = zip(_by_task(reals, features), made.wasserstein[index].tolist(), strict=True)
+        tasks += [(seed, task, *pair) for task, pair in enumerate(values)]
+    return Judged(
+        pd.DataFrame(fakes, columns=REALISM), pd.DataFrame(real, columns=REALISM), pd.DataFrame(tasks, columns=TASKS)
     )
 
 
-def _digest(*images: Tensor) -> str:
-    state = hashlib.sha256()
-    for some in images:
-        state.update(some.contiguous().numpy().data)
-    return state.hexdigest()
-
-
-def _features(images: Tensor, judge: nn.Module, device: str) -> np.ndarray:
+def _features(images: Tensor, embed: Embed) -> np.ndarray:
     """uint8 images, as a file keeps them -> float64 [..., features]."""
     images = channels.with_axis(images)
-    rows = encoder.embed(images.flatten(0, -4).to(device), judge)
+    rows = embed(images.flatten(0, -4))
     return rows.double().cpu().numpy().reshape(*images.shape[:-3], -1)
 
 
-def _reals(support: Tensor, query: Tensor, judge: nn.Module, device: str) -> Reals:
-    features = _features(query, judge, device)
+def _reals(support: Tensor, query: Tensor, embed: Embed) -> Reals:
+    features = _features(query, embed)
     size = measures.scale(features)
     features /= size
     kernels = measures.group_kernels(_of_tasks(features), _of_tasks(features))
-    return Reals(_features(support, judge, device) / size, features, kernels, size)
+    return Reals(_features(support, embed) / size, features, kernels, size)
 
 
 def _of_tasks(features: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
-"""Stage `samples`: measures the fakes of every variant, and selects those that figures show.
+"""Stage `samples`: collects the measures of the fakes of every variant, and selects the images that figures show.
 
-Writes `realism.csv` (one row for each variant and finished seed), `tasks.csv` (one row for each variant,
-seed and sampled task), both computed by `fake_quality`, `grids.safetensors` and `record.json`.
+Writes `realism.csv` (one row for each variant and finished seed, and for each seed a row `real` with the measures
+of real images), `tasks.csv` (one row for each variant, seed and sampled task), both from stage `test`,
+`grids.safetensors` and `record.json`.
 """
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,29 +15,27 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from megan.config import machine, paths
+from megan.config import paths
 from megan.data import channels, dataset, packed
 from megan.data.packed import Split
-from megan.models import encoder
-from megan.realism.fake_quality import Made, judged
-from megan.runs import progress, provenance, result, storage
+from megan.realism import fake_quality
+from megan.runs import provenance, result, storage
 from megan.runs.job import Job
 
-SHOWN = 4  # tasks in the grids
+REAL = "real"  # instead of a variant's name
 EXAMPLES = (8, 14)  # alphabets and characters of Fig. 3, or fewer if there are not so many
 
 
 def run(job: Job) -> None:
-    """Measure the samples of every variant that makes fakes."""
-    device, started = machine.device(), time.monotonic()
-    torch.set_num_threads(machine.threads())
-    judge = encoder.load(job.params, device, "judge")
+    """Collect from the tests of all variants that make fakes."""
+    started = time.monotonic()
     records = {name: result.load(paths.tested(job.study, name)) for name in job.params.variants}
-    made = {name: _made(job, name) for name, record in records.items() if "samples.safetensors" in record["files"]}
-    progress.say(
-        f"samples: {sum(one.fakes.shape[:4].numel() for one in made.values()):,} fakes of {len(made)} variants"
+    made = {name: paths.tested(job.study, name) for name, record in records.items() if "realism.csv" in record["files"]}
+    real = _tables(made, "real.csv", fake_quality.REALISM).drop_duplicates(subset="seed").sort_values("seed")
+    measured = pd.concat(
+        [_tables(made, "realism.csv", fake_quality.REALISM), real.assign(variant=REAL)], ignore_index=True
     )
-    measured, tasks = judged(made, judge, device)
+    tasks = _tables(made, "fakes.csv", fake_quality.TASKS)
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
     grids["examples"] = channels.without_axis(_examples(split, alphabets))
@@ -53,8 +53,7 @@ def run(job: Job) -> None:
             "judge_accuracy": _judge_accuracy(job),
         }
         result.write(folder, job.identity, content)
-    rounding = {"device": device, "threads": machine.threads()}
-    storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=time.monotonic() - started))
+    storage.write_json(job.provenance, provenance.describe({"device": "cpu"}, wall_seconds=time.monotonic() - started))
 
 
 def _data(job: Job) -> dict[str, Any]:
@@ -69,26 +68,33 @@ def _judge_accuracy(job: Job) -> dict[str, Any]:
     return {key: metrics[key] for key in ("validation_accuracy", "classes")}
 
 
-def _made(job: Job, name: str) -> Made:
-    folder = paths.tested(job.study, name)
-    tensors, critic = load_file(folder / "samples.safetensors"), pd.read_csv(folder / "critic.csv")
-    drawn = job.params.variant(name).fake_source != "alphabet"
-    return Made(tensors["fakes"], tensors["support"], tensors["query"], tensors["seeds"].tolist(), critic, drawn)
+def _tables(made: dict[str, Path], name: str, columns: list[str]) -> pd.DataFrame:
+    """The table `name` of every variant, one below the other, with a first column `variant`."""
+    tables = [pd.read_csv(folder / name) for folder in made.values()]
+    variants = [variant for variant, table in zip(made, tables, strict=True) for _ in range(len(table))]
+    filled = [table for table in tables if len(table)]
+    joined = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+    joined.insert(0, "variant", variants)
+    return joined
 
 
-def _grids(made: dict[str, Made]) -> tuple[dict[str, Tensor], int | None]:
+def _grids(made: dict[str, Path]) -> tuple[dict[str, Tensor], int | None]:
     """Images of the first tasks of one seed, the one that most variants have finished; and that seed.
 
     So all variants show the same tasks. A variant without that seed has no images.
     """
-    finished = [seed for one in made.values() for seed in one.seeds]
+    images = {name: load_file(folder / "shown.safetensors") for name, folder in made.items()}
+    seeds = {name: some["seeds"].tolist() for name, some in images.items()}
+    finished = [seed for some in seeds.values() for seed in some]
     if not finished:
         return {}, None
     seed = max(sorted(set(finished)), key=finished.count)
-    shown = {name: one.seeds.index(seed) for name, one in made.items() if seed in one.seeds}
     kinds = ("fakes", "support", "query")
     return {
-        f"{kind}/{name}": getattr(made[name], kind)[index, :SHOWN] for kind in kinds for name, index in shown.items()
+        f"{kind}/{name}": images[name][kind][some.index(seed)]
+        for kind in kinds
+        for name, some in seeds.items()
+        if seed in some
     }, seed
 
 

@@ -1,12 +1,15 @@
 """Stage `test`: meta-tests one trained variant on tasks of unseen classes.
 
 Writes tables with one row for each seed and task (`tasks.csv`), number of inner steps (`steps.csv`)
-and number of query images per class (`queries.csv`), and `record.json`. For a variant with fakes it also
-writes `samples.safetensors` (see `generation.Samples`) and `critic.csv` (one row for each seed and
-sampled task). The tasks are the same for every variant.
+and number of query images per class (`queries.csv`), and `record.json`. The tasks are the same for
+every variant. For a variant with fakes it also measures some of them in the features of the judge, and writes
+`realism.csv` and `real.csv` (one row for each seed: of the fakes, and of real images of the same tasks),
+`fakes.csv` (one row for each seed and task) and `shown.safetensors` (the first tasks of each seed, see
+`generation.Samples`).
 """
 
 import time
+from pathlib import Path
 
 import numpy
 import pandas
@@ -14,12 +17,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from megan.config import paths
-from megan.data.episodes import TaskSet
+from megan.data.episodes import Sampler, TaskSet
 from megan.meta import generation, setup
 from megan.meta.evaluate import Scores, evaluate
+from megan.meta.parallel import Workers
 from megan.meta.with_fakes import WithFakes
+from megan.models import encoder
+from megan.models.initial import Weights
+from megan.realism import fake_quality
 from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
+
+SHOWN = 4  # tasks of each seed whose images are kept for figures
 
 
 def run(job: Job) -> None:
@@ -52,18 +61,45 @@ def run(job: Job) -> None:
         tasks.to_csv(folder / "tasks.csv", index=False)
         steps.to_csv(folder / "steps.csv", index=False)
         if isinstance(system, WithFakes) and system.makes_fakes:
-            samples = generation.draw(
-                system, weights, TaskSet(sampler, seeds, "test", options.sample_tasks, queries), options.draws, workers
-            )
-            critic(samples.wasserstein, seeds.tolist()).to_csv(folder / "critic.csv", index=False)
-            images = {key: getattr(samples, key).contiguous() for key in ("fakes", "support", "query")}
-            save_file({**images, "seeds": seeds.cpu()}, folder / "samples.safetensors")
+            measure_fakes(job, system, weights, (sampler, seeds), workers, folder)
         record = {
             key: trained[key] for key in ("study", "variant", "meta_steps", "seeds", "diverged", "best_meta_step")
         }
         result.write(folder, job.identity, {**record, "tasks": count, "queries": queries})
     made = provenance.describe(workers.rounding(), threads=workers.threads, wall_seconds=time.monotonic() - started)
     storage.write_json(job.provenance, made)
+
+
+def measure_fakes(
+    job: Job,
+    system: WithFakes,
+    weights: Weights,
+    source: tuple[Sampler, torch.Tensor],
+    workers: Workers,
+    folder: Path,
+) -> None:
+    """Make fakes for the first test tasks of each seed, measure them, and write the tables and the images to show.
+
+    **Arguments** `weights` [seeds, ...] each; `source`: the sampler, and the seeds.
+    """
+    options, (sampler, seeds) = job.settings.test, source
+    reals = min(options.sample_queries, job.settings.tasks.test_queries)
+    sampled = TaskSet(sampler, seeds, "test", options.sample_tasks, reals)
+    samples = generation.draw(system, weights, sampled, options.draws, workers)
+    judge = encoder.load(job.params, workers.device, "judge")
+    images = {key: getattr(samples, key) for key in ("fakes", "support", "query")}
+    made = fake_quality.Made(
+        **images,
+        wasserstein=samples.wasserstein,
+        seeds=seeds.tolist(),
+        drawn=system.variant.fake_source != "alphabet",
+    )
+    found = fake_quality.judged(made, lambda some: setup.embed(some, judge, workers))
+    found.fakes.to_csv(folder / "realism.csv", index=False)
+    found.real.to_csv(folder / "real.csv", index=False)
+    found.tasks.to_csv(folder / "fakes.csv", index=False)
+    first = {key: some[:, :SHOWN].contiguous() for key, some in images.items()}
+    save_file({**first, "seeds": seeds.cpu()}, folder / "shown.safetensors")
 
 
 def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pandas.DataFrame, pandas.DataFrame]:
@@ -92,9 +128,3 @@ def by_queries(scores: dict[int, Scores], seeds: list[int]) -> pandas.DataFrame:
         for seed, accuracy in zip(seeds, found.accuracy[:, :, -1], strict=True)
     ]
     return pandas.DataFrame(rows, columns=["seed", "queries", "accuracy", "standard_error"])
-
-
-def critic(wasserstein: torch.Tensor, seeds: list[int]) -> pandas.DataFrame:
-    """`critic.csv`: seed, task, and the mean critic value of real query images minus that of the fakes."""
-    index = pandas.MultiIndex.from_product([seeds, range(wasserstein.shape[1])], names=["seed", "task"])
-    return pandas.DataFrame({"wasserstein": wasserstein.flatten().numpy()}, index=index).reset_index()

@@ -17,7 +17,9 @@ from megan.data.episodes import Sampler, TaskSet
 from megan.meta import generation, setup
 from megan.meta.adapt import adapt
 from megan.meta.parallel import Workers
+from megan.realism import fake_quality
 from megan.runs import result
+from megan.stages import test
 
 SEEDS, SAMPLED, DRAWS = torch.tensor([0, 5]), 3, 2
 WAYS, SHOTS, QUERIES = 3, 2, 3
@@ -162,7 +164,7 @@ def settle(variants):
     study = document["studies"]["quick"]
     study["tasks"] |= {"ways": 3, "test_queries": 2}
     study["inner"] |= {"steps": 2, "test_steps": 2}
-    study["test"] = {"sample_tasks": SAMPLED, "draws": DRAWS, "other_queries": []}
+    study["test"] = {"sample_tasks": SAMPLED, "sample_queries": 2, "draws": DRAWS, "other_queries": []}
     for tier in study["tiers"].values():
         tier |= {"meta_steps": 1, "seeds": [0, 1], "test_tasks": 4}
     document["variants"] = {name: document["variants"][name] for name in variants}
@@ -175,6 +177,7 @@ def settle(variants):
             {"A": list("abcdefg")},
         )
     study = params.load()
+    jobs.leave_judge(study)
     for name, lost in variants.items():
         folder = paths.trained("quick", name)
         folder.mkdir(parents=True)
@@ -196,18 +199,20 @@ def test_the_stage_keeps_what_finished(tmp_path, monkeypatch, split, lost):
     study = settle({"n_plus_1": lost, "maml": []})
     jobs.run(study, "test", "n_plus_1")
     folder, kept = paths.tested("quick", "n_plus_1"), [seed for seed in (0, 1) if seed not in lost]
-    tensors = load_file(folder / "samples.safetensors")
-    assert tensors["seeds"].tolist() == kept and tensors["fakes"].shape == (len(kept), SAMPLED, DRAWS, 3, 28, 28)
-    critic = pandas.read_csv(folder / "critic.csv")
-    assert list(critic.columns) == ["seed", "task", "wasserstein"]
-    assert list(zip(critic["seed"], critic["task"], strict=True)) == [
+    tensors = load_file(folder / "shown.safetensors")
+    shown = min(SAMPLED, test.SHOWN)
+    assert tensors["seeds"].tolist() == kept and tensors["fakes"].shape == (len(kept), shown, DRAWS, 3, 28, 28)
+    fakes, realism = pandas.read_csv(folder / "fakes.csv"), pandas.read_csv(folder / "realism.csv")
+    assert list(fakes.columns) == fake_quality.TASKS and list(realism.columns) == fake_quality.REALISM
+    assert list(zip(fakes["seed"], fakes["task"], strict=True)) == [
         (seed, task) for seed in kept for task in range(SAMPLED)
     ]
-    assert critic["wasserstein"].notna().all() and len(pandas.read_csv(folder / "tasks.csv")) == 4 * len(kept)
+    assert fakes["wasserstein"].notna().all() and len(pandas.read_csv(folder / "tasks.csv")) == 4 * len(kept)
+    assert realism["seed"].tolist() == kept and realism["distance"].notna().all()
+    assert pandas.read_csv(folder / "real.csv")["seed"].tolist() == kept
     record = result.verified(folder, "test@n_plus_1")
-    assert {"samples.safetensors", "critic.csv"} <= record["files"].keys() and record["parameters"][
-        "tier.test_tasks"
-    ] == 4
+    assert {"shown.safetensors", "realism.csv", "real.csv", "fakes.csv"} <= record["files"].keys()
+    assert record["parameters"]["tier.test_tasks"] == 4
     jobs.run(study, "test", "maml")
     assert {file.name for file in paths.tested("quick", "maml").iterdir()} == {
         "tasks.csv",

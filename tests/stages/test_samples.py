@@ -1,7 +1,4 @@
-"""The stage `samples`: its measures on images whose realism is known.
-
-Also what it does with missing, stale and diverged results.
-"""
+"""Measures of fakes, on images whose realism is known, and the stage `samples`, which collects them."""
 
 import json
 
@@ -15,12 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from megan.config import params, paths
 from megan.data import packed
-from megan.models import encoder
 from megan.realism import fake_quality, measures
 from megan.runs import result
 
 TASKS, WAYS, SHOTS, QUERIES, DRAWS, COPIES = 16, 3, 2, 6, 3, 2  # COPIES is M
-JUDGE = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Linear(1, 1)).eval()  # 4 features: means of the quarters
 SOURCE = np.random.default_rng(0)
 
 
@@ -49,24 +44,26 @@ FAKES = {
 }
 
 
-def made(fakes, seeds=(4,), drawn=True):
+def embed(images):
+    """Four features of an image: the means of its quarters."""
+    return torch.nn.functional.avg_pool2d(images.movedim(-1, 1).float() / 255, 4).flatten(1)
+
+
+def judged_of(fakes, seeds=(4,), drawn=True, queries=QUERIES):
     seeds = list(seeds)
-    critic = pd.DataFrame(
-        [(seed, task, seed + task / 10) for seed in seeds for task in range(TASKS)],
-        columns=["seed", "task", "wasserstein"],
+    critic = torch.tensor([[seed + task / 10 for task in range(TASKS)] for seed in seeds], dtype=torch.float64)
+    fakes, support, query = (torch.from_numpy(np.stack([images] * len(seeds))) for images in (fakes, SUPPORT, QUERY))
+    return fake_quality.judged(
+        fake_quality.Made(fakes, support, query[:, :, :queries], critic.reshape(len(seeds), TASKS), seeds, drawn), embed
     )
-    tensors = [torch.from_numpy(np.stack([images] * len(seeds))) for images in (fakes, SUPPORT, QUERY)]
-    return fake_quality.Made(*tensors, seeds, critic, drawn)
 
 
 @pytest.fixture(scope="module")
 def judged():
-    measured, tasks = fake_quality.judged(
-        {name: made(fakes) for name, fakes in FAKES.items() if name != "real"} | {"other": made(FAKES["real"])},
-        JUDGE,
-        "cpu",
-    )
-    return measured.set_index("variant"), tasks
+    """The table of all kinds of fakes by name, with real images as `real`; and the table of tasks of real drawings."""
+    found = {name if name != "real" else "other": judged_of(fakes) for name, fakes in FAKES.items()}
+    rows = {name: one.fakes.iloc[0] for name, one in found.items()} | {"real": found["other"].real.iloc[0]}
+    return pd.DataFrame(rows).T, found["other"].tasks
 
 
 def test_realism_orders_what_is_known(judged):
@@ -99,7 +96,7 @@ def test_kid_is_that_of_all_pairs_of_tasks(judged):
 
 def test_tasks_of_a_seed(judged):
     """KID within one task is over pairs of its classes. Each fake counts for the class that it was made from."""
-    rows = judged[1][judged[1]["variant"] == "other"]
+    rows = judged[1]
     assert (
         list(rows.columns) == fake_quality.TASKS
         and list(rows["task"]) == list(range(TASKS))
@@ -132,44 +129,26 @@ def test_the_floor_is_real_against_real(judged):
 
 
 def test_real_characters_as_fakes_have_no_draws():
-    measured, _ = fake_quality.judged({"control": made(FAKES["copies"], drawn=False)}, JUDGE, "cpu")
-    assert (
-        measured.loc[0, "variant"] == "control" and np.isnan(measured.loc[0, "collapse"]) and measured.loc[0, "kid"] < 1
-    )
+    measured = judged_of(FAKES["copies"], drawn=False).fakes
+    assert np.isnan(measured.loc[0, "collapse"]) and measured.loc[0, "kid"] < 1
 
 
 def test_every_seed_has_a_row_and_none_has_none():
-    measured, tasks = fake_quality.judged(
-        {"two": made(FAKES["real"], (2, 7)), "one": made(FAKES["noise"], (7,)), "lost": made(FAKES["noise"], (7,))},
-        JUDGE,
-        "cpu",
+    found = judged_of(FAKES["real"], (2, 7))
+    assert list(found.fakes["seed"]) == list(found.real["seed"]) == [2, 7] and len(found.tasks) == 2 * TASKS
+    found = fake_quality.judged(
+        fake_quality.Made(*[torch.empty(0)] * 4, seeds=[], drawn=True),
+        embed,
     )
-    assert list(zip(measured["variant"], measured["seed"], strict=True)) == [
-        ("two", 2),
-        ("two", 7),
-        ("one", 7),
-        ("lost", 7),
-        ("real", 2),
-        ("real", 7),
-    ]
-    assert len(tasks) == 4 * TASKS
-    measured, tasks = fake_quality.judged({}, JUDGE, "cpu")
-    assert (
-        list(measured.columns) == fake_quality.REALISM
-        and list(tasks.columns) == fake_quality.TASKS
-        and len(measured) == len(tasks) == 0
-    )
+    assert list(found.fakes.columns) == list(found.real.columns) == fake_quality.REALISM
+    assert list(found.tasks.columns) == fake_quality.TASKS
+    assert len(found.fakes) == len(found.real) == len(found.tasks) == 0
 
 
 def test_one_query_a_class_has_no_floor():
-    one = made(FAKES["real"])
-    measured, _ = fake_quality.judged(
-        {"other": fake_quality.Made(one.fakes, one.support, one.query[:, :, :1], one.seeds, one.critic, True)},
-        JUDGE,
-        "cpu",
-    )
-    rows = measured.set_index("variant")
-    assert np.isfinite(rows.loc["other", "kid"]) and np.isnan(rows.loc["real", ["kid", "collapse"]].astype(float)).all()
+    found = judged_of(FAKES["real"], queries=1)
+    assert np.isfinite(found.fakes.loc[0, "kid"])
+    assert np.isnan(found.real.loc[0, ["kid", "collapse"]].astype(float)).all()
 
 
 @pytest.fixture
@@ -197,12 +176,7 @@ def study(tmp_path, monkeypatch):
         {name: [str(number) for number in range(size)] for name, size in (("A", 15), ("B", 3), ("C", 16))},
     )  # fmt: skip
     loaded = params.load()
-    torch.manual_seed(0)
     paths.judge("quick").mkdir(parents=True)
-    save_file(
-        encoder.resnet(4, loaded.current.judge.stem_stride, 28, 1).state_dict(),
-        paths.judge("quick") / "weights.safetensors",
-    )
     (paths.judge("quick") / "metrics.json").write_text(
         '{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}'
     )
@@ -223,10 +197,13 @@ def leave(study, name, seeds):
             key: torch.from_numpy(source.integers(0, 256, (*shape, 28, 28), dtype=np.uint8))[seeds]
             for key, shape in shapes.items()
         }
-        save_file({**images, "seeds": torch.tensor(seeds, dtype=torch.int64)}, folder / "samples.safetensors")
-        pd.DataFrame(
-            [(seed, task, 0.5) for seed in seeds for task in range(3)], columns=["seed", "task", "wasserstein"]
-        ).to_csv(folder / "critic.csv", index=False)
+        save_file({**images, "seeds": torch.tensor(seeds, dtype=torch.int64)}, folder / "shown.safetensors")
+        rows = [(seed, *source.random(len(fake_quality.REALISM) - 1)) for seed in seeds]
+        pd.DataFrame(rows, columns=fake_quality.REALISM).to_csv(folder / "realism.csv", index=False)
+        rows = [(seed, *[seed + 0.5] * (len(fake_quality.REALISM) - 1)) for seed in seeds]
+        pd.DataFrame(rows, columns=fake_quality.REALISM).to_csv(folder / "real.csv", index=False)
+        rows = [(seed, task, 0.25, 0.5) for seed in seeds for task in range(3)]
+        pd.DataFrame(rows, columns=fake_quality.TASKS).to_csv(folder / "fakes.csv", index=False)
     jobs.leave_record(study, "test", name)
 
 
@@ -241,7 +218,11 @@ def test_the_stage(study):
         ("real", 0),
         ("real", 1),
     ]
-    assert np.isfinite(measured["kid"]).all() and len(tasks) == 9
+    assert list(measured.columns) == ["variant", *fake_quality.REALISM]
+    assert measured["kid"].tolist()[-2:] == [0.5, 1.5], "real images of seeds 0 and 1, each once"
+    written = pd.read_csv(paths.tested("quick", "n_plus_1") / "realism.csv")
+    assert measured.loc[0, "distance"] == pytest.approx(written.loc[0, "distance"], rel=1e-8)
+    assert len(tasks) == 9 and list(tasks.columns) == ["variant", *fake_quality.TASKS]
     grids, record = load_file(folder / "grids.safetensors"), result.verified(folder, "samples")
     assert record["seed"] == 1, "the seed that most variants finished"
     assert record["alphabets"] == ["A", "C"] and grids["examples"].shape == (2, 15, 28, 28), (
@@ -259,7 +240,7 @@ def test_the_stage(study):
     )
     assert torch.equal(
         grids["fakes/n_plus_1_equal"],
-        load_file(paths.tested("quick", "n_plus_1_equal") / "samples.safetensors")["fakes"][1],
+        load_file(paths.tested("quick", "n_plus_1_equal") / "shown.safetensors")["fakes"][1],
     )
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     jobs.run(study, "samples")

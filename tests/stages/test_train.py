@@ -37,9 +37,10 @@ def settle(**train_options):
     } | train_options
     tier = {"meta_steps": 1, "seeds": [0], "test_tasks": 5}
     study["tiers"] = {"headline": {**tier, "meta_steps": 6, "seeds": [0, 1]}, "ablation": tier, "survey": tier}
-    study["test"] = {"sample_tasks": 2, "draws": 2, "other_queries": [1]}
+    study["test"] = {"sample_tasks": 2, "sample_queries": 2, "draws": 2, "other_queries": [1]}
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
-    return params.load()
+    jobs.leave_judge(loaded := params.load())
+    return loaded
 
 
 @pytest.fixture

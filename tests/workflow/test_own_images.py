@@ -36,7 +36,7 @@ def test_every_stage(tmp_path, monkeypatch, channels):
     for name in VARIANTS:
         jobs.run(read, "train", name)
         jobs.run(read, "test", name)
-    fakes = load_file(paths.tested("own", "n_plus_1") / "samples.safetensors")["fakes"]
+    fakes = load_file(paths.tested("own", "n_plus_1") / "shown.safetensors")["fakes"]
     assert fakes.shape == (1, 2, 2, 15, 24, 24, 3)[: 7 if channels == 3 else 6] and fakes.float().std() > 1
     for stage in ("samples", "summary", "claims", "report"):
         jobs.run(read, stage)
