@@ -37,9 +37,7 @@ def finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str)
     return curves[(curves["variant"] == name) & (curves["split"] == split) & ~curves["seed"].isin(lost)]
 
 
-def validation(
-    axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, **look: Any
-) -> None:
+def validation(axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, **look: Any) -> None:
     """A thick line with a band from the lowest to the highest seed, and each diverged seed."""
     layout.mean_line(
         axes, finished(curves, facts, name, "validation"), "meta_step", f"validation/{name}", colour, linewidth=1.5,

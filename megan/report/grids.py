@@ -206,7 +206,9 @@ def _stacked(sections: list[Section]) -> Figure:
         axes.set_axis_off()
         axes.set_title(style.wrapped(title, 110), fontsize=style.TINY, loc="left", pad=2)
         if grid is None:
-            axes.text(0, 0.5, "no images", fontsize=style.TINY, color=style.MUTED, va="center", transform=axes.transAxes)
+            axes.text(
+                0, 0.5, "no images", fontsize=style.TINY, color=style.MUTED, va="center", transform=axes.transAxes
+            )
         else:
             show(axes, grid)
             axes.set_anchor("W")

@@ -145,8 +145,8 @@ def finish(figure: Figure, axes: list[Axes], labels: tuple[str, str], start: flo
 
 
 def _lowest(axes: list[Axes], start: float) -> float:
-    curves = [line.get_xydata() for own in axes for line in own.get_lines()]
-    known = [np.asarray(curve, dtype=float) for curve in curves if len(curve)]
+    curves = [np.asarray(line.get_xydata(), dtype=float) for own in axes for line in own.get_lines()]
+    known = [curve for curve in curves if len(curve)]
     return min((curve[curve[:, 0] >= start * curve[-1, 0], 1].min() for curve in known), default=0.0)
 
 

@@ -203,7 +203,9 @@ def test_no_panel_for_a_run_of_smoke_length(made_up):
     first, others = convergence.build(TABLES, variants), convergence_others.build(TABLES, variants)
     assert sorted(_lines(first)) == ["validation/maml", "validation/n_plus_1"]
     assert not _lines(others) and others.alt.startswith(pictures.EMPTY)
-    assert all("Left out, because their runs only show that the code runs: A; B." in one.caption for one in (first, others))
+    assert all(
+        "Left out, because their runs only show that the code runs: A; B." in one.caption for one in (first, others)
+    )
 
 
 def test_what_differs_is_noted(made_up):

@@ -147,7 +147,9 @@ def test_figures_stand_in_the_page_with_their_words_and_their_code(made):
         path = paths.figures("quick") / name
         words = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         assert base64.b64decode(shown[words["alt"]].partition(",")[2]) == path.with_suffix(".svg").read_bytes()
-        expected = f"Figure {number}. {words['title']}. {words['caption']} Drawn by megan/report/figures/{code}.py; file"
+        expected = (
+            f"Figure {number}. {words['title']}. {words['caption']} Drawn by megan/report/figures/{code}.py; file"
+        )
         assert any(text.startswith(expected) for text in captions)
         assert f"../../megan/report/figures/{code}.py" in reader.links and f"figures/{name}.png" in reader.links
 

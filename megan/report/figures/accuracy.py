@@ -115,7 +115,11 @@ def _row(axes: Axes, row: float, numbers: pd.Series, seeds: pd.Series, colour: s
 
 
 def _lost(axes: Axes, row: float) -> None:
-    look: style.Look = {"fontsize": style.TINY, "color": style.MUTED, "bbox": {"facecolor": "white", "edgecolor": "none"}}
+    look: style.Look = {
+        "fontsize": style.TINY,
+        "color": style.MUTED,
+        "bbox": {"facecolor": "white", "edgecolor": "none"},
+    }
     place: style.Look = {"ha": "center", "va": "center", "transform": axes.get_yaxis_transform()}
     axes.text(0.5, row, "every seed diverged", **place, **look)
 

@@ -40,7 +40,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
                 circle: style.Look = {"s": 10, "facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "zorder": 4}
                 if len(own) > 1:
                     axes.scatter([shared + 0.16] * len(own), own, gid=f"seeds/{name}", **circle)
-        _scales(axes, facts)
+        _scales(figure, axes, facts)
         ours = f"{curves.outcomes(tables, facts, shown)}{curves.absent(names, styles)}"
         return picture.described(
             figure,
@@ -50,16 +50,14 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
         )
 
 
-def _scales(axes: Axes, facts: captions.Facts) -> None:
-    axes.set(
-        xlim=(-0.5, 4.5), xlabel="Shared layers", ylabel="Meta-test accuracy"
-    )
+def _scales(figure: Figure, axes: Axes, facts: captions.Facts) -> None:
+    axes.set(xlim=(-0.5, 4.5), xlabel="Shared layers", ylabel="Meta-test accuracy")
     axes.set_xticks(range(5), [_tick(shared, facts) for shared in range(5)])
     low, high = axes.get_ylim() if facts.table["seeds"].any() else (0.0, 1.0)
     room = max(0.0, LEAST_SPAN - (high - low)) / 2
     style.percent(axes, "y", (low - room, high + room))
     if axes.get_legend_handles_labels()[0]:
-        axes.get_figure(root=True).legend(loc="outside upper right", ncols=2, frameon=False)
+        figure.legend(loc="outside upper right", ncols=2, frameon=False)
 
 
 def _reference(axes: Axes, facts: captions.Facts, own: Style) -> None:
@@ -101,7 +99,8 @@ def _tick(shared: int, facts: captions.Facts) -> str:
 
 
 def _reading(facts: captions.Facts) -> str:
-    text = f"{captions.DOTS} Wide bars are 95 % intervals over tasks. 0 shared layers are two networks, 4 all but the heads."
+    layers = "0 shared layers are two networks, 4 all but the heads."
+    text = f"{captions.DOTS} Wide bars are 95 % intervals over tasks. {layers}"
     if (facts.table["seeds"] > 1).any():
         text += " Thin bars, the band and +/- give the 95 % interval over seeds, cut at the ends of the axis."
     if facts.single:

@@ -38,7 +38,8 @@ def render(params: Params) -> str:
         study=params.study, title=title, settings=params.current, rules=params.claims,
         sentences=answer.sentences(params, title, rows, claims), first=first, first_axis=variants.axis(first),
         claims=claims, variants=rows, fakes=fakes, published=published.read(params, rows),
-        dashes=chart.dashes(rows), data=_data(params, rows, fakes), library=chart.library(), figures=[_figure(params.study, name) for name in figures.FIGURES],
+        dashes=chart.dashes(rows), data=_data(params, rows, fakes), library=chart.library(),
+        figures=[_figure(params.study, name) for name in figures.FIGURES],
         origin=origin.read(params, rows), limits=origin.limits(params, rows, fakes), diverged=_diverged(params),
     )  # fmt: skip
 

@@ -54,8 +54,9 @@ def _difference(params: Params, pair: list[Variant]) -> str:
     interval = "" if math.isnan(low) else f" (95 % interval {points(low)} to {points(high)})"
     verdict = verdicts.of(params.study, REFERENCE, partner.name)
     said = f"; the paper's claim that it is better is {_said(verdict)}" if verdict else ""
-    return f"On common tasks {_named(partner)} differs from {_named(reference)} by {points(partner.difference)} points" + (
-        f"{interval}{said}."
+    return (
+        f"On common tasks {_named(partner)} differs from {_named(reference)} by {points(partner.difference)} points"
+        + (f"{interval}{said}.")
     )
 
 

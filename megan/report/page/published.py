@@ -40,7 +40,9 @@ class Row:
 def read(params: Params, variants: list[Variant]) -> list[Row]:
     """One row for each of the paper's curves that belongs to a variant of the study."""
     table = read_table(PAPER, COLUMNS)
-    curves = read_table(paths.tables(params.study) / "curves.csv", ["variant", "seed", "meta_step", "split", "accuracy"])
+    curves = read_table(
+        paths.tables(params.study) / "curves.csv", ["variant", "seed", "meta_step", "split", "accuracy"]
+    )
     curves = curves[curves["split"] == "validation"]
     known = {row.name: row for row in variants}
     rows = []

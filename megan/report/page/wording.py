@@ -19,7 +19,7 @@ def half(width: float, digits: int = 2) -> str:
 
 
 def duration(seconds: float) -> str:
-    """"50 s", "12 min" or "3.2 h"."""
+    """ "50 s", "12 min" or "3.2 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -30,5 +30,5 @@ def count(number: int, noun: str) -> str:
 
 
 def joined(words: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
