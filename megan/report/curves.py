@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from megan.config.params import Style
-from megan.report import captions, layout, picture, style
+from megan.report import captions, layout, paper_curves, picture, style
 from megan.report.figures.entry import Comparison
 from megan.report.inputs import read_table
 from megan.report.picture import Picture
@@ -54,6 +54,11 @@ def diverged_key() -> Line2D:
     )
 
 
+def paper_key(figure: int) -> Line2D:
+    look: style.Look = {"linestyle": ":", "linewidth": 0.8, "marker": "x", "markersize": 3.5}
+    return Line2D([], [], color="#444444", label=f"the paper's Fig. {figure}, read off", **look)
+
+
 def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture:
     """One pair of axes with the validation curves of the row's variants.
 
@@ -72,17 +77,31 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
         looks = style.looks(shown)
         for name, own in shown.items():
             validation(axes, curves, facts, name, own.colour, **looks[name])
-        axes.set_xlim(0, facts.table["meta_steps"].max() * 1.02)
+        end = facts.table["meta_steps"].max()
+        read_off = [_paper(axes, row.figure, name, own.colour, end) for name, own in shown.items()]
+        axes.set_xlim(0, end * 1.02)
         extra = [diverged_key()] if len(facts.diverged) else []
+        extra += [paper_key(row.figure)] if any(read_off) else []
         layout.finish(figure, [axes], ("Meta-steps", "Validation accuracy"), START)
         layout.legend(figure, shown, facts, extra)
         ours = outcomes(tables, facts, shown)
+        told = f" {paper_curves.READ_OFF}" if any(read_off) else ""
         return picture.described(
             figure,
             captions.title(facts, row.subject),
-            f"{row.paper} {ours}{absent(row.variants, styles)}{smoke} {reading(facts)}{facts.short}",
+            f"{row.paper} {ours}{absent(row.variants, styles)}{smoke}{told} {reading(facts)}{facts.short}",
             f"Line chart of validation accuracy against meta-steps for {captions.listed(shown)}.",
         )
+
+
+def _paper(axes: Axes, figure: int, name: str, colour: str, end: int) -> bool:
+    """The paper's own curve of the variant up to meta-step `end`. Returns whether it has points there."""
+    points = paper_curves.of(figure, name)
+    points = points[points["meta_step"] <= end]
+    look: style.Look = {"linestyle": ":", "linewidth": 0.8, "marker": "x", "markersize": 3.5, "alpha": 0.9}
+    if len(points):
+        axes.plot(points["meta_step"], points["accuracy"], color=colour, gid=f"paper/{name}", **look)
+    return bool(len(points))
 
 
 def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> str:

@@ -4,9 +4,11 @@ import jobs
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import ROOT
 
+from megan.config import params as parameters
 from megan.config import paths
-from megan.report import style
+from megan.report import paper_curves, style
 from megan.report.figures import FIGURES, comparisons, shared_layers
 from megan.report.statistics import paired_difference
 
@@ -19,6 +21,10 @@ SHARED = (shared_layers.REFERENCE, *shared_layers.VARIANTS)
 
 def _lines(picture):
     return {line.get_gid(): line for axes in picture.figure.axes for line in axes.get_lines() if line.get_gid()}
+
+
+def _ours(lines):
+    return [gid for gid in lines if not gid.startswith("paper/")]
 
 
 def _legend(picture):
@@ -42,7 +48,7 @@ def test_curves_of_the_named_variants_alone(made_up, row):
     variants = _summarised(made_up(variants=(*row.variants, "another")))
     picture = row.build([TABLES], variants)
     lines = _lines(picture)
-    assert list(lines) == [f"validation/{name}" for name in row.variants]
+    assert _ours(lines) == [f"validation/{name}" for name in row.variants]
     means = pd.read_csv(TABLES / "curves_mean.csv").query("split == 'validation'")
     for name in row.variants:
         own = means[means["variant"] == name]
@@ -102,7 +108,7 @@ def test_a_run_of_smoke_length_is_left_out_and_said(made_up):
 def test_short_runs_of_equal_length_are_compared(made_up):
     variants = _summarised(made_up(variants=WEIGHTING, smoke=WEIGHTING))
     picture = FIGURES["weighting"].build([TABLES], variants)
-    assert list(_lines(picture)) == [f"validation/{name}" for name in WEIGHTING]
+    assert _ours(_lines(picture)) == [f"validation/{name}" for name in WEIGHTING]
     assert "Short runs have fewer meta-steps" in picture.caption and "Left out" not in picture.caption
 
 
@@ -115,7 +121,7 @@ def test_a_longer_run_that_is_not_short_is_marked_and_not_compared(made_up):
 
 def test_lines_differ_without_colour(made_up):
     lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING))))
-    looks = {(str(line._dash_pattern), line.get_marker()) for line in lines.values()}
+    looks = {(str(lines[gid]._dash_pattern), lines[gid].get_marker()) for gid in _ours(lines)}
     assert len(looks) == len(WEIGHTING)
 
 
@@ -146,3 +152,27 @@ def test_shared_layers(made_up):
         pytest.approx(2 * row["ci95_seeds"]),
     )
     assert axes.get_xticklabels()[2].get_text() == "2\n(seed 0 diverged)"
+
+
+def test_the_papers_points_are_drawn_beside_ours_and_named(made_up):
+    variants = _summarised(made_up(variants=WEIGHTING))
+    picture = FIGURES["weighting"].build([TABLES], variants)
+    lines = _lines(picture)
+    assert {gid for gid in lines if gid.startswith("paper/")} == {"paper/n_plus_1_equal", "paper/n_plus_1_weighted"}
+    drawn = lines["paper/n_plus_1_equal"]
+    assert list(drawn.get_xdata()) == [25, 50, 100, 120] and list(drawn.get_ydata()) == [0.644, 0.646, 0.66, 0.664]
+    assert drawn.get_color() == variants["n_plus_1_equal"].colour
+    assert "the paper's Fig. 5, read off" in _legend(picture) and paper_curves.READ_OFF in picture.caption
+
+
+def test_the_papers_points_beyond_our_run_are_not_drawn(made_up):
+    variants = _summarised(made_up(variants=WEIGHTING, meta_steps=40))
+    lines = _lines(FIGURES["weighting"].build([TABLES], variants))
+    assert list(lines["paper/n_plus_1_equal"].get_xdata()) == [25]
+
+
+def test_the_papers_values_are_shares_of_known_variants():
+    table = paper_curves.read()
+    assert set(table["variant"].dropna()) <= set(parameters.load(ROOT / "params.yaml").variants)
+    assert table["accuracy"].between(0.2, 1).all() and table["reading_error"].between(0.001, 0.01).all()
+    assert not table.duplicated(["figure", "curve", "meta_step"]).any()

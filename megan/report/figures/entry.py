@@ -41,10 +41,12 @@ class Entry:
 class Comparison(Entry):
     """A figure that compares a few variants.
 
-    `subject` begins the title. `paper` says in whole sentences what the paper shows. The caption adds our
-    numbers. Differences are to the first of `variants`.
+    `subject` begins the title. `paper` says in whole sentences what the paper shows; the caption adds our
+    numbers. Differences are to the first of `variants`. `figure` is the number of the paper's figure whose
+    curves are drawn beside ours, or 0.
     """
 
     variants: tuple[str, ...]
+    figure: int = 0
     subject: str
     paper: str

@@ -1,20 +1,16 @@
-"""The paper's numbers beside ours. `megan/report/paper_figures.csv` holds values read off the paper's figures."""
+"""The paper's numbers beside ours."""
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.report import statistics
+from megan.report import paper_curves, statistics
 from megan.report.inputs import read_table
 from megan.report.page.variants import Variant
 from megan.report.page.wording import half, percent, points
-
-PAPER = Path(__file__).parents[1] / "paper_figures.csv"
-COLUMNS = ["figure", "curve", "variant", "meta_step", "accuracy", "reading_error", "source"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Row:
 
 def read(params: Params, variants: list[Variant]) -> list[Row]:
     """One row for each of the paper's curves that belongs to a variant of the study."""
-    table = read_table(PAPER, COLUMNS)
+    table = paper_curves.read()
     curves = read_table(
         paths.tables(params.study) / "curves.csv", ["variant", "seed", "meta_step", "split", "accuracy"]
     )
