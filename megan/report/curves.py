@@ -95,13 +95,13 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
 
 
 def _paper(axes: Axes, figure: int, name: str, colour: str, end: int) -> bool:
-    """The paper's own curve of the variant up to meta-step `end`. Returns whether it has points there."""
+    """The paper's own curve of the variant up to meta-step `end`. Returns whether it has a line there."""
     points = paper_curves.of(figure, name)
     points = points[points["meta_step"] <= end]
     look: style.Look = {"linestyle": ":", "linewidth": 0.8, "marker": "x", "markersize": 3.5, "alpha": 0.9}
-    if len(points):
+    if len(points) > 1:
         axes.plot(points["meta_step"], points["accuracy"], color=colour, gid=f"paper/{name}", **look)
-    return bool(len(points))
+    return len(points) > 1
 
 
 def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> str:

@@ -166,9 +166,10 @@ def test_the_papers_points_are_drawn_beside_ours_and_named(made_up):
 
 
 def test_the_papers_points_beyond_our_run_are_not_drawn(made_up):
-    variants = _summarised(made_up(variants=WEIGHTING, meta_steps=40))
-    lines = _lines(FIGURES["weighting"].build([TABLES], variants))
-    assert list(lines["paper/n_plus_1_equal"].get_xdata()) == [25]
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=80))))
+    assert list(lines["paper/n_plus_1_equal"].get_xdata()) == [25, 50]
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=40))))
+    assert _ours(lines) == list(lines), "one point is no curve"
 
 
 def test_the_papers_values_are_shares_of_known_variants():
