@@ -22,6 +22,8 @@ def check_variant(name: str, variant: Variant) -> None:
             f"skip needs a conditioning image, and conditioning is {variant.conditioning!r}; set conditioning:"
             " image or skip: false",
         )
+    if variant.skip and variant.first_output == "ink":
+        refuse("first_output", "with skip a fake starts as its conditioning image, ink included; expected 'grey'")
     if variant.approach != "multi_task":
         for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
             if getattr(variant, key) != neutral:
@@ -60,6 +62,14 @@ def check_study(name: str, study: Study) -> None:
             f"{where}.network.downsampling = 'max_pool': four poolings leave nothing of data.side {data.side};"
             f" expected 'stride', or a side of at least {SMALLEST_POOLED}"
         )
+    if len(set(study.train.snapshots)) != len(study.train.snapshots):
+        raise ParamsError(f"{where}.train.snapshots = {list(study.train.snapshots)}: expected each meta-step once")
+    longest = max(getattr(study.tiers, tier).meta_steps for tier in type(study.tiers).model_fields)
+    if max(study.train.snapshots, default=0) > longest:
+        raise ParamsError(
+            f"{where}.train.snapshots = {list(study.train.snapshots)}: expected at most {longest}, the meta_steps of"
+            " the longest tier"
+        )
     if study.judge.seed == study.encoder.seed:
         raise ParamsError(
             f"{where}.judge.seed = {study.judge.seed}: expected another seed than encoder.seed, because"
@@ -70,40 +80,7 @@ def check_study(name: str, study: Study) -> None:
             f"{where}.test.draws = {study.test.draws}: expected at most tasks.test_queries"
             f" {tasks.test_queries}, because fakes are compared with as many real drawings"
         )
-    if data.protocol == "alphabet":
-        if data.rotations:
-            raise ParamsError(
-                f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated"
-                " character does not belong to its alphabet)"
-            )
-        if data.validation_alphabets < 1:
-            raise ParamsError(f"{where}.data.validation_alphabets = 0: expected at least 1 under protocol 'alphabet'")
-        if data.train_characters or data.validation_characters:
-            raise ParamsError(
-                f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0"
-            )
-    elif data.validation_alphabets:
-        raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
-    elif data.protocol == "parts":
-        if data.train_characters or data.validation_characters:
-            raise ParamsError(
-                f"{where}.data.train_characters and validation_characters belong to protocol 'standard'; set both to 0"
-            )
-    else:
-        if not 0 < data.validation_characters < data.train_characters:
-            raise ParamsError(
-                f"{where}.data.validation_characters = {data.validation_characters}: expected more than 0"
-                f" and fewer than train_characters {data.train_characters}"
-            )
-        if tasks.scope == "alphabet":
-            raise ParamsError(
-                f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol 'standard', which splits alphabets"
-            )
-        if tasks.ways > data.validation_characters:
-            raise ParamsError(
-                f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters}"
-                " validation_characters"
-            )
+    _check_protocol(where, study)
     for tier_name in type(study.tiers).model_fields:
         seeds = getattr(study.tiers, tier_name).seeds
         if len(set(seeds)) != len(seeds):
@@ -115,3 +92,67 @@ def check_study(name: str, study: Study) -> None:
                 f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most"
                 f" tiers.{tier_name}.test_tasks {count}"
             )
+
+
+POOLED = ("standard", "file_order")  # protocols that split characters, whatever their alphabet
+
+
+def _check_protocol(where: str, study: Study) -> None:
+    """Refuse keys of `data` that the protocol does not use, and splits that cannot be."""
+    data = study.data
+    if data.protocol not in POOLED:
+        if data.train_characters or data.validation_characters:
+            raise ParamsError(
+                f"{where}.data.train_characters and validation_characters belong to protocols 'standard' and"
+                " 'file_order'; set both to 0"
+            )
+        if data.train_on_validation:
+            raise ParamsError(
+                f"{where}.data.train_on_validation = true: expected false under protocol {data.protocol!r}; only"
+                " 'standard' and 'file_order' can train on the validation characters too"
+            )
+    if data.protocol != "alphabet" and data.validation_alphabets:
+        raise ParamsError(f"{where}.data.validation_alphabets belongs to protocol 'alphabet'; set it to 0")
+    if data.protocol == "alphabet":
+        if data.rotations:
+            raise ParamsError(
+                f"{where}.data.rotations = true: expected false under protocol 'alphabet' (a rotated"
+                " character does not belong to its alphabet)"
+            )
+        if data.validation_alphabets < 1:
+            raise ParamsError(f"{where}.data.validation_alphabets = 0: expected at least 1 under protocol 'alphabet'")
+    elif data.protocol in POOLED:
+        _check_pooled(where, study)
+
+
+def _check_pooled(where: str, study: Study) -> None:
+    data, tasks = study.data, study.tasks
+    if not data.validation_characters < data.train_characters:
+        raise ParamsError(
+            f"{where}.data.validation_characters = {data.validation_characters}: expected"
+            f" fewer than train_characters {data.train_characters}"
+        )
+    if not data.validation_characters:
+        if data.protocol == "standard":
+            raise ParamsError(
+                f"{where}.data.validation_characters = 0: expected more than 0 under protocol 'standard'; 'file_order'"
+                " can do without"
+            )
+        if data.train_on_validation:
+            raise ParamsError(
+                f"{where}.data.train_on_validation = true: there are no validation_characters to train on; expected"
+                " false, or more than 0 validation_characters"
+            )
+        if study.train.keep == "best":
+            raise ParamsError(
+                f"{where}.train.keep = 'best': without validation_characters no weights are the best; expected 'last'"
+            )
+    if tasks.scope == "alphabet":
+        raise ParamsError(
+            f"{where}.tasks.scope = 'alphabet': expected 'any' under protocol {data.protocol!r}, which splits alphabets"
+        )
+    if 0 < data.validation_characters < tasks.ways:
+        raise ParamsError(
+            f"{where}.tasks.ways = {tasks.ways}: expected at most the {data.validation_characters}"
+            " validation_characters"
+        )

@@ -56,19 +56,24 @@ def gan(study: str) -> Path:
 
 
 def trained(study: str, variant: str) -> Path:
-    """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`."""
+    """Folder of a meta-trained variant: `weights.safetensors`, `curve.csv`, `record.json`; if the study asks for
+    snapshots also `snapshots.safetensors`.
+    """
     return results(study) / "train" / variant
 
 
 def tested(study: str, variant: str) -> Path:
     """Folder of a meta-tested variant: `tasks.csv`, `steps.csv`, `queries.csv`, `record.json`; if it has fakes
-    also `realism.csv`, `real.csv`, `fakes.csv` and `shown.safetensors`.
+    also `realism.csv`, `real.csv`, `fakes.csv` and `shown.safetensors`. If training kept snapshots also
+    `snapshots.csv`, and with fakes `snapshot_realism.csv` and `shown_snapshots.safetensors`.
     """
     return results(study) / "test" / variant
 
 
 def samples(study: str) -> Path:
-    """Folder of the measurements of fakes: `realism.csv`, `tasks.csv`, `grids.safetensors`, `record.json`."""
+    """Folder of the measurements of fakes: `realism.csv`, `tasks.csv`, `snapshots.csv`, `grids.safetensors`,
+    `record.json`.
+    """
     return results(study) / "samples"
 
 

@@ -33,12 +33,18 @@ class Data(Block):
     folder: str  # of a data set that reads a folder of yours, else empty
     side: Annotated[int, Field(ge=8, le=512, multiple_of=4)]  # the generators halve an image twice
     channels: Literal[1, 3]
-    protocol: Literal["alphabet", "standard", "parts"]
+    protocol: Literal["alphabet", "standard", "file_order", "parts"]
     split_seed: Seed
     validation_alphabets: Count
     train_characters: Count
     validation_characters: Count
+    train_on_validation: bool
     rotations: bool
+
+    @property
+    def validates(self) -> bool:
+        """Whether the split has classes for validation. Only protocol `file_order` can do without."""
+        return self.protocol != "file_order" or self.validation_characters > 0
 
 
 class Tasks(Block):
@@ -78,10 +84,17 @@ class Encoder(Block):
     validation_drawers: Positive
 
 
+class PrototypeEncoder(Encoder):
+    """The encoder whose prototypes condition generators: trained here, or on ImageNet elsewhere."""
+
+    weights: Literal["trained", "imagenet"]
+
+
 class Gan(Block):
-    """The plain GAN on few images of one class (section 5.1.1, Fig. 7)."""
+    """The plain GAN on few images of one class, or of all (section 5.1.1, Fig. 7)."""
 
     dataset: Annotated[str, module_of("data/sets")]
+    images_of: Literal["class", "all"]
     images: Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, strict=False)]
     classes: Annotated[int, Field(ge=1, le=10)]
     updates: Positive
@@ -90,6 +103,11 @@ class Gan(Block):
     noise_size: Annotated[int, Field(ge=1, le=1024)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
 
+    @property
+    def groups(self) -> int:
+        """GANs of each K and seed: one for each class, or one for all."""
+        return self.classes if self.images_of == "class" else 1
+
 
 class Train(Block):
     """The outer loop: Adam with step size beta."""
@@ -97,10 +115,12 @@ class Train(Block):
     meta_batch: Positive
     learning_rate: Rate
     schedule: Literal["cosine", "constant"]
+    keep: Literal["best", "last"]
     log_every: Positive
     validate_every: Positive
     validation_tasks: Positive
     checkpoint_every: Positive
+    snapshots: Annotated[tuple[Count, ...], Field(strict=False)]
     precision: Literal["float32", "tf32", "float64"]
 
 
@@ -132,7 +152,7 @@ class Study(Block):
     tasks: Tasks
     inner: Inner
     network: Network
-    encoder: Encoder
+    encoder: PrototypeEncoder
     judge: Encoder
     gan: Gan
     train: Train
@@ -179,7 +199,8 @@ class Variant(Block):
     tier: Literal["headline", "ablation", "survey"]
     approach: Annotated[str, module_of("meta/systems")]
     fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
-    generator: Literal["standard", "fcn"]
+    generator: Literal["standard", "fcn", "authors"]
+    first_output: Literal["grey", "ink"]
     conditioning: Literal["none", "label", "image", "prototype"]
     skip: bool
     noise_size: Annotated[int, Field(ge=1, le=1024)]

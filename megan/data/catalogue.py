@@ -35,15 +35,18 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
 
     Protocol `alphabet` uses the data set's own parts, and takes validation from the
     alphabets of meta-training. Protocol `standard` pools all characters, as in Vinyals et
-    al. (2016) and Finn et al. (2017). Protocol `parts` uses the data set's own three parts.
+    al. (2016) and Finn et al. (2017). Protocol `file_order` pools them too, but takes them in the order
+    of the files, as the authors' code does. Protocol `parts` uses the data set's own three parts.
 
     **Raises** `ParamsError`, which names the key, if the data set has too few characters for the study.
     """
     where = f"params.yaml: studies.{study_name}"
-    make = {"alphabet": _by_alphabet, "standard": _pooled, "parts": _own_parts}[data.protocol]
+    make = {"alphabet": _by_alphabet, "standard": _pooled, "file_order": _pooled, "parts": _own_parts}[data.protocol]
     splits = make(where, data, tasks, characters(study_name, data).alphabets(data))
     for name, chosen in splits.items():
         sizes = [len(characters) for characters in chosen.values()]
+        if not sizes:  # a study without validation
+            continue
         if tasks.scope == "alphabet" and tasks.ways > max(sizes):
             raise ParamsError(
                 f"{where}.tasks.ways = {tasks.ways}: expected at most {max(sizes)},"
@@ -81,6 +84,8 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
         return
     for part, chosen in splits.items():
         sizes = [len(characters) for characters in chosen.values()]
+        if not sizes:
+            continue
         most = max(sizes) if study.tasks.scope == "alphabet" else sum(sizes)
         for name, variant in variants.items():
             asked_for = len(variants) == 1 or not study.data.folder
@@ -165,6 +170,10 @@ def _by_alphabet(
 
 
 def _pooled(where: str, data: params.Data, tasks: params.Tasks, parts: dict[str, Alphabets]) -> dict[str, Alphabets]:
+    """Protocols `standard` (characters shuffled) and `file_order` (sorted by part, alphabet and character).
+
+    Validation is the last of the first `train_characters`. With `train_on_validation`, meta-training has these too.
+    """
     pool = [
         f"{name}/{character}"
         for part in parts.values()
@@ -176,12 +185,14 @@ def _pooled(where: str, data: params.Data, tasks: params.Tasks, parts: dict[str,
             f"{where}.data.train_characters = {data.train_characters}:"
             f" expected fewer than the {len(pool)} characters of {data.dataset}"
         )
-    order = _shuffled(pool, data.split_seed)
-    bounds = (0, data.train_characters - data.validation_characters, data.train_characters, len(pool))
+    in_file_order = data.protocol == "file_order"
+    order = pool if in_file_order else _shuffled(pool, data.split_seed)
+    last, held = data.train_characters, data.train_characters - data.validation_characters
+    bounds = {"train": (0, last if data.train_on_validation else held), "validation": (held, last)}
     splits: dict[str, Alphabets] = {}
-    for name, start, end in zip(SPLITS, bounds, bounds[1:], strict=False):
+    for name, (start, end) in (bounds | {"test": (last, len(pool))}).items():
         splits[name] = {}
-        for both in sorted(order[start:end]):
+        for both in order[start:end] if in_file_order else sorted(order[start:end]):
             alphabet, _, character = both.partition("/")
             splits[name].setdefault(alphabet, []).append(character)
     return splits

@@ -30,3 +30,18 @@ def real_images(study: str, options: Gan) -> Images:
     assert make is not None, "megan.data.catalogue checked it"
     found = make(paths.raw(study), options)
     return Images(torch.tensor(found.train), torch.tensor(found.held), torch.tensor(found.apart), found.names)
+
+
+def mixed(images: Images) -> Images:
+    """All classes as a single one, for GANs whose K images are of mixed classes (`images_of: all`).
+
+    Classes take turns, so any first images hold about as many of each; of the held-out ones as many stay as one class
+    has.
+    """
+
+    def in_turn(of_classes: Tensor) -> Tensor:
+        """[classes, n, ...] -> [1, classes * n, ...]"""
+        return of_classes.transpose(0, 1).flatten(0, 1)[None]
+
+    held = in_turn(images.held)[:, : images.held.shape[1]]
+    return Images(in_turn(images.train), held, images.apart, ["all classes"])

@@ -47,7 +47,7 @@ def quality(trained: Trained, few: Tensor, images: Images, network: torch.nn.Seq
     held-out ones (kid), held-out ones alone (collapse), held-out ones compared with the K (nearest).
     """
     rows = []
-    for place, label in ((place, label) for place in range(len(options.seeds)) for label in range(options.classes)):
+    for place, label in ((place, label) for place in range(len(options.seeds)) for label in range(options.groups)):
         seed, updates = options.seeds[place], int(trained.updates[place, label])
         real, held = (image_classifier.features(network, part[label, :HELD]) for part in (images.train, images.held))
         known, pixels = few[place, label] / 255, trained.samples[place, label]
@@ -80,7 +80,7 @@ def losses_table(tensors: dict[str, Tensor], options: Gan) -> pandas.DataFrame:
         losses = tensors[f"losses/{count}"]
         steps = [LOG_EVERY * (row + 1) for row in range(len(losses))]
         names = ["images", "update", "seed", "class"]
-        index = pandas.MultiIndex.from_product([[count], steps, options.seeds, range(options.classes)], names=names)
+        index = pandas.MultiIndex.from_product([[count], steps, options.seeds, range(options.groups)], names=names)
         values = losses.permute(0, 2, 3, 1).reshape(-1, 2).numpy()
         frames.append(pandas.DataFrame(values, index=index, columns=["discriminator", "generator"]).reset_index())
     columns = ["images", "class", "seed", "update", "discriminator", "generator"]

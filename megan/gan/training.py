@@ -1,9 +1,10 @@
-"""A plain GAN on K images of one class, for every class and seed at once (section 5.1.1, Fig. 7).
+"""A plain GAN on K images, for every class and seed at once (section 5.1.1, Fig. 7).
 
-**Reading** of "K training examples": K images in all, of one class. So there is one GAN for
-each class, K and seed. For one class and seed, a larger K only adds images. Initial weights and
-noise are the same for every K. An update is one step of the discriminator and one of the
-generator, on a batch drawn from the K images with replacement.
+**Reading** of "K training examples": K images in all, of one class (`images_of: class`). So there is one GAN for
+each class, K and seed. In the paper's picture the classes are mixed: with `images_of: all` the K are drawn from all
+classes, and "class" below is the single one of `images.mixed`. For one class and seed, a larger K only adds
+images. Initial weights and noise are the same for every K. An update is one step of the discriminator and one
+of the generator, on a batch drawn from the K images with replacement.
 """
 
 from collections.abc import Callable
@@ -43,7 +44,7 @@ def choose(options: Gan, population: int, device: str) -> Tensor:
 
 def _keys(purpose: str, step: int, options: Gan, device: str) -> Tensor:
     """int64 [seeds, classes]"""
-    seeds, classes = torch.tensor(options.seeds, device=device), torch.arange(options.classes, device=device)
+    seeds, classes = torch.tensor(options.seeds, device=device), torch.arange(options.groups, device=device)
     return streams.key(seeds, purpose, step, classes)
 
 

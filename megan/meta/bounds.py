@@ -20,7 +20,8 @@ def tasks_at_a_time(system: System, tasks: TaskSet) -> int:
     if isinstance(system, WithFakes) and system.makes_fakes:
         fakes = support * system.variant.fakes_per_real
     classified = max(sampler.ways * tasks.queries, support + fakes) * _classifier(sizes, system.ways)
-    painted = fakes * sizes.side**2 * max(generator.DECODED[1], *generator.FULL)
+    full = generator.widest(system.variant.generator) if fakes else 0
+    painted = fakes * sizes.side**2 * full
     task = 9 * max(classified, painted) * sampler.dtype.itemsize * len(tasks.seeds)
     return max(1, LARGEST // task)
 

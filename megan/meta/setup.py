@@ -9,12 +9,17 @@ from megan.config.params import Params
 from megan.data import packed
 from megan.data.episodes import Sampler
 from megan.data.packed import Split
+from megan.errors import MeganError
 from megan.meta import systems
 from megan.meta.parallel import Workers, cpu_chunk
 from megan.meta.processes import Tensors
 from megan.meta.system import System
-from megan.models import encoder, sizes
+from megan.models import encoder, imagenet, learnt, sizes
 from megan.ops import precision
+
+
+class EncoderError(MeganError):
+    """The encoder has learnt nothing. The message says what to change."""
 
 
 def system(params: Params, name: str) -> System:
@@ -41,7 +46,19 @@ def _split(params: Params, name: str, part: str, workers: Workers) -> Split:
     images = packed.load(paths.split(params.study, part), rotations, workers.device)
     if not params.variant(name).needs_encoder:
         return images
+    _check_encoder(params, name)
     return _embedded(images, encoder.load(params, workers.device, "encoder"), workers)
+
+
+def _check_encoder(params: Params, name: str) -> None:
+    """Refuse to condition on prototypes of an encoder that guesses."""
+    metrics, steps = encoder.metrics(params, "encoder"), params.current.encoder.steps
+    if not learnt.has_learnt(metrics):
+        raise EncoderError(
+            f"variants.{name}.conditioning = 'prototype': the encoder in {paths.encoder(params.study)}"
+            f" {learnt.described(metrics)}; raise studies.{params.study}.encoder.steps = {steps} in params.yaml and run"
+            " dvc repro, or take the variant out"
+        )
 
 
 def embed(images: torch.Tensor, network: torch.nn.Module, workers: Workers) -> torch.Tensor:
@@ -55,10 +72,11 @@ def embed(images: torch.Tensor, network: torch.nn.Module, workers: Workers) -> t
 
 
 def _embedded(split: Split, network: torch.nn.Module, workers: Workers) -> Split:
-    """The split with an embedding of each image, [classes, drawers, 512], each of mean square one."""
+    """The split with an embedding of each image, [classes, drawers, 512].
+
+    Those of an encoder trained here have mean square one; those of ImageNet are the pooled features themselves.
+    """
     rows = embed(split.images.flatten(0, 1), network, workers)
-    return replace(
-        split,
-        embedding=encoder.FEATURES**0.5
-        * torch.nn.functional.normalize(rows, dim=-1).unflatten(0, split.images.shape[:2]),
-    )
+    if not isinstance(network, imagenet.Enlarged):
+        rows = encoder.FEATURES**0.5 * torch.nn.functional.normalize(rows, dim=-1)
+    return replace(split, embedding=rows.unflatten(0, split.images.shape[:2]))

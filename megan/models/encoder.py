@@ -1,9 +1,10 @@
 """The ResNet-18 that makes class prototypes for generators, or measures fakes as the judge (sections 1.4, 3.1).
 
-It is the network of torchvision, with a stem for small images.
+It is the network of torchvision, with a stem for small images, or as it was trained on ImageNet (`imagenet`).
 """
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from megan.config import paths
 from megan.config.params import Params
+from megan.models import imagenet
 
 FEATURES = 512
 BATCH = 256  # images in one forward pass
@@ -44,14 +46,23 @@ def planes(images: Tensor) -> Tensor:
 @torch.no_grad()
 def features(network: nn.Module, images: Tensor) -> Tensor:
     """Average-pooled embedding: [images, channels, side, side] -> [images, 512]. The network must be in eval mode."""
+    if isinstance(network, imagenet.Enlarged):
+        return network(images)
     body = nn.Sequential(*list(network.children())[:-1])
     return body(images).flatten(1)
+
+
+def metrics(params: Params, which: Literal["encoder", "judge"]) -> dict[str, Any]:
+    """What stage `encoder` or `judge` wrote of its network; see `learnt.has_learnt`."""
+    return json.loads((getattr(paths, which)(params.study) / "metrics.json").read_text(encoding="utf-8"))
 
 
 def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.Module:
     """The study's pre-trained `encoder` or `judge`, in eval mode."""
     folder, options = getattr(paths, which)(params.study), getattr(params.current, which)
     weights = load_file(folder / "weights.safetensors", device=device)
+    if which == "encoder" and params.current.encoder.weights == "imagenet":
+        return imagenet.network(weights, metrics(params, which)["dark"]).to(device)
     data = params.current.data
     network = resnet(len(weights["fc.bias"]), options.stem_stride, data.side, data.channels).to(device)
     network.load_state_dict(weights)
@@ -63,4 +74,5 @@ def embed(images: Tensor, network: nn.Module) -> Tensor:
 
     They are computed in batches, but an embedding does not depend on the other images.
     """
-    return torch.cat([features(network, planes(batch)) for batch in images.split(BATCH)])
+    size = imagenet.BATCH if isinstance(network, imagenet.Enlarged) else BATCH
+    return torch.cat([features(network, planes(batch)) for batch in images.split(size)])

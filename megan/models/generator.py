@@ -4,7 +4,8 @@
 linear layer turns the noise and any other condition into a second such map. Three convolutions at a
 quarter, half and all of the side decode both together: for Omniglot at 7, 14 and 28 pixels. `fcn`:
 convolutions at full resolution over the image and a map made from the noise. The paper gives no layers:
-**Reading**, sized so that making a fake costs about as much as classifying it.
+**Reading**, sized so that making a fake costs about as much as classifying it. `authors`: that of the
+authors' code, see `authors_generator`; a fake costs about thirty times as much.
 
 With `skip` the output is G(x) + x, a residual on the conditioning image x.
 """
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from megan.models import initial
+from megan.models import authors_generator, initial
 from megan.models.initial import Weights
 from megan.models.sizes import Sizes
 from megan.ops.convolution import conv
@@ -27,11 +28,16 @@ FULL = (16, 16)  # filters of the full-resolution convolutions
 PROTOTYPE_CODE = 32  # length of a prototype's projection, which is appended to the noise
 
 
+def widest(architecture: str) -> int:
+    """The most channels that a convolution at full resolution reads."""
+    return 2 * authors_generator.PLANES if architecture == "authors" else max(DECODED[1], *FULL)
+
+
 @dataclass(frozen=True)
 class Generator:
     """The architecture and the inputs of a generator."""
 
-    architecture: str  # standard | fcn
+    architecture: str  # standard | fcn | authors
     skip: bool
     sees_image: bool
     noise_size: int
@@ -60,6 +66,7 @@ def initial_weights(seeds: Tensor, generator: Generator, dtype: torch.dtype) -> 
     """Weights of the group `gen`, each [seeds, ...]."""
     weights: Weights = {}
     channels = generator.sizes.channels
+    code = (generator.code_size, generator.sizes.side**2)
 
     def layer(name: str, inputs: int, outputs: int) -> None:
         weights[f"gen.{name}.conv"] = initial.conv(seeds, f"gen.{name}", inputs, outputs, dtype)
@@ -70,6 +77,8 @@ def initial_weights(seeds: Tensor, generator: Generator, dtype: torch.dtype) -> 
 
     if generator.prototype_size:
         linear("prototype", generator.prototype_size, PROTOTYPE_CODE)
+    if generator.architecture == "authors":
+        return weights | authors_generator.initial_weights(seeds, channels, generator.sees_image, code, dtype)
     linear("code", generator.code_size, generator.side**2 * generator.code_channels)
     if generator.architecture == "standard":
         if generator.sees_image:
@@ -100,6 +109,19 @@ def _double(x: Tensor) -> Tensor:
     return doubled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2]).contiguous()
 
 
+def _last_map(weights: Weights, generator: Generator, code: Tensor, images: Tensor) -> Tensor:
+    """The map that `standard` and `fcn` paint from: [tasks, fakes, side, side, filters]."""
+    spread = code @ weights["gen.code"]
+    x = spread.view(*code.shape[:2], generator.side, generator.side, generator.code_channels)
+    if generator.architecture == "standard":
+        if generator.sees_image:
+            x = torch.cat([_layer(weights, "encode1", _layer(weights, "encode0", images, 2), 2), x], dim=-1)
+        x = _layer(weights, "decode1", _double(_layer(weights, "decode0", x)))
+        return _layer(weights, "decode2", _double(x))
+    x = torch.cat([images, x], dim=-1) if generator.sees_image else x
+    return _layer(weights, "full1", _layer(weights, "full0", x))
+
+
 def generate(
     weights: Weights,
     generator: Generator,
@@ -121,15 +143,10 @@ def generate(
         code.append(one_hot.expand(len(noise), -1, -1))
     if prototypes is not None and generator.prototype_size:
         code.append(prototypes @ weights["gen.prototype"])
-    spread = torch.cat(code, dim=-1) @ weights["gen.code"]
-    x = spread.view(*noise.shape[:2], generator.side, generator.side, generator.code_channels)
-    if generator.architecture == "standard":
-        if generator.sees_image:
-            x = torch.cat([_layer(weights, "encode1", _layer(weights, "encode0", images, 2), 2), x], dim=-1)
-        x = _layer(weights, "decode1", _double(_layer(weights, "decode0", x)))
-        x = _layer(weights, "decode2", _double(x))
+    together = torch.cat(code, dim=-1)
+    if generator.architecture == "authors":
+        x = authors_generator.last_map(weights, together, images if generator.sees_image else None)
     else:
-        x = torch.cat([images, x], dim=-1) if generator.sees_image else x
-        x = _layer(weights, "full1", _layer(weights, "full0", x))
+        x = _last_map(weights, generator, together, images)
     painted = conv(x, weights["gen.paint"]) + weights["gen.bias"][:, None, None, None, :]
     return images + torch.tanh(painted) if generator.skip else torch.sigmoid(painted)

@@ -25,6 +25,8 @@ from megan.realism import measures
 
 REALISM = ["seed", "kid", "kid_low", "kid_high", "distance", "pixels", "collapse", "images"]
 TASKS = ["seed", "task", "kid", "wasserstein"]
+OVER_TRAINING = ["seed", "meta_step", *REALISM[1:], "wasserstein"]
+IN_FEATURES = ["kid", "kid_low", "kid_high", "distance", "collapse"]  # these use the judge
 Embed = Callable[[Tensor], Tensor]  # uint8 [images, side, side, channels] -> features [images, features]
 
 

@@ -34,6 +34,8 @@ READING = (
     " All three use the features of a separate network, the judge, which no generator uses."
 )
 
+UNLEARNT = "That is not clearly more than chance, so these three numbers are left out; judge.steps has to be raised."
+
 Section = tuple[str, np.ndarray | None]  # a title and a picture; without a picture the title says why
 
 
@@ -44,6 +46,12 @@ class _Samples:
     images: dict[str, np.ndarray]
     table: pd.DataFrame
     seed: int | None
+    snapshot: int | None = None
+    early: frozenset[str] = frozenset()  # variants that are shown at the snapshot, and not at the end
+
+    def moment(self, name: str) -> str:
+        """When in training the fakes of a variant were made, as text; "" for the end."""
+        return f" after {self.snapshot:,} meta-steps" if name in self.early else ""
 
 
 def read(samples: Path) -> dict[str, np.ndarray]:
@@ -91,14 +99,22 @@ def judge(samples: Path) -> str:
     told = read_json(samples / "record.json", ["judge_accuracy"])["judge_accuracy"]
     return (
         f"The judge recognises {told['validation_accuracy']:.1%} of held-out images of {told['classes']:,} classes"
-        f" (chance {1 / told['classes']:.2%}). If this share is low, ignore these three numbers."
+        f" (chance {1 / told['classes']:.2%}). "
+        + ("If this share is low, ignore these three numbers." if told.get("learnt", True) else UNLEARNT)
     )
 
 
 def compared(
-    tables: Path, samples: Path, styles: dict[str, Style], row: Comparison, accuracies: bool = False
+    tables: Path,
+    samples: Path,
+    styles: dict[str, Style],
+    row: Comparison,
+    accuracies: bool = False,
+    snapshot: int | None = None,
 ) -> Picture:
     """The support, other real images of its classes, and the fakes of each of the row's variants on the same tasks.
+
+    The fakes are those at meta-step `snapshot` where training kept its weights, else those of the final weights.
 
     The caption describes the paper's figure and gives the judge's numbers; with `accuracies` also our meta-test
     accuracies.
@@ -110,10 +126,14 @@ def compared(
     if not shown:
         return curves.nothing(f"{row.subject}, {everything.where}", row.paper + lacking)
     facts = captions.read(tables, shown)
-    table = realism(samples, shown, facts)
+    found = _Samples(images, realism(samples, shown, facts), seed)
+    found = found if snapshot is None else _at(found, snapshot, samples)
+    table = found.table
     with style.theme():
-        figure = _stacked(_sections(_Samples(images, table, seed), row.variants, shown, facts))
-        ours = "; ".join(f"{own.label}: {numbers(table, name) or 'none'}" for name, own in shown.items())
+        figure = _stacked(_sections(found, row.variants, shown, facts))
+        ours = "; ".join(
+            f"{own.label}{found.moment(name)}: {numbers(table, name) or 'none'}" for name, own in shown.items()
+        )
         floor = numbers(table, REAL)
         floor = f" Real images compared with other real images: {floor}." if floor else ""
         outcomes = curves.outcomes(tables, facts, shown) if accuracies else ""
@@ -150,6 +170,20 @@ def label(axes: Axes, text: str) -> None:
     axes.spines[:].set_visible(False)
 
 
+def _at(found: _Samples, step: int, samples: Path) -> _Samples:
+    """The same with images and numbers of meta-step `step`, for the variants whose weights were kept there."""
+    early = frozenset(
+        key[6:].partition("@")[0] for key in found.images if key.startswith("fakes/") and key.endswith(f"@{step}")
+    )
+    if not early:
+        return found
+    rows = read_table(samples / "snapshots.csv", ["variant", "seed", "meta_step", *COLUMNS[2:]])
+    rows = rows[rows["variant"].isin(early & set(found.table["variant"])) & (rows["meta_step"] == step)]
+    table = pd.concat([found.table[~found.table["variant"].isin(early)], rows], ignore_index=True)
+    images = found.images | {f"fakes/{name}": found.images[f"fakes/{name}@{step}"] for name in early}
+    return _Samples(images, table, found.seed, step, early)
+
+
 def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], facts: captions.Facts) -> list[Section]:
     """Real images, if there are fakes to compare, then the fakes of each variant."""
     images = samples.images
@@ -171,7 +205,7 @@ def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], 
         if problem:
             sections.append((f"{title}: {problem}", None))
         else:
-            sections.append((f"Fakes: {title}", mosaic(_fakes(images, name))))
+            sections.append((f"Fakes: {title}{samples.moment(name)}", mosaic(_fakes(images, name))))
     return sections
 
 

@@ -13,6 +13,7 @@ from megan.errors import MeganError
 from megan.runs import result
 
 COMMAND = "dvc repro"
+SNAPSHOTS = ["seed", "meta_step", "accuracy", "standard_error", "loss", "fake_wins"]
 
 
 class ReportError(MeganError):
@@ -35,7 +36,8 @@ class VariantResults:
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
     loss, fake_wins, and includes a diverged seed up to its divergence. `tasks` (seed, task,
     accuracy, fake_wins) and `steps` (seed, inner_step, accuracy, fake_wins) hold finished
-    seeds only. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
+    seeds only, and so does `snapshots` (SNAPSHOTS): meta-test at the meta-steps whose weights
+    training kept; it may be empty. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
     """
 
     variant: str
@@ -49,6 +51,7 @@ class VariantResults:
     curve: pd.DataFrame
     tasks: pd.DataFrame
     steps: pd.DataFrame
+    snapshots: pd.DataFrame
 
     @property
     def finished(self) -> list[int]:
@@ -120,7 +123,14 @@ def variant_results(params: Params, variant: str) -> VariantResults:
         curve=_sorted(trained / "curve.csv", ["seed", "meta_step", "split"]),
         tasks=_of_finished(_sorted(tested / "tasks.csv", ["seed", "task"]), diverged),
         steps=_of_finished(_sorted(tested / "steps.csv", ["seed", "inner_step"]), diverged),
+        snapshots=_of_finished(_snapshots(tested / "snapshots.csv"), diverged),
     )
+
+
+def _snapshots(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame(columns=SNAPSHOTS)
+    return read_table(path, SNAPSHOTS)[SNAPSHOTS].sort_values(["seed", "meta_step"], ignore_index=True)
 
 
 def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.DataFrame:

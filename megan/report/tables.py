@@ -10,7 +10,7 @@ import math
 import pandas as pd
 
 from megan.report import statistics
-from megan.report.inputs import VariantResults
+from megan.report.inputs import SNAPSHOTS, VariantResults
 
 REFERENCE = "maml"  # the baseline that every other variant is compared with
 
@@ -25,6 +25,7 @@ def build(study: str, title: str, results: list[VariantResults]) -> dict[str, pd
         "seeds": seeds(results),
         "comparisons": comparisons(results),
         "steps": _stacked(results, "steps", ["seed", "inner_step", "accuracy", "fake_wins"], label=False),
+        "snapshots": _stacked(results, "snapshots", SNAPSHOTS),
         "diverged": diverged(results),
     }
 

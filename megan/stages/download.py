@@ -1,6 +1,6 @@
 """Stage `download`: the public files of the study's data sets, or a manifest of what else they are made from.
 
-`megan.data.sets` says what these are.
+`megan.data.sets` says what these are. Also the weights of the encoder, if they were trained on ImageNet.
 """
 
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from megan.config import machine
 from megan.config.params import Data
-from megan.data import dataset, fetch
+from megan.data import dataset, fetch, imagenet
 from megan.data.dataset import Source
 from megan.errors import DataError
 from megan.runs import storage
@@ -29,6 +29,10 @@ def run(job: Job) -> None:
         with storage.replacing_folder(job.folder) as folder:
             for name in wanted:
                 _fill(folder, name, job.settings.data)
+            if job.settings.encoder.weights == "imagenet":
+                asks = f"studies.{job.study}.encoder.weights = 'imagenet'"
+                found = _fetched(imagenet.SOURCE, asks, (imagenet.SOURCE,))
+                shutil.copyfile(found, imagenet.path(folder))
     except OSError as error:
         raise DataError(
             f"{' and '.join(wanted)} cannot be stored in {job.folder}: {error}; free some space or repair the"
@@ -41,17 +45,17 @@ def _fill(folder: Path, name: str, data: Data) -> None:
     if found.manifest:
         storage.write_json(dataset.manifest_path(folder, name), found.manifest(data))
     for source in found.sources:
-        path = _fetched(source, name, found.sources)
+        path = _fetched(source, f"Data set {name!r}", found.sources)
         shutil.copyfile(path, folder / path.name)
 
 
-def _fetched(source: Source, name: str, sources: tuple[Source, ...]) -> Path:
+def _fetched(source: Source, asks: str, sources: tuple[Source, ...]) -> Path:
     try:
         return fetch.fetch(source, machine.mirror())
     except DataError as error:
         names = [other.name for other in sources]
         files = " and ".join(name.rpartition("/")[2] for name in names)
         raise DataError(
-            f"{error}. Data set {name!r} needs {files}: put them into {fetch.target(source).parent}/,"
+            f"{error}. {asks} needs {files}: put them into {fetch.target(source).parent}/,"
             f" or set MEGAN_MIRROR to a folder or web address that holds {' and '.join(names)}, and run again"
         ) from None

@@ -12,7 +12,7 @@ from megan.config import machine
 from megan.config.schema import Gan
 from megan.data import dataset
 from megan.gan import image_classifier, quality
-from megan.gan.images import Images, real_images
+from megan.gan.images import Images, mixed, real_images
 from megan.gan.quality import QUALITY, to_bytes
 from megan.gan.training import choose, picked, train
 from megan.ops import kernels
@@ -20,7 +20,8 @@ from megan.runs import checkpoint, progress, provenance, result, storage
 from megan.runs.interrupt import Interrupt
 from megan.runs.job import Job
 
-SHOWN = 4  # samples kept of each GAN
+SHOWN = 4  # samples kept of each GAN of one class
+SHOWN_MIXED = 20  # of each GAN of all classes
 
 
 def run(job: Job) -> None:
@@ -50,7 +51,8 @@ def run(job: Job) -> None:
                 "study": job.study,
                 "dataset": options.dataset,
                 "title": dataset.load(options.dataset).title,
-                "classes": images.names,
+                "classes": images.names if options.images_of == "class" else mixed(images).names,
+                "images_of": options.images_of,
                 "seeds": list(options.seeds),
             }
             content |= {"diverged": lost.to_dict("records"), "judge_accuracy": told["judge_accuracy"]}
@@ -61,14 +63,17 @@ def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) 
     """Train the classifier, then the GANs of one K after the other. Save after each."""
     tensors, told = _restore(resume)
     started, before = time.monotonic(), told["seconds"]
+    by_class, shown = images, SHOWN
+    if options.images_of == "all":
+        images, shown = mixed(by_class), SHOWN_MIXED
     chosen = choose(options, images.train.shape[1], device)
     with (
         Interrupt("gan") as interrupt,
         progress.bar("gan", len(options.images) * options.updates, told["done"] * options.updates) as bar,
     ):
         network = quality.classifier(images.apart, options, device, tensors)
-        told["judge_accuracy"] = image_classifier.accuracy(network, images.held)
-        tensors["training"] = picked(images.train, chosen[:, :, :SHOWN])
+        told["judge_accuracy"] = image_classifier.accuracy(network, by_class.held)
+        tensors["training"] = picked(images.train, chosen[:, :, :shown])
 
         def moved() -> None:
             bar.update()
@@ -79,7 +84,7 @@ def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) 
             few = picked(images.train, chosen[:, :, :count])
             trained = train(few.to(device), options, moved)
             told["quality"] += quality.quality(trained, few, images, network, options)
-            tensors[f"K{count}"] = to_bytes(trained.samples[:, :, :SHOWN])
+            tensors[f"K{count}"] = to_bytes(trained.samples[:, :, :shown])
             tensors[f"losses/{count}"] = trained.losses
             told = {**told, "done": told["done"] + 1, "seconds": before + time.monotonic() - started}
             resume.save(tensors, {"told": json.dumps(told)})

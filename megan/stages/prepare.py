@@ -13,7 +13,7 @@ from megan.runs.job import Job
 
 
 def run(job: Job) -> None:
-    """Write the study's `train`, `validation` and `test.safetensors`, and `splits.json`.
+    """Write the study's `train`, `validation` (if it has one) and `test.safetensors`, and `splits.json`.
 
     **Raises** `ParamsError` for a split that is impossible with this data set, before anything is
     read, and `DataError` for raw data that is missing or wrong.
@@ -23,6 +23,7 @@ def run(job: Job) -> None:
     source = catalogue.characters(job.study, data)
     images, digests = source.read(paths.raw(job.study), data)
     rows = _rows(images, source.alphabets(data), data.dataset)
+    splits = {name: chosen for name, chosen in splits.items() if chosen}  # validation may have no characters
     cuts = {name: _cut(images, chosen, rows) for name, chosen in splits.items()}
     record: dict[str, Any] = {
         "dataset": data.dataset,

@@ -1,8 +1,11 @@
 """Stage `samples`: collects the measures of the fakes of every variant, and selects the images that figures show.
 
 Writes `realism.csv` (one row for each variant and finished seed, and for each seed a row `real` with the measures
-of real images), `tasks.csv` (one row for each variant, seed and sampled task), both from stage `test`,
-`grids.safetensors` and `record.json`.
+of real images), `tasks.csv` (one row for each variant, seed and sampled task) and `snapshots.csv` (one row for each
+variant, seed and meta-step whose weights were kept: the realism of its fakes, and the critic's value), all from
+stage `test`, `grids.safetensors` and `record.json`.
+
+If the judge has learnt nothing, the numbers in its features are left empty, and the column `judge_learnt` says so.
 """
 
 import json
@@ -18,8 +21,9 @@ from torch import Tensor
 from megan.config import paths
 from megan.data import channels, dataset, packed
 from megan.data.packed import Split
+from megan.models import learnt
 from megan.realism import fake_quality
-from megan.runs import provenance, result, storage
+from megan.runs import progress, provenance, result, storage
 from megan.runs.job import Job
 
 REAL = "real"  # instead of a variant's name
@@ -36,12 +40,17 @@ def run(job: Job) -> None:
         [_tables(made, "realism.csv", fake_quality.REALISM), real.assign(variant=REAL)], ignore_index=True
     )
     tasks = _tables(made, "fakes.csv", fake_quality.TASKS)
+    early = {name: folder for name, folder in made.items() if "snapshot_realism.csv" in records[name]["files"]}
+    snapshots = _tables(early, "snapshot_realism.csv", fake_quality.OVER_TRAINING)
+    measured, tasks, snapshots = _of_a_judge_that_learnt(job, measured, tasks, snapshots)
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
+    grids |= _early_grids(early, seed)
     grids["examples"] = channels.without_axis(_examples(split, alphabets))
     with storage.replacing_folder(job.folder) as folder:
         measured.to_csv(folder / "realism.csv", index=False, float_format="%.9g")
         tasks.to_csv(folder / "tasks.csv", index=False, float_format="%.9g")
+        snapshots.to_csv(folder / "snapshots.csv", index=False, float_format="%.9g")
         save_file({name: images.contiguous() for name, images in grids.items()}, folder / "grids.safetensors")
         names = [split.alphabet_names[row] for row in alphabets]
         content = {
@@ -63,9 +72,33 @@ def _data(job: Job) -> dict[str, Any]:
 
 
 def _judge_accuracy(job: Job) -> dict[str, Any]:
-    """The judge's accuracy on held-out drawings (0 to 1), and the number of classes."""
-    metrics = json.loads((paths.judge(job.study) / "metrics.json").read_text(encoding="utf-8"))
-    return {key: metrics[key] for key in ("validation_accuracy", "classes")}
+    """The judge's accuracy on held-out drawings (0 to 1), the number of classes, and whether that is above chance."""
+    metrics = _judge_metrics(job)
+    told = {key: metrics[key] for key in ("validation_accuracy", "classes")}
+    return {**told, "learnt": learnt.has_learnt(metrics)}
+
+
+def _judge_metrics(job: Job) -> dict[str, Any]:
+    return json.loads((paths.judge(job.study) / "metrics.json").read_text(encoding="utf-8"))
+
+
+def _of_a_judge_that_learnt(job: Job, *tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """The tables with the column `judge_learnt`; without the numbers in the judge's features if it has learnt nothing.
+
+    Features of a network that guesses would give numbers that look like measurements.
+    """
+    metrics = _judge_metrics(job)
+    known = learnt.has_learnt(metrics)
+    if not known:
+        progress.say(
+            f"samples: the judge {learnt.described(metrics)}, so KID, distance and likeness are left empty; raise"
+            f" studies.{job.study}.judge.steps = {job.settings.judge.steps} in params.yaml"
+        )
+    kept = []
+    for table in tables:
+        lost = [] if known else [name for name in fake_quality.IN_FEATURES if name in table.columns]
+        kept.append(table.assign(**dict.fromkeys(lost, float("nan")), judge_learnt=known))
+    return kept
 
 
 def _tables(made: dict[str, Path], name: str, columns: list[str]) -> pd.DataFrame:
@@ -96,6 +129,17 @@ def _grids(made: dict[str, Path]) -> tuple[dict[str, Tensor], int | None]:
         for name, some in seeds.items()
         if seed in some
     }, seed
+
+
+def _early_grids(early: dict[str, Path], seed: int | None) -> dict[str, Tensor]:
+    """Fakes of the kept meta-steps for the tasks of `_grids`: `fakes/VARIANT@STEP`."""
+    found = {}
+    for name, folder in early.items():
+        seeds = load_file(folder / "shown.safetensors")["seeds"].tolist()
+        if seed in seeds:
+            for key, images in load_file(folder / "shown_snapshots.safetensors").items():
+                found[f"fakes/{name}@{key.removeprefix('fakes/')}"] = images[seeds.index(seed)]
+    return found
 
 
 def _rows(split: Split) -> list[int]:

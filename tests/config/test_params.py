@@ -269,6 +269,9 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.quick.test.other_queries", [1, 1], ["each once"]),
         ("studies.quick.test.other_queries", [0], ["studies.quick.test.other_queries"]),
         ("studies.quick.test.other_queries", [1, 19], None),
+        ("studies.quick.train.snapshots", [0, 150, 6], None),
+        ("studies.quick.train.snapshots", [5, 5], ["studies.quick.train.snapshots = [5, 5]", "each meta-step once"]),
+        ("studies.quick.train.snapshots", [151], ["studies.quick.train.snapshots = [151]", "at most 150"]),
         ("studies.quick.data.rotations", True, ["studies.quick.data.rotations = true"]),
         ("studies.quick.data.validation_alphabets", 0, ["studies.quick.data.validation_alphabets = 0"]),
         ("studies.quick.data.train_characters", 100, ["studies.quick.data.train_characters"]),
@@ -277,6 +280,8 @@ def test_file_that_is_a_folder_or_no_text(path):
         ("studies.omniglot_standard.data.validation_characters", 0, ["more than 0"]),
         ("studies.omniglot_standard.tasks.scope", "alphabet", ["studies.omniglot_standard.tasks.scope"]),
         ("studies.omniglot_standard.tasks.ways", 100, None),
+        ("studies.omniglot_standard.data.train_on_validation", True, None),
+        ("studies.quick.data.train_on_validation", True, ["studies.quick.data.train_on_validation = true"]),
         (
             "studies.quick.data.dataset",
             "fashion_mnist",
@@ -346,6 +351,7 @@ def test_bad_names(path, kind, name):
             {"approach": "multi_task", "conditioning": "none", "classify_fakes": False, "outer_fake_weight": 1.0},
             "outer_fake_weight",
         ),
+        ({"approach": "n_plus_1", "skip": True, "first_output": "ink"}, "first_output"),
         ({"approach": "n_plus_1", "fake_source": "noise", "generator_outer_loss": "fooling"}, "generator_outer_loss"),
     ],
 )
@@ -361,6 +367,12 @@ def test_options_that_contradict_one_another(path, options, told):
         ({"data.train_characters": 1623, "data.validation_characters": 100}, "data.train_characters = 1623"),
         ({"data.train_characters": 1620}, "tasks.ways"),
         ({"data.validation_characters": 4}, "tasks.ways"),
+        ({"data.protocol": "file_order", "data.validation_characters": 0}, "train.keep = 'best'"),
+        (
+            {"data.protocol": "file_order", "data.validation_characters": 0, "data.train_on_validation": True},
+            "no validation_characters to train on",
+        ),
+        ({"data.protocol": "file_order", "tasks.scope": "alphabet"}, "under protocol 'file_order'"),
     ],
 )
 def test_pooled_characters_that_do_not_suffice(path, changes, told):

@@ -79,6 +79,7 @@ def data() -> params.Data:
         validation_alphabets=1,
         train_characters=0,
         validation_characters=0,
+        train_on_validation=False,
         rotations=False,
     )
 

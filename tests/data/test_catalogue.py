@@ -25,6 +25,7 @@ ALPHABET = params.Data(
     validation_alphabets=5,
     train_characters=0,
     validation_characters=0,
+    train_on_validation=False,
     rotations=False,
 )
 STANDARD = ALPHABET.model_copy(
@@ -73,6 +74,47 @@ def test_standard_protocol(dataset, train, held, seed):
     for chosen in splits.values():
         assert list(chosen) == sorted(chosen)
         assert all(characters == sorted(characters) for characters in chosen.values())
+
+
+FILE_ORDER = STANDARD.model_copy(update={"protocol": "file_order"})
+
+
+def sorted_characters(name):
+    """(part, alphabet, character) of every character, sorted one triple at a time."""
+    found = []
+    for part, groups in load(name).characters.alphabets(ALPHABET).items():
+        for alphabet, characters in groups.items():
+            for character in characters:
+                found.append((["background", "evaluation"].index(part), alphabet, character))
+    return [f"{alphabet}/{character}" for _, alphabet, character in sorted(found)]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "train", "held"), [("omniglot", 1200, 100), ("omniglot", 1200, 0), ("glyphs", 400, 50)]
+)
+@pytest.mark.parametrize("both", [False, True])
+def test_file_order_takes_the_characters_as_they_are_sorted(dataset, train, held, both):
+    everyone, options = sorted_characters(dataset), {"dataset": dataset, "train_on_validation": both and held > 0}
+    splits = split(FILE_ORDER, ANY, train_characters=train, validation_characters=held, **options)
+    assert flat(splits["test"]) == everyone[train:]
+    assert flat(splits["validation"]) == everyone[train - held : train]
+    assert flat(splits["train"]) == everyone[: train if options["train_on_validation"] else train - held]
+    assert splits == split(FILE_ORDER, ANY, train_characters=train, validation_characters=held, split_seed=7, **options)
+
+
+def test_file_order_of_omniglot_begins_with_the_magi_and_ends_in_ulog():
+    splits = split(FILE_ORDER, ANY)
+    lists = {name: flat(chosen) for name, chosen in splits.items()}
+    assert {name: len(found) for name, found in lists.items()} == {"train": 1100, "validation": 100, "test": 423}
+    assert lists["train"][0] == "Alphabet_of_the_Magi/character01" and lists["test"][-1] == "ULOG/character26"
+    # 964 background characters, so the evaluation alphabets begin within meta-training.
+    assert lists["train"][963:965] == ["Tifinagh/character55", "Angelic/character01"]
+
+
+def test_standard_may_train_on_its_validation_characters():
+    apart, both = split(STANDARD, ANY), split(STANDARD, ANY, train_on_validation=True)
+    assert set(flat(both["train"])) == set(flat(apart["train"]) + flat(apart["validation"]))
+    assert both["validation"] == apart["validation"] and both["test"] == apart["test"]
 
 
 def test_omniglot_standard_is_1200_and_423():

@@ -65,6 +65,26 @@ def test_standard_protocol(raw, data, tasks):
     assert len(set(names)) == 17
 
 
+@pytest.mark.parametrize("held", [0, 4])
+def test_file_order_with_and_without_validation(raw, data, tasks, held):
+    options = {"protocol": "file_order", "validation_alphabets": 0, "train_characters": 12}
+    options |= {"validation_characters": held, "train_on_validation": held > 0}
+    jobs.prepare("study", data.model_copy(update=options), tasks.model_copy(update={"scope": "any"}))
+    images, _ = omniglot.read(raw)
+    expected = [
+        (f"{alphabet}/{character}", images[alphabet][row])
+        for part in ("background", "evaluation")
+        for alphabet in sorted(omniglot.alphabets()[part])
+        for row, character in enumerate(omniglot.alphabets()[part][alphabet])
+    ]
+    files = {"train": expected[:12], "test": expected[12:]} | ({"validation": expected[8:12]} if held else {})
+    assert {path.stem for path in paths.prepared("study").glob("*.safetensors")} == set(files)
+    for name, rows in files.items():
+        split = load(name)
+        assert list(split.class_names) == [label for label, _ in rows]
+        np.testing.assert_array_equal(split.images[..., 0].numpy(), np.stack([drawings for _, drawings in rows]))
+
+
 def test_repeats(raw, data, tasks):
     jobs.prepare("study", data, tasks)
     before = {path.name: storage.digest_file(path) for path in paths.prepared("study").iterdir()}

@@ -189,13 +189,15 @@ CHOICES: dict[str, list] = {
     "inner.steps": [1, 2, 3], "inner.test_steps": [1, 3], "inner.learning_rate": [0.01, 0.4, 100.0],
     "train.meta_batch": [1, 3], "train.learning_rate": [1e-9, 0.002, 100.0], "train.schedule": ["cosine", "constant"],
     "train.log_every": [1, 7], "train.validate_every": [1, 7], "train.validation_tasks": [1, 3],
+    "train.keep": ["best", "last"], "train.snapshots": [[], [0, 1]],
     "train.checkpoint_every": [1, 7], "train.precision": ["float32", "tf32", "float64"],
     "tiers.headline.meta_steps": [1, 2, 3], "tiers.headline.seeds": [[0], [2**31 - 1, 7]],
     "tiers.headline.test_tasks": [2, 5],
     "test.sample_tasks": [2, 9], "test.draws": [2], "test.other_queries": [[], [1]],
 }  # fmt: skip
 OPTIONS: dict[str, list] = {
-    "approach": ["maml", "n_plus_1", "multi_task"], "generator": ["standard", "fcn"],
+    "approach": ["maml", "n_plus_1", "multi_task"], "generator": ["standard", "fcn", "authors"],
+    "first_output": ["grey", "ink"],
     "fake_source": ["generator", "frozen_generator", "augmentation", "alphabet", "noise"],
     "conditioning": ["none", "label", "image"], "skip": [False, True], "noise_size": [1, 16],
     "fakes_per_real": [1, 2], "fake_steps": [0, 1, 9],

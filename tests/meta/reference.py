@@ -42,6 +42,28 @@ def network(weights, branch, shared, x, planes=None, own_norm=batch_norm_relu, s
     return x @ weights[f"{branch}.head"] + weights[f"{branch}.bias"]
 
 
+def authors_last_map(weights, code, x, side):
+    """The authors' generator up to its last convolution, with transposed convolutions as their code has them."""
+
+    def norm(name, x):
+        mean, variance = x.mean(dim=(0, 2, 3), keepdim=True), x.var(dim=(0, 2, 3), keepdim=True, correction=0)
+        xhat = (x - mean) / (variance + 1e-5).sqrt()
+        return weights[f"gen.{name}.gamma"][:, None, None] * xhat + weights[f"gen.{name}.beta"][:, None, None]
+
+    def transposed(name, x):
+        mirrored = weights[f"gen.{name}.conv"].permute(2, 3, 0, 1).flip(2, 3).contiguous()
+        return F.conv_transpose2d(x, mirrored, weights[f"gen.{name}.bias"], stride=1, padding=1)
+
+    h = F.linear(code, weights["gen.code"].T, weights["gen.code_bias"])
+    h = h.view(len(code), side, side, -1).permute(0, 3, 1, 2)
+    if x is not None:
+        h = torch.cat([norm("image", F.leaky_relu(transposed("image", x), 0.2)), h], dim=1)
+    assert h.shape[1] == 128
+    h = F.relu(norm("join", F.relu(transposed("join", h))))
+    z = convolve(h, weights["gen.refine.conv"], 1) + weights["gen.refine.bias"][:, None, None]
+    return norm("refine", F.relu(z))
+
+
 def generate(variant, weights, x, noise, one_hot, prototypes):
     def layer(name, x, stride=1):
         z = convolve(x, weights[f"gen.{name}.conv"], stride)
@@ -52,6 +74,10 @@ def generate(variant, weights, x, noise, one_hot, prototypes):
         code = torch.cat([code, one_hot], dim=1)
     if variant.conditioning == "prototype":
         code = torch.cat([code, prototypes @ weights["gen.prototype"]], dim=1)
+    if variant.generator == "authors":
+        h = authors_last_map(weights, code, x if variant.conditioning == "image" else None, x.shape[2])
+        painted = convolve(h, weights["gen.paint"], 1) + weights["gen.bias"][:, None, None]
+        return x + torch.tanh(painted) if variant.skip else torch.sigmoid(painted)
     side = x.shape[2] // 4 if variant.generator == "standard" else x.shape[2]
     h = (code @ weights["gen.code"]).view(len(noise), side, side, -1).permute(0, 3, 1, 2)
     if variant.generator == "standard":

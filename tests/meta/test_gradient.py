@@ -68,6 +68,7 @@ VARIANTS = {
     "n_plus_1 skip": N_PLUS_1 | {"skip": True},
     "n_plus_1 fcn with skip": N_PLUS_1 | {"generator": "fcn", "skip": True},
     "n_plus_1 fcn label": N_PLUS_1 | {"generator": "fcn", "conditioning": "label"},
+    "n_plus_1 authors' generator": N_PLUS_1 | {"generator": "authors", "noise_size": 2},
     "n_plus_1 vanilla": N_PLUS_1 | {"gan_loss": "vanilla"},
     "n_plus_1 wasserstein": N_PLUS_1 | {"gan_loss": "wasserstein"},
     "n_plus_1 penalty": N_PLUS_1 | {"gan_loss": "wasserstein_gp"},
@@ -141,6 +142,21 @@ def test_gradient_at_other_sizes(sizes, options, make_system, make_episodes):
         names = [weight for weight in weights if weight.partition(".")[0] == group]
         flat = [torch.cat([values[weight].flatten() for weight in names]) for values in (ours.gradient, theirs)]
         assert float(flat[1].norm()) > 1e-8 and relative(*flat) < 1e-9, group
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"conditioning": "image", "skip": True}, {"conditioning": "label"}, {"conditioning": "prototype"}],
+)
+def test_gradient_through_the_authors_generator_in_colour(options, make_system, make_episodes):
+    sizes = replace(POOLED, side=16)
+    system = make_system(ways=2, steps=2, sizes=sizes, noise_size=2, generator="authors", **MULTI_TASK | options)
+    episodes = make_episodes(tasks=1, ways=2, queries=1, size=16, channels=3)
+    weights = initial(system)
+    assert weights["gen.paint"].shape == (1, 3, 3, 64, 3)
+    ours, (_, theirs) = outer_gradient(system, weights, episodes, 1), slow_gradient(system, weights, episodes)
+    for name in (name for name in weights if name.startswith("gen.")):
+        assert float(theirs[name].norm()) > 1e-8 and relative(ours.gradient[name][0], theirs[name]) < 1e-9, name
 
 
 @pytest.mark.parametrize("approach", ["maml", "n_plus_1"])

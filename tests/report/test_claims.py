@@ -534,3 +534,18 @@ def test_missing_file(written, path):
     with pytest.raises(ReportError, match="missing; run `dvc repro`"):
         jobs.run(_params(written), "claims")
     assert not paths.claims("quick").exists()
+
+
+def test_without_a_judge_claims_of_realism_are_undecided_and_others_are_not(written):
+    params, samples = _params(written), paths.samples("quick")
+    jobs.run(params, "claims")
+    before = pd.read_csv(paths.claims("quick") / "claims.csv", index_col="claim")
+    for name in ("realism.csv", "tasks.csv"):
+        table = pd.read_csv(samples / name).assign(kid=np.nan, judge_learnt=False)
+        table.assign(**({"distance": np.nan} if name == "realism.csv" else {})).to_csv(samples / name, index=False)
+    jobs.run(params, "claims")
+    after = pd.read_csv(paths.claims("quick") / "claims.csv", index_col="claim")
+    of_realism = [8, 9, 10, 11, 14, 16, 17]
+    assert set(after.loc[of_realism, "verdict"]) == {"undecided"}
+    assert after.loc[of_realism, "reason"].str.startswith("too few seeds with a value: 0 left").all()
+    assert after.drop(of_realism)["effect"].equals(before.drop(of_realism)["effect"])

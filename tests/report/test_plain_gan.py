@@ -39,7 +39,7 @@ def write(dataset="glyphs", seeds=(0, 1), lost=()):
     )
     record = {"study": "quick", "dataset": dataset, "title": load(dataset).title,
               "classes": ["Alef", "Bet", "Gimel"], "seeds": list(seeds),
-              "parameters": {"gan": {"updates": 500}}, "judge_accuracy": 0.97}  # fmt: skip
+              "images_of": "class", "parameters": {"gan": {"updates": 500}}, "judge_accuracy": 0.97}  # fmt: skip
     (folder / "record.json").write_text(json.dumps(record))
     return folder
 
@@ -69,6 +69,27 @@ def test_the_picture_is_of_the_first_seed(made_up):
     assert np.array_equal(shown[:28, 60:88], 255 - images[0, 1, 0]), "columns 2 and 3 are class 1"
     assert np.array_equal(shown[:28, 90:118], 255 - images[0, 1, 1])
     assert np.array_equal(shown[30:58, :28], 255 - images[0, 0, 2]), "row 1 goes on with the samples"
+
+
+def test_mixed_classes_fill_a_row_of_ten(made_up):
+    """One GAN of each K, with five samples: they fill the row from the left, and the rest stays white."""
+    folder = write()
+    table = pd.read_csv(folder / "quality.csv")
+    table[table["class"] == 0].to_csv(folder / "quality.csv", index=False)
+    images = {name: np.random.default_rng(1).integers(0, 256, (2, 1, 13, 28, 28), dtype=np.uint8)
+              for name in ("training", "K25", "K5", "K1")}  # fmt: skip
+    save_file(images, folder / "samples.safetensors")
+    record = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps(record | {"images_of": "all", "classes": ["all classes"]}))
+    picture = drawn(folder)
+    shown = picture.figure.axes[2].get_images()[0].get_array()
+    assert shown.shape == (2 * 28 + 2, 10 * 28 + 9 * 2) and not picture.figure.axes[0].texts
+    for place in range(13):
+        top, left = 30 * (place // 10), 30 * (place % 10)
+        assert np.array_equal(shown[top : top + 28, left : left + 28], 255 - images["K5"][0, 0, place])
+    assert (shown[30:58, 90:118] == 255).all()
+    told = words(picture)
+    assert "trained on K images of mixed classes" in told and "means over seeds:" in told
 
 
 def test_the_caption_has_the_tables_numbers(made_up):

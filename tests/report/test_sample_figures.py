@@ -113,6 +113,27 @@ def test_grids_of_the_same_tasks(made_up, row):
     assert "Real images compared with other real images: KID 0.002" in picture.caption
 
 
+def test_a_gallery_of_a_snapshot(made_up):
+    """Two variants have weights of meta-step 1,000: their images and numbers are of that moment, the third's not."""
+    variants, images = _made(made_up(variants=CONDITIONING.variants))
+    rows = []
+    for name in CONDITIONING.variants[:2]:
+        for step in (500, 1000):
+            images[f"fakes/{name}@{step}"] = images[f"fakes/{name}"] // 2 + (step == 1000)
+            rows += [(name, seed, step, step / 500 + seed, 0.1, 0.9, 0.5, 0.6) for seed in (0, 1, 2)]
+    save_file(images, SAMPLES / "grids.safetensors")
+    columns = ["variant", "seed", "meta_step", "kid", "kid_low", "kid_high", "distance", "collapse"]
+    pd.DataFrame(rows, columns=columns).to_csv(SAMPLES / "snapshots.csv", index=False)
+    picture = _built(CONDITIONING, variants)
+    grid, titles = _images(picture), _titles(picture)
+    for position, name in enumerate(CONDITIONING.variants):
+        early = position < 2
+        shown = images[f"fakes/{name}@1000" if early else f"fakes/{name}"]
+        assert np.array_equal(grid[2 + position], grids.mosaic(shown[:, : grids.MOST_ROWS]))
+        assert titles[2 + position].endswith("after 1,000 meta-steps") == early
+        assert (f"{variants[name].label} after 1,000 meta-steps: KID 3 +/- 2.5 over 3" in picture.caption) == early
+
+
 def test_generators_say_accuracies(made_up):
     variants, _ = _made(made_up(variants=GENERATORS.variants))
     accuracy = pd.read_csv(TABLES / "accuracy.csv").set_index("variant")["accuracy"]

@@ -27,6 +27,7 @@ from megan.stages import gan as stage
 DOCUMENT = params.resolved(params.read())
 TINY = {
     "dataset": "glyphs",
+    "images_of": "class",
     "images": [3, 1],
     "classes": 2,
     "updates": 3,
@@ -47,7 +48,7 @@ def resize(monkeypatch, **sizes):
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    resize(monkeypatch, HELD=6, POOL=8, APART=5, LETTERS=3, LOG_EVERY=1, SHOWN=2, STEPS=3, BATCH=8)
+    resize(monkeypatch, HELD=6, POOL=8, APART=5, LETTERS=3, LOG_EVERY=1, SHOWN=2, SHOWN_MIXED=7, STEPS=3, BATCH=8)
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
     monkeypatch.setenv("MEGAN_THREADS", "1")
 
@@ -99,6 +100,50 @@ def test_what_it_leaves(study):
     )
     assert json.loads(paths.provenance("quick", "gan").read_text())["wall_seconds"] > 0
     assert not list(paths.RESUME.rglob("state.safetensors"))
+
+
+def test_mixed_classes_make_one_gan_of_each_seed(study, monkeypatch):
+    document = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+    document["studies"]["quick"]["gan"] |= {"images_of": "all", "images": [9, 1]}
+    paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
+    loaded = params.load()
+    seen = []
+    train = training.train
+    monkeypatch.setattr(stage, "train", lambda images, *others: seen.append(images) or train(images, *others))
+    jobs.run(loaded, "gan")
+    folder = paths.gan("quick")
+    table = pd.read_csv(folder / "quality.csv")
+    assert [tuple(row) for row in table[["images", "seed", "class"]].to_numpy()] == [
+        (k, s, 0) for k in (9, 1) for s in (0, 4)
+    ]
+    assert table.notna().all(axis=None)
+    samples = load_file(folder / "samples.safetensors")
+    assert {name: (*value.shape[:3],) for name, value in samples.items()} == {
+        "K9": (2, 1, 6), "K1": (2, 1, 6), "training": (2, 1, 7)
+    }  # fmt: skip
+    record = json.loads((folder / "record.json").read_text())
+    assert record["classes"] == ["all classes"] and record["images_of"] == "all"
+
+    # Slowly: every image that a GAN saw, looked up among those of each class.
+    images = gan_images.real_images("quick", loaded.current.gan)
+    assert [some.shape[:3] for some in seen] == [(2, 1, 9), (2, 1, 1)]
+    for seed in range(2):
+        of_class = [
+            [label for label in range(2) if any(torch.equal(image, one) for one in images.train[label])]
+            for image in seen[0][seed, 0]
+        ]
+        assert all(len(found) == 1 for found in of_class), "an image is of no class, or of several"
+        assert {found[0] for found in of_class} == {0, 1}, "the nine are of one class"
+        assert torch.equal(seen[1][seed, 0, 0], seen[0][seed, 0, 0]), "a larger K keeps the images of a smaller"
+        assert len({image.numpy().tobytes() for image in seen[0][seed, 0]}) == 9
+
+
+def test_held_out_images_of_mixed_classes_are_as_many_and_take_turns(study):
+    by_class = gan_images.real_images("quick", OPTIONS)
+    together = gan_images.mixed(by_class)
+    assert together.train.shape[:2] == (1, 16) and together.held.shape[:2] == (1, 6)
+    for place in range(6):
+        assert torch.equal(together.held[0, place], by_class.held[place % 2, place // 2])
 
 
 def test_a_stopped_run_goes_on_to_the_same_result(study, monkeypatch):

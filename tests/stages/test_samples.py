@@ -178,7 +178,7 @@ def study(tmp_path, monkeypatch):
     loaded = params.load()
     paths.judge("quick").mkdir(parents=True)
     (paths.judge("quick") / "metrics.json").write_text(
-        '{"classes": 4, "validation_accuracy": 0.25, "validation_drawings": 16}'
+        '{"classes": 4, "validation_accuracy": 0.75, "validation_drawings": 16}'
     )
     jobs.leave_record(loaded, "judge")
     for name, seeds in {"maml": None, "n_plus_1": [1], "n_plus_1_equal": [0, 1], "n_plus_1_weighted": []}.items():
@@ -218,11 +218,12 @@ def test_the_stage(study):
         ("real", 0),
         ("real", 1),
     ]
-    assert list(measured.columns) == ["variant", *fake_quality.REALISM]
+    assert list(measured.columns) == ["variant", *fake_quality.REALISM, "judge_learnt"]
+    assert measured["judge_learnt"].all() and pd.read_csv(folder / "snapshots.csv").empty
     assert measured["kid"].tolist()[-2:] == [0.5, 1.5], "real images of seeds 0 and 1, each once"
     written = pd.read_csv(paths.tested("quick", "n_plus_1") / "realism.csv")
     assert measured.loc[0, "distance"] == pytest.approx(written.loc[0, "distance"], rel=1e-8)
-    assert len(tasks) == 9 and list(tasks.columns) == ["variant", *fake_quality.TASKS]
+    assert len(tasks) == 9 and list(tasks.columns) == ["variant", *fake_quality.TASKS, "judge_learnt"]
     grids, record = load_file(folder / "grids.safetensors"), result.verified(folder, "samples")
     assert record["seed"] == 1, "the seed that most variants finished"
     assert record["alphabets"] == ["A", "C"] and grids["examples"].shape == (2, 15, 28, 28), (
@@ -246,6 +247,57 @@ def test_the_stage(study):
     jobs.run(study, "samples")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert json.loads(paths.provenance("quick", "samples").read_text())["wall_seconds"] > 0
+
+
+def leave_snapshots(study, name, seeds, steps):
+    """Fakes of earlier meta-steps, beside the final ones of `leave`."""
+    leave(study, name, seeds)
+    folder, source = paths.tested("quick", name), np.random.default_rng(7)
+    fakes = {
+        f"fakes/{step}": torch.from_numpy(source.integers(0, 256, (len(seeds), 3, 2, 4, 28, 28), dtype=np.uint8))
+        for step in steps
+    }
+    save_file(fakes, folder / "shown_snapshots.safetensors")
+    rows = [(seed, step, *source.random(len(fake_quality.OVER_TRAINING) - 2)) for seed in seeds for step in steps]
+    pd.DataFrame(rows, columns=fake_quality.OVER_TRAINING).to_csv(folder / "snapshot_realism.csv", index=False)
+    (folder / "record.json").unlink()
+    jobs.leave_record(study, "test", name)
+    return fakes, rows
+
+
+def test_realism_over_training_is_collected(study):
+    jobs.run(study, "samples")
+    folder = paths.samples("quick")
+    before = {name: (folder / name).read_bytes() for name in ("realism.csv", "tasks.csv")}
+    fakes, written = leave_snapshots(study, "n_plus_1_equal", [0, 1], [0, 20, 100])
+    jobs.run(study, "samples")
+    assert before == {name: (folder / name).read_bytes() for name in before}, "the final rows changed"
+    rows = pd.read_csv(folder / "snapshots.csv")
+    assert list(rows.columns) == ["variant", *fake_quality.OVER_TRAINING, "judge_learnt"]
+    assert set(rows["variant"]) == {"n_plus_1_equal"} and rows["judge_learnt"].all() and len(rows) == 6
+    for row, wanted in zip(rows[fake_quality.OVER_TRAINING].to_numpy(float), written, strict=True):
+        assert row == pytest.approx(wanted, rel=1e-8)
+    grids = load_file(folder / "grids.safetensors")
+    assert torch.equal(grids["fakes/n_plus_1_equal@20"], fakes["fakes/20"][1]), "seed 1 is shown"
+
+
+def test_a_judge_that_guesses_measures_nothing(study, capsys):
+    leave_snapshots(study, "n_plus_1_equal", [0, 1], [20])
+    (paths.judge("quick") / "metrics.json").write_text(
+        '{"classes": 4, "validation_accuracy": 0.3125, "validation_drawings": 16}'
+    )
+    jobs.run(study, "samples")
+    folder = paths.samples("quick")
+    measured, tasks = pd.read_csv(folder / "realism.csv"), pd.read_csv(folder / "tasks.csv")
+    snapshots = pd.read_csv(folder / "snapshots.csv")
+    for table in (measured, snapshots):
+        assert len(table) and table[fake_quality.IN_FEATURES].isna().all(axis=None)
+        assert not table["judge_learnt"].any() and table["pixels"].notna().all()
+    assert len(tasks) == 9 and tasks["kid"].isna().all() and tasks["wasserstein"].notna().all()
+    assert result.verified(folder, "samples")["judge_accuracy"]["learnt"] is False
+    told = capsys.readouterr().err
+    assert "the judge recognises 31.25% of 16 held-out images of 4 classes" in told
+    assert "raise studies.quick.judge.steps = 60" in told
 
 
 def test_without_any_fakes_left(study):

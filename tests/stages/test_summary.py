@@ -56,6 +56,16 @@ def test_every_table_has_its_columns(made_up):
             "reference_meta_steps",
         ],
         "steps": ["variant", "seed", "inner_step", "accuracy", "fake_wins"],
+        "snapshots": [
+            "variant",
+            "label",
+            "seed",
+            "meta_step",
+            "accuracy",
+            "standard_error",
+            "loss",
+            "fake_wins",
+        ],
         "diverged": ["variant", "label", "seed", "meta_step", "loss"],
     }
 
@@ -169,3 +179,18 @@ def test_a_rerun_gives_the_same_bytes_and_leaves_no_old_table(made_up):
     assert [paths.metrics("quick"), *sorted(paths.tables("quick").iterdir())] == files
     assert [path.read_bytes() for path in files] == before
     assert not [path for path in paths.results("quick").rglob("*.tmp")]
+
+
+def test_snapshots_of_finished_seeds_are_stacked(made_up):
+    study = made_up(diverged={"n_plus_1": {2: 80}})
+    params = study.write()
+    for name, accuracy in (("maml", 0.5), ("n_plus_1", 0.75)):
+        rows = [(seed, step, accuracy, 0.01, 1.5, 0.25) for seed in (0, 1, 2) for step in (500, 0)]
+        table = pd.DataFrame(rows, columns=["seed", "meta_step", "accuracy", "standard_error", "loss", "fake_wins"])
+        table.to_csv(paths.tested(params.study, name) / "snapshots.csv", index=False)
+    jobs.run(params, "summary")
+    found = pd.read_csv(paths.tables(params.study) / "snapshots.csv")
+    assert [*zip(found["variant"], found["seed"], found["meta_step"], found["accuracy"], strict=True)] == [
+        *(("maml", seed, step, 0.5) for seed in (0, 1, 2) for step in (0, 500)),
+        *(("n_plus_1", seed, step, 0.75) for seed in (0, 1) for step in (0, 500)),
+    ]

@@ -11,11 +11,12 @@ import pandas
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from megan.config import params, paths
 from megan.data import packed
-from megan.meta.iteration import iteration
+from megan.meta import setup
+from megan.meta.iteration import OuterLoop, State, iteration
 from megan.stages import train
 
 DOCUMENT = params.resolved(params.read())
@@ -95,6 +96,31 @@ def test_train_then_test(study, variant):
     )
 
 
+def test_without_validation_the_last_weights_are_kept(study):
+    jobs.run(settle(keep="last"), "train", "maml")
+    with_validation = outcome("maml")
+    document = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+    data = {"protocol": "file_order", "validation_alphabets": 0, "train_characters": 8, "validation_characters": 0}
+    document["studies"]["quick"]["data"] |= data
+    document["studies"]["quick"]["tasks"]["scope"] = "any"
+    paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
+    paths.split("quick", "validation").unlink()
+    jobs.run(params.load(), "train", "maml")
+    curve = pandas.read_csv(paths.trained("quick", "maml") / "curve.csv")
+    assert set(curve["split"]) == {"train"} and sorted(curve["meta_step"].unique()) == [2, 4, 6]
+    record = json.loads((paths.trained("quick", "maml") / "record.json").read_text())
+    assert record["best_meta_step"] == {"0": 6, "1": 6}
+    # Other tasks, so other weights; but validation alone changes none.
+    assert not same(outcome("maml"), with_validation)
+    loaded = settle(keep="last", validate_every=1)
+    packed.write(
+        paths.split("quick", "validation"), {"A": numpy.zeros((4, 20, 28, 28), numpy.uint8)}, {"A": list("abcd")}
+    )
+    jobs.run(loaded, "train", "maml")
+    again = outcome("maml")[1]
+    assert all(torch.equal(value, with_validation[1][name]) for name, value in again.items())
+
+
 def test_the_same_numbers_twice_and_with_any_number_of_threads(study, monkeypatch):
     results = []
     for threads in ("2", "2", "1"):
@@ -107,8 +133,10 @@ def test_the_same_numbers_twice_and_with_any_number_of_threads(study, monkeypatc
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_goes_on(study, monkeypatch, capsys, number):
+    study = settle(snapshots=[0, 2, 5])
     jobs.run(study, "train", "n_plus_1")
-    undisturbed = outcome()
+    undisturbed, kept = outcome(), paths.trained("quick", "n_plus_1") / "snapshots.safetensors"
+    snapshots = load_file(kept)
     (paths.trained("quick", "n_plus_1") / "record.json").unlink()
 
     stop_after = 3
@@ -134,6 +162,54 @@ def test_a_signal_saves_and_the_same_command_goes_on(study, monkeypatch, capsys,
     jobs.run(study, "train", "n_plus_1")
     assert len(taken) == 6, "the second process did not go on from the third meta-step"
     assert same(outcome(), undisturbed)
+    assert same((b"", load_file(kept)), (b"", snapshots)) and {name[0] for name in snapshots} == {"0", "2", "5"}
+
+
+def test_snapshots_are_the_weights_of_their_meta_step_and_are_tested(study):
+    loaded = settle(keep="last", snapshots=[6, 0, 3])
+    jobs.run(loaded, "train", "n_plus_1")
+    trained, tested = paths.trained("quick", "n_plus_1"), paths.tested("quick", "n_plus_1")
+    assert json.loads((trained / "record.json").read_text())["snapshots"] == [0, 3, 6]
+    kept, final = load_file(trained / "snapshots.safetensors"), load_file(trained / "weights.safetensors")
+
+    # Slowly: one meta-step after the other, by hand.
+    workers = setup.workers(loaded)
+    system, sampler = setup.system(loaded, "n_plus_1"), setup.sampler(loaded, "n_plus_1", "train", workers)
+    seeds, loop = torch.tensor([0, 1]), OuterLoop(loaded.current.train, 1, 6)
+    state = State.fresh(system, seeds, torch.float32)
+    advance = iteration(system, sampler, seeds, loop, state, workers)
+    for step in range(7):
+        if step in (0, 3, 6):
+            for name, value in state.part("theta").items():
+                assert torch.equal(kept[f"{step}/{name}"], value), (step, name)
+        advance()
+    assert all(torch.equal(kept[f"6/{name}"], value) for name, value in final.items())
+
+    jobs.run(loaded, "test", "n_plus_1")
+    rows = pandas.read_csv(tested / "snapshots.csv").set_index(["seed", "meta_step"])
+    assert sorted(rows.index) == [(seed, step) for seed in (0, 1) for step in (0, 3, 6)]
+    fakes = load_file(tested / "shown_snapshots.safetensors")
+    realism = pandas.read_csv(tested / "snapshot_realism.csv").set_index(["seed", "meta_step"])
+    assert sorted(realism.index) == sorted(rows.index) and rows.notna().all(axis=None)
+    # The test of each snapshot is that of a run whose final weights it is.
+    for step in (0, 3, 6):
+        own = {name.partition("/")[2]: value for name, value in kept.items() if name.startswith(f"{step}/")}
+        save_file(own, trained / "weights.safetensors")
+        (trained / "snapshots.safetensors").unlink(missing_ok=True)
+        jobs.run(loaded, "test", "n_plus_1")
+        tasks = pandas.read_csv(tested / "tasks.csv").groupby("seed")
+        at = rows.xs(step, level="meta_step")
+        assert at["accuracy"].to_numpy() == pytest.approx(tasks["accuracy"].mean().to_numpy())
+        assert at["standard_error"].to_numpy() == pytest.approx(tasks["accuracy"].sem().to_numpy())
+        assert at["fake_wins"].to_numpy() == pytest.approx(tasks["fake_wins"].mean().to_numpy())
+        assert torch.equal(load_file(tested / "shown.safetensors")["fakes"], fakes[f"fakes/{step}"])
+        critic = pandas.read_csv(tested / "fakes.csv").groupby("seed")["wasserstein"].mean()
+        own = realism.xs(step, level="meta_step")
+        assert own["wasserstein"].to_numpy() == pytest.approx(critic.to_numpy())
+        final = pandas.read_csv(tested / "realism.csv")
+        for column in ("kid", "kid_low", "kid_high", "distance", "pixels", "collapse"):
+            assert own[column].to_numpy() == pytest.approx(final[column].to_numpy(), nan_ok=True), column
+        assert not (tested / "snapshots.csv").exists(), "training kept none this time"
 
 
 def test_state_of_other_parameters_is_not_resumed(study, monkeypatch):
@@ -161,8 +237,6 @@ def test_state_of_other_parameters_is_not_resumed(study, monkeypatch):
 def first_steps(study, seeds, chunk, monkeypatch, steps=10):
     """The weights after ten meta-steps in float64, by seed."""
     monkeypatch.setenv("MEGAN_CHUNK", str(chunk))
-    from megan.meta import setup
-    from megan.meta.iteration import OuterLoop, State
     from megan.meta.parallel import Workers
 
     workers = Workers()
@@ -221,6 +295,14 @@ def test_prototypes_reach_the_generator(study, monkeypatch):
     paths.PARAMS.write_text(yaml.safe_dump(document), encoding="utf-8")
     with_prototypes = params.load()
     jobs.run(with_prototypes, "encoder")
+    told = paths.encoder("quick") / "metrics.json"
+    metrics = json.loads(told.read_text())
+    told.write_text(json.dumps(metrics | {"validation_accuracy": 1 / 8}))  # of eight classes
+    with pytest.raises(setup.EncoderError, match="raise studies.quick.encoder.steps = 1 in params.yaml") as refused:
+        jobs.run(with_prototypes, "train", "n_plus_1")
+    assert "variants.n_plus_1.conditioning = 'prototype'" in str(refused.value) and "guessing" in str(refused.value)
+    jobs.run(with_prototypes, "train", "maml")  # which does not rely on it
+    told.write_text(json.dumps(metrics | {"validation_accuracy": 0.9}))
     jobs.run(with_prototypes, "train", "n_plus_1")
     assert outcome()[1]["gen.prototype"].shape[1] == 512
     jobs.run(with_prototypes, "test", "n_plus_1")

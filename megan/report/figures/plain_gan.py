@@ -1,4 +1,7 @@
-"""Fig. 7: samples of plain GANs that were trained on K images; one row for each K, one column for each class."""
+"""Fig. 7: samples of plain GANs that were trained on K images; one row for each K.
+
+Columns are classes, or, for GANs of mixed classes, samples of the one GAN.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,9 @@ from megan.report.inputs import broken, read_json, read_table
 from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
-ROWS = 2  # samples of each GAN
+ROWS = 2  # samples of each GAN of one class, above each other
+COLUMNS = 10  # samples of a GAN of mixed classes, side by side
+LEAST = 6  # images side by side that fill a column of a paper
 LABELS = 1.15  # inches to the left of the images
 KEYS = ["study", "dataset", "title", "classes", "seeds", "parameters", "judge_accuracy"]  # of the record
 NUMBERS = ["kid", "kid_low", "kid_high", "collapse", "nearest", "kid_real", "collapse_real", "nearest_real"]
@@ -24,12 +29,16 @@ PAPER = (
     " that a standard GAN begins to fail below K = 25: no realistic samples, mode collapse, noise or numerical"
     " instability."
 )
+TRAINED_ON = {
+    "class": "There is one GAN for each class and K, trained on K images of that class.",
+    "all": "There is one GAN for each K, trained on K images of mixed classes, as in the paper's picture; the first row"
+    " shows the first of them.",
+}
 READING = (
-    "There is one GAN for each class and K, trained on K images of that class. KID is the kernel distance to held-out"
-    " real images of the class, in the features of a classifier of real images; it is 0 for real images. Likeness is"
-    " the mean cosine of those features over pairs of samples; it is 1 when all are the same image. Nearest is the root"
-    " mean square pixel difference to the nearest of the K images. If it is smaller than that of held-out real images,"
-    " the samples repeat the training images."
+    "KID is the kernel distance to held-out real images of the same kind, in the features of a classifier of real"
+    " images; it is 0 for real images. Likeness is the mean cosine of those features over pairs of samples; it is 1"
+    " when all are the same image. Nearest is the root mean square pixel difference to the nearest of the K images. If"
+    " it is smaller than that of held-out real images, the samples repeat the training images."
 )
 
 
@@ -43,6 +52,26 @@ class _Result:
     def dataset(self) -> str:
         return self.record["title"]
 
+    @property
+    def mixed(self) -> bool:
+        """Whether a GAN was trained on images of all classes."""
+        return self.record.get("images_of") == "all"
+
+    def grid(self, name: str) -> np.ndarray:
+        """Images of the first seed, uint8 [rows, columns, height, width]; 0, drawn as white, where a GAN diverged.
+
+        If the classes are few, each has several samples side by side.
+        """
+        images = self.images[name][0]
+        if not self.mixed:
+            across = max(1, min(LEAST // len(images), images.shape[1] // ROWS))
+            shown = images[:, : ROWS * across].reshape(len(images), ROWS, across, *images.shape[2:])
+            return shown.swapaxes(0, 1).reshape(ROWS, len(images) * across, *images.shape[2:])
+        shown = np.zeros((ROWS * COLUMNS, *images.shape[2:]), images.dtype)  # white where there are fewer
+        some = images[0, : ROWS * COLUMNS]
+        shown[: len(some)] = some
+        return shown.reshape(ROWS, COLUMNS, *images.shape[2:])
+
 
 def build(gan: Path, _: dict[str, Style]) -> Picture:
     """Training images, then samples of the GANs of each K, for the first seed. Labels give KID and divergence.
@@ -51,38 +80,25 @@ def build(gan: Path, _: dict[str, Style]) -> Picture:
     """
     result = _read(gan)
     classes, counts = result.record["classes"], sorted(set(result.quality["images"]), reverse=True)
-    rows = [("Real, trained on", result.images["training"])]
-    rows += [(_label(result.quality, count), result.images[f"K{count}"]) for count in counts]
+    rows = [("Real, trained on", result.grid("training"))]
+    rows += [(_label(result.quality, count), result.grid(f"K{count}")) for count in counts]
     with style.theme():
-        across = _across(len(classes), rows[0][1].shape[2])
-        side = min(0.5, (style.PAGE - LABELS) / (len(classes) * across))  # inches of one image
-        size = (LABELS + side * len(classes) * across, 0.35 + len(rows) * (ROWS * side + 0.06))
+        columns = rows[0][1].shape[1]
+        side = min(0.5, (style.PAGE - LABELS) / columns)  # inches of one image
+        size = (LABELS + side * columns, 0.35 + len(rows) * (ROWS * side + 0.06))
         figure = Figure(figsize=size, layout="constrained")
         stacked = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
         for axes, (label, images) in zip(stacked, rows, strict=True):
-            grids.show(axes, grids.mosaic(_arranged(images[0], across)))
+            grids.show(axes, grids.mosaic(images[None]))
             grids.label(axes, label)
             axes.set_anchor("W")
-        _name_columns(stacked[0], classes)
+        if not result.mixed:
+            _name_columns(stacked[0], classes)
         alt = (
             f"Grid of {result.dataset} images: real ones, then samples of plain GANs trained on"
             f" {', '.join(map(str, counts))} images."
         )
         return picture.described(figure, _title(result), _caption(result, counts), alt)
-
-
-def _across(classes: int, samples: int) -> int:
-    """Samples of one class side by side: several if the classes alone would not fill a column of a paper."""
-    return max(1, min(6 // classes, samples // ROWS))
-
-
-def _arranged(images: np.ndarray, across: int) -> np.ndarray:
-    """uint8 [classes, samples, height, width] -> [1, ROWS, classes * across, height, width].
-
-    A sample is 0, drawn as white, where a GAN diverged.
-    """
-    shown = images[:, : ROWS * across].reshape(len(images), ROWS, across, *images.shape[2:])
-    return shown.swapaxes(0, 1).reshape(1, ROWS, len(images) * across, *images.shape[2:])
 
 
 def _name_columns(axes: Axes, names: list[str]) -> None:
@@ -133,7 +149,9 @@ def _caption(result: _Result, counts: list[int]) -> str:
     )
     shown = f"The figure shows seed {record['seeds'][0]}, black on white."
     excuse = "" if record["dataset"] == "fashion_mnist" else other
-    return f"{PAPER}{excuse} Ours, means over classes and seeds: {ours}. {floor} {shown} {READING}"
+    over = "seeds" if result.mixed else "classes and seeds"
+    how = f"{TRAINED_ON['all' if result.mixed else 'class']} {READING}"
+    return f"{PAPER}{excuse} Ours, means over {over}: {ours}. {floor} {shown} {how}"
 
 
 def _numbers(own: pd.DataFrame, count: int) -> str:
@@ -145,7 +163,11 @@ def _numbers(own: pd.DataFrame, count: int) -> str:
     if len(seeds) > 1:
         spread = f"+/- {seed_interval(seeds):.2g} over {len(seeds)} seeds"
     else:
-        spread = f"({finished['kid'].min():.2g} to {finished['kid'].max():.2g} over classes)"
+        spread = (
+            "of one seed"
+            if len(finished) == 1
+            else f"({finished['kid'].min():.2g} to {finished['kid'].max():.2g} over classes)"
+        )
     nearest = f"nearest {finished['nearest'].mean():.2f} (held-out {finished['nearest_real'].mean():.2f})"
     likeness = f"likeness {finished['collapse'].mean():.2f}"
     return f"K = {count}: KID {seeds.mean():.2g} {spread}, {likeness}, {nearest}{told}"

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Grids(Comparison):
-    """Real images, and below them the fakes of each variant. `accuracies`: also give meta-test accuracies."""
+    """Real images, and below them the fakes of each variant. `accuracies`: also give meta-test accuracies.
+
+    `snapshot`: the meta-step that the fakes are of, where training kept its weights; else they are of the final ones.
+    """
 
     reads: tuple[str, ...] = ("tables", "samples")
     accuracies: bool = False
+    snapshot: int | None = None
 
     def build(self, folders: Sequence[Path], styles: dict[str, Style]) -> Picture:
         from megan.report import grids
 
         tables, samples = folders
-        return grids.compared(tables, samples, styles, self, self.accuracies)
+        return grids.compared(tables, samples, styles, self, self.accuracies, self.snapshot)
 
 
 FAKES = (
@@ -37,6 +41,7 @@ FAKES = (
         " image (generator's inner step 0.4, then 0.001), then on the label (0.4). The paper says that fakes"
         " conditioned on the image were far more real and stable than those conditioned on the label, and that they"
         " were realistic with a step of 0.4 but not with 0.001.",
+        snapshot=1000,
     ),
     Grids(
         "generators",
