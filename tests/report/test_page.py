@@ -231,9 +231,21 @@ def test_the_papers_numbers_stand_beside_ours(made):
     own = next(row for row in rows if row.variant == "maml")
     curves = pd.read_csv(paths.tables("quick") / "curves.csv")
     near = curves[(curves["variant"] == "maml") & (curves["split"] == "validation") & (curves["meta_step"] == 200)]
-    assert own.paper == "85.6 % ± 0.3 after 238 updates" and own.ours.endswith("after 200")
+    assert own.paper == "85.6 % ± 0.3 after 238 updates" and own.ours.endswith("after 200 (validation)")
     assert own.ours.startswith(f"{100 * near['accuracy'].mean():.1f} %")
     assert own.difference == f"{100 * (near['accuracy'].mean() - 0.8561):+.1f}" and own.inside in ("yes", "no")
+
+
+def test_meta_test_of_kept_weights_is_held_against_the_paper_where_there_is_one(made):
+    params = made(meta_steps=800)
+    path = paths.tables("quick") / "snapshots.csv"
+    table = pd.DataFrame([("maml", "MAML", seed, 200, 0.8 + 0.01 * seed) for seed in range(3)],
+                         columns=["variant", "label", "seed", "meta_step", "accuracy"])  # fmt: skip
+    table.to_csv(path, index=False)
+    (own,) = [row for row in published.read(params, variants.read(params)) if row.variant == "maml"]
+    assert own.ours == "81.0 % ± 2.5 after 200 (meta-test)" and own.difference == "-4.6" and own.inside == "no"
+    text, _ = _read(params)
+    assert "meta-test accuracy of kept weights" in text
 
 
 def test_a_run_that_ends_early_is_not_held_against_the_paper(made):

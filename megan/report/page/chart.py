@@ -52,7 +52,7 @@ def library() -> Library:
 def data(params: Params, variants: list[Variant]) -> dict[str, Any]:
     """Means with the lowest and highest seed, by kind of curve.
 
-    **Returns** `{"validation" | "training" | "adaptation": [{v, x, y, low, high, n}]}` with the variant's
+    **Returns** `{"validation" | "training" | "adaptation" | "kept": [{v, x, y, low, high, n}]}` with the variant's
     name `v`, its meta-step or inner step `x`, accuracies from 0 to 1, and the number of seeds `n`.
     """
     tables = paths.tables(params.study)
@@ -63,10 +63,12 @@ def data(params: Params, variants: list[Variant]) -> dict[str, Any]:
     kept = [key not in gone for key in zip(curves["variant"], curves["seed"], strict=True)]
     names = [variant.name for variant in variants]
     curves = curves[kept]
+    snapshots = read_table(tables / "snapshots.csv", ["variant", "seed", "meta_step", "accuracy"])
     return {
         "validation": _means(curves[curves["split"] == "validation"], "meta_step", names),
         "training": _means(curves[curves["split"] == "train"], "meta_step", names),
         "adaptation": _means(steps, "inner_step", names),
+        "kept": _means(snapshots, "meta_step", names),
     }
 
 

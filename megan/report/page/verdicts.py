@@ -87,9 +87,9 @@ def read(params: Params) -> Claims:
     )
 
 
-def of(table_path_study: str, first: str, second: str) -> str:
+def of(study: str, first: str, second: str) -> str:
     """The verdict on the first claim about exactly these two variants, or ""."""
-    table = read_table(paths.claims(table_path_study) / "claims.csv", COLUMNS)
+    table = read_table(paths.claims(study) / "claims.csv", COLUMNS)
     own = table[[set(str(names).split()) == {first, second} for names in table["variants"]]]
     return str(own["verdict"].iloc[0]) if len(own) else ""
 
