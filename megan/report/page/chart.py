@@ -83,7 +83,17 @@ def specification(variants: list[Variant]) -> dict[str, Any]:
         "field": "v", "type": "nominal", "legend": None,
         "scale": {"domain": names, "range": [variant.colour for variant in variants]},
     }  # fmt: skip
-    x = {"field": "x", "type": "quantitative", "axis": {"title": "meta-steps", "tickMinStep": 1, "tickCount": 8}}
+    x = {
+        "field": "x",
+        "type": "quantitative",
+        "axis": {
+            "title": "meta-steps",
+            "tickMinStep": 1,
+            "tickCount": 8,
+            "labelOverlap": "greedy",
+            "labelSeparation": 8,
+        },
+    }
     percent = {"format": "~%", "title": "accuracy", "tickCount": 6}
     y = {"field": "y", "type": "quantitative", "scale": {"zero": False, "nice": True}, "axis": percent}
     tooltip = [

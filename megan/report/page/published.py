@@ -34,7 +34,6 @@ class Row:
     difference: str
     inside: str
     tested: str
-    note: str
 
 
 def read(params: Params, variants: list[Variant]) -> list[Row]:
@@ -75,5 +74,4 @@ def _row(figure: str, curve: str, last: pd.Series, variant: Variant, curves: pd.
         if not math.isnan(spread):
             inside = "yes" if abs(values.mean() - last["accuracy"]) <= spread + error else "no"
     tested = f"{percent(variant.accuracy)} {half(variant.over_seeds, 1)}".strip() if variant.seeds else ""
-    note = "" if ours else f"our run has no accuracy near {wanted:,} updates"
-    return Row(figure, curve, variant.name, variant.label, paper, ours, difference, inside, tested, note)
+    return Row(figure, curve, variant.name, variant.label, paper, ours, difference, inside, tested)
