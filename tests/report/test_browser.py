@@ -153,7 +153,7 @@ def test_the_table_sorts_and_filters(opened):
 
 def test_the_tier_filter(opened):
     browser = opened()
-    ui.Select(browser.find_element("id", "tier")).select_by_value("survey")
+    ui.Select(browser.find_element("id", "tier")).select_by_visible_text("survey")
     assert _rows(browser) == ["V3"]
 
 
