@@ -1,6 +1,6 @@
 # Runs the stages of dvc.yaml in parallel or on a cluster: `snakemake --cores N`.
 #
-# DVC is asked once which stages are stale. Each stale stage becomes a rule that runs it with DVC. So Snakemake
+# `--config study=NAME` runs a study that has a folder of its own. DVC is asked once which stages are stale. Each stale stage becomes a rule that runs it with DVC. So Snakemake
 # decides what runs in parallel, and DVC keeps dvc.lock up to date. See workflow/README.md.
 
 import sys
@@ -12,16 +12,18 @@ sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
 import scheduling
 
 from megan.config import params as parameters
+from megan.config import paths
 from megan.errors import MeganError
 from megan.stages import registry
 
-if config:
+if config and not (set(config) == {"study"} and paths.pipeline(str(config["study"]))):
     sys.exit(
-        f"Snakefile: --config and --configfile ({', '.join(map(str, config))}) have no effect on the stages;"
-        " edit params.yaml instead, or set values for one run with: dvc exp run -S KEY=VALUE"
+        f"Snakefile: --config and --configfile ({', '.join(map(str, config))}) have no effect on the stages, except"
+        " study=NAME for a study in the folder studies/NAME; edit params.yaml instead, or set values for one run with:"
+        " dvc exp run -S KEY=VALUE"
     )
 try:
-    PARAMS = parameters.load()
+    PARAMS = parameters.load(study=str(config.get("study", "")))
 except MeganError as error:
     sys.exit(f"Snakefile: {error}")
 
@@ -63,7 +65,7 @@ for STAGE in TODO:
         resources:
             **scheduling.resources(STAGE),
         params:
-            stage=STAGE.address,
+            stage=STAGE.target,
             environment=partial(scheduling.environment, STAGE),
         message:
             STAGE.address

@@ -37,7 +37,8 @@ KINDS = {kind.name: kind for kind in (Kind("maml", 1), Kind("maml", 15), Kind("n
 def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0) -> None:
     """A problem of `tasks` tasks into a file that `contenders.problem.load` reads."""
     variant = params.load().variant(kind.approach)
-    system = systems.build(variant, params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE), WAYS, SIZES)
+    inner = params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE, first_order=False)
+    system = systems.build(variant, inner, WAYS, SIZES)
     source = torch.Generator().manual_seed(seed)
     weights = {name: value[0] for name, value in system.initial_weights(torch.tensor([seed]), torch.float64).items()}
     for name, value in weights.items():

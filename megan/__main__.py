@@ -1,13 +1,16 @@
-"""`python -m megan STAGE [ITEM]`: a sub-command for each stage of `dvc.yaml`, and `record`.
+"""`python -m megan STAGE [ITEM]`: a sub-command for each stage of `dvc.yaml`; and `record`, `show`, `describe`.
 
 Every stage first reads `params.yaml` and refuses settings that cannot run. Large modules are
 imported only by the stages that need them.
 """
 
 import argparse
+import difflib
+import re
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from megan.config import params as parameters
 from megan.config import paths
@@ -15,16 +18,43 @@ from megan.config.params import Params
 from megan.errors import MeganError
 from megan.stages import registry
 
+EXAMPLES = """\
+examples:
+  python -m megan train maml                 one stage of the study that params.yaml names
+  python -m megan --study text status        what is done and what is left of study `text`
+  python -m megan record                     copy the finished study to results/record
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says which command was meant when one is misspelt."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if wrong:
+            near = difflib.get_close_matches(wrong[1], re.findall(r"[\w-]+", wrong[2]), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {wrong[2].replace(chr(39), '')}"
+            message = f"unknown command {wrong[1]!r}; {hint}"
+        super().error(message)
+
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m megan", description="Run one stage of the reproduction. `dvc repro` runs all stages."
+    parser = Parser(
+        prog="megan" if Path(sys.argv[0]).name == "megan" else "python -m megan",
+        description="Run one stage of the reproduction. `dvc repro` runs all stages.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--study", default="", help="the study; that of params.yaml if it is not given")
     commands = parser.add_subparsers(dest="stage", required=True)
     for command in registry.commands():
         stage = commands.add_parser(command.name, help=command.description, description=command.description)
         if command.items:
-            stage.add_argument("item", metavar=command.items.upper())
+            about = f"a {command.items} of the study; `python -m megan status` lists them"
+            stage.add_argument("item", metavar=command.items.upper(), help=about)
+    about = "Tell what is done and what is left of a study, with the measured rates and the time left"
+    status = commands.add_parser("status", help=about, description=about)
+    status.add_argument("studies", metavar="STUDY", nargs="*", help="one or more; that of params.yaml if none is given")
     about = "Copy a finished study to results/record, for git; or compare such a copy with the present code"
     record = commands.add_parser("record", help=about, description=about)
     record.add_argument(
@@ -35,10 +65,22 @@ def _parser() -> argparse.ArgumentParser:
         help="also copy the weights of the best maml and n_plus_1 seed, at most this size",
     )
     record.add_argument(
+        "--finished", action="store_true", help="leave out the stages that are not up to date, as in study `search`"
+    )
+    record.add_argument(
         "--check",
         metavar="STUDY",
         help="only print how the record of STUDY differs from the present parameters and code",
     )
+    about = "Draw one meta-test task of a trained variant: support, fakes at each inner step, queries with predictions"
+    show = commands.add_parser("show", help=about, description=about)
+    show.add_argument("item", metavar="VARIANT")
+    show.add_argument("--task", type=int, default=0, metavar="N", help="number of the task, from 0; unset: 0")
+    show.add_argument("--seed", type=int, metavar="S", help="whose weights and tasks; unset: the best in validation")
+    show.add_argument("--output", type=Path, metavar="FILE", help="a PNG file; unset: in results/<study>/shown")
+    about = "Print a variant with every option, its numbers of weights, and what it takes on this machine"
+    describe = commands.add_parser("describe", help=about, description=about)
+    describe.add_argument("item", metavar="VARIANT")
     return parser
 
 
@@ -66,25 +108,42 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     from megan.data import catalogue
 
-    params = parameters.load()
+    params = parameters.load(study=chosen.study)
+    if chosen.stage == "status":
+        from megan import status
+
+        print("\n\n".join(status.table(params.of(study)) for study in chosen.studies or [params.study]))
+        return 0
     item = getattr(chosen, "item", "")
     asked_for = {item: params.variants[item]} if item in params.variants else params.variants
     catalogue.check(params.study, params.current, asked_for)
     if chosen.stage == "record":
-        return _record(params, chosen.check, chosen.weights)
+        return _record(params, chosen)
+    if chosen.stage == "show":
+        params.variant(chosen.item)  # before torch starts, which takes seconds
+        from megan.use import show
+
+        print(show.draw(params, chosen.item, chosen.task, chosen.seed, chosen.output))
+        return 0
+    if chosen.stage == "describe":
+        params.variant(chosen.item)
+        from megan.use.describe import describe
+
+        print(describe(params, chosen.item))
+        return 0
     registry.run(registry.prepare(params, chosen.stage, item))
     return 0
 
 
-def _record(params: Params, check: str | None, weights_mib: float) -> int:
+def _record(params: Params, chosen: argparse.Namespace) -> int:
     from megan import record
 
-    if check is None:
-        target = record.make(params, weights_mib)
+    if chosen.check is None:
+        target = record.make(params, chosen.weights, chosen.finished)
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         print(f"{target}: {size / record.MIB:.1f} MiB; now commit it with git")
         return 0
-    folder: Path = paths.RECORD / check
+    folder: Path = paths.RECORD / chosen.check
     commit, lines = record.verify(folder)["commit"], list(record.compare(params, folder))
     print(f"{folder}: made at commit {commit}; all files match their digests")
     print("\n".join(lines) if lines else "the present parameters and code agree with it")

@@ -36,13 +36,13 @@ def faults(request: pytest.FixtureRequest):
 
 @pytest.fixture
 def make_system():
-    """A small system: `make_system(ways=3, steps=3, sizes=Omniglot's, **keys of a variant)`."""
+    """A small system: `make_system(ways=3, steps=3, sizes=Omniglot's, **keys of a variant)`; keys of `inner` too."""
     from megan.meta import systems  # torch takes seconds, and most folders' tests do without
     from megan.models.sizes import Sizes
 
-    def make(ways=3, steps=3, sizes=None, **options):
+    def make(ways=3, steps=3, sizes=None, first_order=False, test_steps=None, **options):
         sizes = sizes or Sizes(side=28, channels=1, filters=64, max_pool=False, flat=False)
-        inner = params.Inner(steps=steps, test_steps=steps, learning_rate=0.4)
+        inner = params.Inner(steps=steps, test_steps=test_steps or steps, learning_rate=0.4, first_order=first_order)
         return systems.build(params.Variant(**{**DEFAULTS, **options}), inner, ways, sizes, prototype_size=6)
 
     return make

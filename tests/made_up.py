@@ -88,7 +88,14 @@ class MadeUp:
             tasks += [(seed, task, value, wins) for task, value in enumerate(correct)]
             inner = params.current.inner.test_steps
             steps += [
-                (seed, k, 0.2 + (correct.mean() - 0.2) * (1 - np.exp(-3 * k / inner)) / (1 - np.exp(-3)), wins)
+                (
+                    seed,
+                    k,
+                    0.2 + (correct.mean() - 0.2) * (1 - np.exp(-3 * k / inner)) / (1 - np.exp(-3)),
+                    wins,
+                    wins / 2,
+                    wins,
+                )
                 for k in range(inner + 1)
             ]
         record = {
@@ -107,6 +114,8 @@ class MadeUp:
             trained / "curve.csv", index=False
         )
         pd.DataFrame(tasks, columns=["seed", "task", *values]).to_csv(tested / "tasks.csv", index=False)
-        pd.DataFrame(steps, columns=["seed", "inner_step", *values]).to_csv(tested / "steps.csv", index=False)
+        pd.DataFrame(steps, columns=["seed", "inner_step", *values, "p_fake_of_reals", "p_fake_of_fakes"]).to_csv(
+            tested / "steps.csv", index=False
+        )
         jobs.leave_record(params, "train", name, **record)
         jobs.leave_record(params, "test", name, **record, tasks=self.tasks, queries=15)

@@ -193,3 +193,19 @@ def test_every_error_of_the_package_is_one_the_command_line_prints():
 
     for error in (DataError, ParamsError, ReportError, StaleError, machine.SettingsError):
         assert issubclass(error, MeganError)
+
+
+def test_a_misspelt_command_has_a_hint(capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["trian", "maml"])
+    assert "unknown command 'trian'; did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_entry_point_is_the_command_line():
+    """`megan`, as pip installs it, is `python -m megan`."""
+    import tomllib
+    from importlib import import_module
+
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]["megan"]
+    module, _, function = named.partition(":")
+    assert getattr(import_module(module), function) is command_line.main

@@ -53,8 +53,10 @@ def stale(stages: Mapping[str, Stage]) -> list[Stage]:
     wait_for_others()
     logging.getLogger("dvc").setLevel(logging.WARNING)
     with Repo() as repo:
-        repo.reproduce(CONFIG)
-        found = set(repo.status()) & set(stages)
+        pipeline = stages[CONFIG].target.removesuffix(CONFIG)  # "" for the dvc.yaml at the root
+        repo.reproduce(pipeline + CONFIG)
+        changed = repo.status([pipeline.removesuffix(":") or "dvc.yaml"])
+        found = {address.removeprefix(pipeline) for address in changed} & set(stages)
     todo: list[Stage] = []
     for address, stage in stages.items():  # in the order in which data flows
         if address in found or waits_for(stage, todo):

@@ -68,7 +68,7 @@ class Contender:
         return F.cross_entropy(classify(weights, query), problem.query_labels)
 
     def logits_of_both(self, weights: dict[str, Tensor], real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.problem.options["shared_statistics"]:
+        if self.problem.options["batch_statistics"] == "apart":
             return classify(weights, real), classify(weights, fake)
         both = classify(weights, torch.cat([real, fake]))
         return both[: len(real)], both[len(real) :]

@@ -18,7 +18,9 @@ class Contender:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.workers = Workers(device=str(problem.support.device))
-        inner = params.Inner(steps=problem.steps, test_steps=problem.steps, learning_rate=problem.rate)
+        inner = params.Inner(
+            steps=problem.steps, test_steps=problem.steps, learning_rate=problem.rate, first_order=False
+        )
         self.system = systems.build(params.Variant(**problem.options), inner, problem.ways, SIZES)
         self.weights = {name: value[None] for name, value in problem.weights.items()}  # one seed
         self.chunks = [

@@ -60,7 +60,7 @@ class Iteration:
 def system(kind: str, size: Size) -> System:
     defaults = params.read()["variant_defaults"]
     options = {**defaults, "tier": "headline", "label": kind, "colour": "#000000", **KINDS[kind]}
-    inner = params.Inner(steps=size.steps, test_steps=size.steps, learning_rate=RATE)
+    inner = params.Inner(steps=size.steps, test_steps=size.steps, learning_rate=RATE, first_order=False)
     return systems.build(params.Variant(**options), inner, WAYS, sizes.of(params.load().current))
 
 

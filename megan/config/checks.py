@@ -1,20 +1,24 @@
 """Refuses combinations of parameters that cannot run, with the key to change and the reason."""
 
+from pathlib import Path
+
+from megan.config import paths
 from megan.config.schema import Study, Variant
 from megan.errors import MeganError
 
 SMALLEST_POOLED = 16  # pixels that four poolings by two leave one of
+SMALLEST_UNPADDED = 15  # pixels that three convolutions without padding leave one of
 
 
 class ParamsError(MeganError):
     """`params.yaml` is unreadable or cannot run. The message names the key and what to do."""
 
 
-def check_variant(name: str, variant: Variant) -> None:
-    """Refuse options that contradict each other, with the reason."""
+def check_variant(name: str, variant: Variant, file: Path = paths.PARAMS) -> None:
+    """Refuse options that contradict each other, with the reason. `file`: where the variant is defined."""
 
     def refuse(key: str, reason: str) -> None:
-        raise ParamsError(f"params.yaml: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
+        raise ParamsError(f"{file}: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
 
     if variant.skip and variant.conditioning != "image":
         refuse(
@@ -25,13 +29,25 @@ def check_variant(name: str, variant: Variant) -> None:
     if variant.skip and variant.first_output == "ink":
         refuse("first_output", "with skip a fake starts as its conditioning image, ink included; expected 'grey'")
     if variant.approach != "multi_task":
-        for key, neutral in (("shared_layers", 0), ("condition_discriminator", False)):
+        for key, neutral in (
+            ("shared_layers", 0),
+            ("condition_discriminator", False),
+            ("discriminator_inner_lr", None),
+        ):
             if getattr(variant, key) != neutral:
                 refuse(
                     key,
                     f"only approach 'multi_task' has a separate discriminator, and this is {variant.approach!r};"
                     f" expected {neutral!r}",
                 )
+    if variant.generator_class_weight:
+        if variant.approach != "multi_task" or not variant.classify_fakes:
+            refuse(
+                "generator_class_weight",
+                "only a classifier of multi-task with classify_fakes classifies fakes; expected 0",
+            )
+        if variant.fake_source != "generator":
+            refuse("generator_class_weight", f"fake_source {variant.fake_source!r} learns nothing; expected 0")
     if (
         variant.approach == "multi_task"
         and variant.conditioning == "none"
@@ -42,6 +58,11 @@ def check_variant(name: str, variant: Variant) -> None:
                 refuse(key, "fakes made without conditioning have no class; expected False")
         if variant.outer_fake_weight:
             refuse("outer_fake_weight", "fakes made without conditioning have no class; expected 0")
+    if variant.outer_fake_batch == "with_query":
+        if not variant.uses_outer_fakes:
+            refuse("outer_fake_batch", "the outer loss has no term on fakes; expected 'own'")
+        if variant.batch_statistics == "apart":
+            refuse("outer_fake_batch", "batch_statistics 'apart' normalises reals and fakes apart; expected 'own'")
     if variant.generator_outer_loss == "fooling" and variant.fake_source != "generator":
         refuse(
             "generator_outer_loss",
@@ -51,7 +72,7 @@ def check_variant(name: str, variant: Variant) -> None:
 
 def check_study(name: str, study: Study) -> None:
     """Refuse combinations that cannot run, with the key to change."""
-    data, tasks, where = study.data, study.tasks, f"params.yaml: studies.{name}"
+    data, tasks, where = study.data, study.tasks, paths.settings(name)
     if len({tasks.test_queries, *study.test.other_queries}) <= len(study.test.other_queries):
         raise ParamsError(
             f"{where}.test.other_queries = {list(study.test.other_queries)}: expected other numbers than"
@@ -62,9 +83,20 @@ def check_study(name: str, study: Study) -> None:
             f"{where}.network.downsampling = 'max_pool': four poolings leave nothing of data.side {data.side};"
             f" expected 'stride', or a side of at least {SMALLEST_POOLED}"
         )
+    if study.network.layers == "authors":
+        for key, only in (("downsampling", "stride"), ("head", "flat")):
+            if (value := getattr(study.network, key)) != only:
+                raise ParamsError(
+                    f"{where}.network.{key} = {value!r}: expected {only!r} where network.layers is 'authors'"
+                )
+        if data.side < SMALLEST_UNPADDED:
+            raise ParamsError(
+                f"{where}.network.layers = 'authors': three convolutions without padding leave nothing of data.side"
+                f" {data.side}; expected 'finn', or a side of at least {SMALLEST_UNPADDED}"
+            )
     if len(set(study.train.snapshots)) != len(study.train.snapshots):
         raise ParamsError(f"{where}.train.snapshots = {list(study.train.snapshots)}: expected each meta-step once")
-    longest = max(getattr(study.tiers, tier).meta_steps for tier in type(study.tiers).model_fields)
+    longest = max(tier.meta_steps for tier in study.tiers.named.values())
     if max(study.train.snapshots, default=0) > longest:
         raise ParamsError(
             f"{where}.train.snapshots = {list(study.train.snapshots)}: expected at most {longest}, the meta_steps of"
@@ -81,13 +113,13 @@ def check_study(name: str, study: Study) -> None:
             f" {tasks.test_queries}, because fakes are compared with as many real drawings"
         )
     _check_protocol(where, study)
-    for tier_name in type(study.tiers).model_fields:
-        seeds = getattr(study.tiers, tier_name).seeds
+    for tier_name, tier in study.tiers.named.items():
+        seeds = tier.seeds
         if len(set(seeds)) != len(seeds):
             raise ParamsError(
                 f"{where}.tiers.{tier_name}.seeds = {list(seeds)}: expected seeds that differ from each other"
             )
-        if study.test.sample_tasks > (count := getattr(study.tiers, tier_name).test_tasks):
+        if study.test.sample_tasks > (count := tier.test_tasks):
             raise ParamsError(
                 f"{where}.test.sample_tasks = {study.test.sample_tasks}: expected at most"
                 f" tiers.{tier_name}.test_tasks {count}"

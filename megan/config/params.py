@@ -4,18 +4,15 @@
 reads the file, fills in defaults, and writes one-line errors.
 """
 
-import copy
 import difflib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
 
 from megan.config import paths
 from megan.config.checks import ParamsError, check_study, check_variant
+from megan.config.document import BLOCKS, KEYS, OWN_KEYS, merged, own_studies, read, resolved
 from megan.config.schema import (
     Block,
     Claims,
@@ -62,6 +59,14 @@ class Params(Block):
     studies: dict[str, Study]
     variants: dict[str, Variant]
     claims: Claims
+    variants_by_study: dict[str, dict[str, Variant]] = {}
+
+    def of(self, study: str) -> "Params":
+        """The same with another current study. Raises `ParamsError` if there is none of this name."""
+        if study not in self.studies:
+            raise ParamsError(_unknown("study", study, list(self.studies)))
+        variants = self.variants_by_study.get(study, self.variants)
+        return self.model_copy(update={"study": study, "variants": variants})
 
     @property
     def current(self) -> Study:
@@ -74,71 +79,34 @@ class Params(Block):
 
     def tier(self, variant: str) -> Tier:
         """Training length, seeds and test tasks of a variant in the current study."""
-        return getattr(self.current.tiers, self.variants[variant].tier)
+        return self.current.tiers.named[self.variants[variant].tier]
+
+    def settings(self, variant: str) -> Study:
+        """The current study's settings for one variant, which may change some of them."""
+        own = self.variants[variant].settings
+        return Study.model_validate(merged(self.current.model_dump(), own)) if own else self.current
 
     def variant(self, name: str) -> Variant:
         """The options of a variant. Raises `ParamsError` if `params.yaml` does not have it."""
         if name not in self.variants:
-            raise ParamsError(_unknown("variant", name, list(self.variants)))
+            own = paths.own_params(self.study)
+            raise ParamsError(_unknown("variant", name, list(self.variants), own if own.is_file() else paths.PARAMS))
         return self.variants[name]
 
 
-def _unknown(what: str, name: object, known: list[str]) -> str:
+def _unknown(what: str, name: object, known: list[str], file: Path = paths.PARAMS) -> str:
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
-    return f"params.yaml: unknown {what} {name!r}; {hint}"
+    return f"{file}: unknown {what} {name!r}; {hint}"
 
 
-def read(path: Path = paths.PARAMS) -> dict[str, Any]:
-    """The file as plain data, read as DVC does. Raises `ParamsError` if it is missing or not a YAML mapping."""
-    try:
-        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path} does not exist here; run the stage from the root of the repository") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read: {error}") from None
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1
-        raise ParamsError(
-            f"{path}, line {line}: {str(error.problem).partition(' with value')[0]}; give it once"
-        ) from None
-    except YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ParamsError(f"{path} is not valid YAML: nested too deeply") from None
-    except (
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-    ) as error:  # a value does not match its tag (!!int, ...)
-        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ParamsError(f"{path} is not valid YAML: a value does not have the type of its tag ({told})") from None
-    if not isinstance(document, dict):
-        raise ParamsError(f"{path} must be a mapping of keys, not {type(document).__name__}")
-    return document
-
-
-KEYS = ("study", "study_defaults", "studies", "variant_defaults", "variants", "claims")
 OWN = ("tier", "label", "colour")  # keys without a default: every variant has its own
 
 
-def resolved(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the defaults of each study and variant filled in."""
-    studies = {name: _merged(document["study_defaults"], block) for name, block in document["studies"].items()}
-    variants = {name: _merged(document["variant_defaults"], block) for name, block in document["variants"].items()}
-    return {**document, "studies": studies, "variants": variants}
+def load(path: Path = paths.PARAMS, study: str = "") -> Params:
+    """Read and check `params.yaml`, and `studies/*/params.yaml` beside it.
 
-
-def _merged(defaults: Any, own: Any) -> Any:
-    if not isinstance(defaults, dict) or not isinstance(own, dict):
-        return own
-    return copy.deepcopy(defaults) | {key: _merged(defaults.get(key), value) for key, value in own.items()}
-
-
-def load(path: Path = paths.PARAMS) -> Params:
-    """Read and check `params.yaml`.
-
+    **Arguments** `study`: the study that is current; that of `params.yaml` if empty.
     **Returns** the frozen `Params`.
     **Raises** `ParamsError`, which names the key, for an unknown key, a wrong type or range, or
     a combination that cannot run.
@@ -147,22 +115,73 @@ def load(path: Path = paths.PARAMS) -> Params:
     _check_blocks(document)
     _checked(Study, document["study_defaults"], "study_defaults")
     _check_variant_defaults(document)
+    own = own_studies(document, path.parent)
     document = resolved(document)
     studies = {
         _name("study", name): _checked(Study, block, f"studies.{name}") for name, block in document["studies"].items()
     }
-    variants = {
-        _name("variant", name): _checked(Variant, block, f"variants.{name}")
-        for name, block in document["variants"].items()
-    }
-    for name, variant in variants.items():
-        check_variant(name, variant)
-    if document["study"] not in studies:
-        raise ParamsError(_unknown("study", document["study"], list(studies)))
-    for name, study in studies.items():
-        check_study(name, study)
+    variants = _variants(document["variants"], paths.PARAMS)
+    by_study = dict.fromkeys(studies, variants)
+    for name, block in own.items():
+        if name in studies:
+            raise ParamsError(f"{paths.own_params(name)}: params.yaml has a study {name!r} too; remove one of them")
+        _check_own(name, block, list(document["variants"]))
+        studies[_name("study", name)] = _checked(Study, block["settings"], "settings", paths.own_params(name))
+        by_study[name] = _variants(block["variants"], paths.own_params(name))
+    chosen = study or document["study"]
+    if chosen not in studies:
+        raise ParamsError(_unknown("study", chosen, list(studies)))
+    for name, settings in studies.items():
+        check_study(name, settings)
+        _check_in_study(name, settings, by_study[name])
     claims = _checked(Claims, document["claims"], "claims")
-    return Params.model_construct(study=document["study"], studies=studies, variants=variants, claims=claims)
+    return Params.model_construct(
+        study=chosen, studies=studies, variants=by_study[chosen], claims=claims, variants_by_study=by_study
+    )
+
+
+def _variants(blocks: dict[str, Any], file: Path) -> dict[str, Variant]:
+    found = {
+        _name("variant", name): _checked(Variant, block, f"variants.{name}", file) for name, block in blocks.items()
+    }
+    for name, variant in found.items():
+        check_variant(name, variant, file)
+    return found
+
+
+def _check_in_study(name: str, study: Study, variants: dict[str, Variant]) -> None:
+    """Whether the study has each variant's tier, and can have the settings that a variant changes."""
+    own = paths.own_params(name)
+    file, tiers = own if own.is_file() else paths.PARAMS, list(study.tiers.named)
+    for variant, options in variants.items():
+        if options.tier not in tiers:
+            raise ParamsError(
+                f"{file}: variants.{variant}.tier = {options.tier!r}: expected one of the tiers of study {name!r}:"
+                f" {', '.join(tiers)}"
+            )
+        if options.settings:
+            changed = merged(study.model_dump(), options.settings)
+            check_study(name, _checked(Study, changed, f"variants.{variant}.settings", file))
+
+
+def _check_own(name: str, block: dict[str, Any], shipped: list[str]) -> None:
+    """The keys of a study in a folder of its own, and where it says that its folder is."""
+    file = paths.own_params(name)
+    for key in block:
+        if key not in OWN_KEYS:
+            raise ParamsError(_unknown("key", key, list(OWN_KEYS), file))
+    for key, wanted in (("study", name), ("root", "../.."), ("here", file.parent.as_posix())):
+        if block.get(key) != wanted:
+            raise ParamsError(
+                f"{file}: {key} = {_shown(block.get(key))}: expected {wanted!r}, as its folder is {file.parent}"
+            )
+    if not block["variants"]:
+        raise ParamsError(f"{file}: variants must be a mapping that is not empty: it names those that the study has")
+    for variant, options in block["variants"].items():
+        if variant not in shipped and isinstance(options, dict) and not {*OWN, "approach"} <= options.keys():
+            raise ParamsError(
+                f"{_unknown('variant', variant, shipped, file)}; a new one states {', '.join(OWN)} and its options"
+            )
 
 
 def _check_blocks(document: dict[str, Any]) -> None:
@@ -175,9 +194,14 @@ def _check_blocks(document: dict[str, Any]) -> None:
     if not isinstance(document["study"], str):
         kind = type(document["study"]).__name__
         raise ParamsError(f"params.yaml: unknown study: expected a name, one of studies, got a {kind}")
-    for key in KEYS[1:]:
+    for key in BLOCKS:
         if not isinstance(document[key], dict) or not document[key]:
             raise ParamsError(f"params.yaml: {key!r} must be a mapping that is not empty, got {_shown(document[key])}")
+    for key in ("root", "here"):
+        if document[key] != ".":
+            raise ParamsError(
+                f"params.yaml: {key} = {_shown(document[key])}: expected '.', as it lies in the repository"
+            )
     for block in ("studies", "variants"):
         for name, own in document[block].items():
             if not isinstance(own, dict):
@@ -209,16 +233,16 @@ def _name(what: str, name: object) -> str:
     return name
 
 
-def _checked(model: type[Block], block: object, where: str) -> Any:
+def _checked(model: type[Block], block: object, where: str, file: Path = paths.PARAMS) -> Any:
     if not isinstance(block, dict):
-        raise ParamsError(f"params.yaml: {where} must be a mapping, got {_shown(block)}")
+        raise ParamsError(f"{file}: {where} must be a mapping, got {_shown(block)}")
     try:
         return model.model_validate(block)
     except ValidationError as error:
-        raise ParamsError(_first_problem(model, error, where)) from None
+        raise ParamsError(_first_problem(model, error, where, file)) from None
 
 
-def _first_problem(model: type[Block], error: ValidationError, where: str) -> str:
+def _first_problem(model: type[Block], error: ValidationError, where: str, file: Path) -> str:
     # Unknown keys first, because a misspelt key also causes a missing one.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
@@ -226,12 +250,14 @@ def _first_problem(model: type[Block], error: ValidationError, where: str) -> st
     dotted = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
     if problem["type"] == "extra_forbidden":
         for part in parents:
-            model = model.model_fields[str(part)].annotation  # type: ignore[assignment]  # each block is a model
-        return _unknown("key", dotted, [".".join((where, *map(str, parents), field)) for field in model.model_fields])
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else Tier  # type: ignore[assignment]  # a tier that the study adds
+        known = [".".join((where, *map(str, parents), field)) for field in model.model_fields]
+        return _unknown("key", dotted, known, file)
     if problem["type"] == "missing":
-        return f"params.yaml: key {dotted!r} is missing"
+        return f"{file}: key {dotted!r} is missing"
     message = problem["msg"].removeprefix("Input should be ")
-    return f"params.yaml: {dotted} = {_shown(problem['input'])}: expected {message}"
+    return f"{file}: {dotted} = {_shown(problem['input'])}: expected {message}"
 
 
 def _shown(value: object) -> str:

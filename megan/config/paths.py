@@ -6,9 +6,26 @@ Paths are relative to the root of the repository. DVC and Snakemake start every 
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+STUDIES = Path("studies")  # studies in a folder of their own: a file of parameters and a pipeline each
 DOWNLOADS = Path("data/downloads")  # partial and verified archives, shared by all studies
 RECORD = Path("results/record")  # copies of finished studies in git; DVC does not manage them
 RESUME = Path(".resume")  # state of unfinished work; not an output of any stage
+
+
+def own_params(study: str) -> Path:
+    """The file of parameters of a study in a folder of its own."""
+    return STUDIES / study / "params.yaml"
+
+
+def settings(study: str) -> str:
+    """Where the settings of a study are written, as errors name it."""
+    own = own_params(study)
+    return f"{own}: settings" if own.is_file() else f"params.yaml: studies.{study}"
+
+
+def pipeline(study: str) -> str:
+    """What precedes a stage's name in DVC's commands: "" for the `dvc.yaml` at the root."""
+    return f"{STUDIES}/{study}/dvc.yaml:" if own_params(study).is_file() else ""
 
 
 def raw(study: str) -> Path:
@@ -94,6 +111,11 @@ def claims(study: str) -> Path:
 
 def figures(study: str) -> Path:
     return results(study) / "figures"
+
+
+def shown(study: str) -> Path:
+    """Pictures of single tasks that `python -m megan show` was asked for; no stage reads or makes them."""
+    return results(study) / "shown"
 
 
 def report(study: str) -> Path:

@@ -16,7 +16,7 @@ Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
-LABEL_KEY = re.compile(r"\{(\w+)\}")
+LABEL_KEY = re.compile(r"\{([\w.]+)\}")
 UNSHAPING = ("tier", "label", "colour")  # keys of a variant that do not affect its training or test
 
 
@@ -63,11 +63,13 @@ class Inner(Block):
     steps: Annotated[int, Field(ge=1, le=100)]
     test_steps: Annotated[int, Field(ge=1, le=100)]
     learning_rate: Rate
+    first_order: bool
 
 
 class Network(Block):
-    """The classifier and the critics: four layers (Finn et al. 2017)."""
+    """The classifier and the critics: four layers (Finn et al. 2017, or as in the authors' code)."""
 
+    layers: Literal["finn", "authors"]
     filters: Annotated[int, Field(ge=1, le=1024)]
     downsampling: Literal["stride", "max_pool"]
     head: Literal["mean", "flat"]
@@ -133,9 +135,18 @@ class Tier(Block):
 
 
 class Tiers(Block):
+    """The tiers of variants. A study may add tiers of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Tier] = Field(init=False)
     headline: Tier
     ablation: Tier
     survey: Tier
+
+    @property
+    def named(self) -> dict[str, Tier]:
+        """All tiers by name."""
+        return {name: getattr(self, name) for name in (*type(self).model_fields, *(self.model_extra or ()))}
 
 
 class Test(Block):
@@ -196,7 +207,7 @@ class Style(Block):
 class Variant(Block):
     """One system of the paper with all its options. Comments in `params.yaml` explain the options."""
 
-    tier: Literal["headline", "ablation", "survey"]
+    tier: str
     approach: Annotated[str, module_of("meta/systems")]
     fake_source: Literal["generator", "frozen_generator", "augmentation", "alphabet", "noise"]
     generator: Literal["standard", "fcn", "authors"]
@@ -207,21 +218,26 @@ class Variant(Block):
     fakes_per_real: Annotated[int, Field(ge=1, le=20)]
     fake_steps: Count
     real_weight: Weight
-    shared_statistics: bool
+    batch_statistics: Literal["together", "apart", "reals"]
     gan_loss: Annotated[str, module_of("meta/gan_losses")]
     generator_inner_lr: Rate
     clip: Rate
     gradient_penalty: Weight
+    penalty_norm: Literal["image", "batch"]
     shared_layers: Annotated[int, Field(ge=0, le=4)]
-    told_real: bool
+    told_real: Literal["first_layer", "head", "never"]
     classify_fakes: bool
     discrimination_weight: Weight
     condition_discriminator: bool
+    discriminator_inner_lr: Rate | None  # None: `inner.learning_rate`
+    generator_class_weight: Weight
     outer_fake_weight: Weight
     outer_discrimination_weight: Weight
+    outer_fake_batch: Literal["own", "with_query"]
     generator_outer_loss: Literal["classification", "fooling"]
     fooling_through: Literal["generator", "both"]
-    label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option
+    settings: dict[Literal["inner", "network", "train"], dict[str, Any]]  # differences from those of the study
+    label: Label  # its name in figures and tables; {KEY} is replaced by the value of an option or of `settings`
     colour: Colour
 
     @property
@@ -231,26 +247,41 @@ class Variant(Block):
 
     @property
     def style(self) -> Style:
-        """Its label and colour. In the label, `{KEY}` is replaced by the value of that option."""
-        options = self.options
+        """Its label and colour. In the label, `{KEY}` is replaced by the value of that option.
+
+        `{inner.learning_rate}` is replaced by the value in the variant's `settings`.
+        """
+        values = self._label_values
 
         def value(match: re.Match[str]) -> str:
-            found = options[match[1]]
+            found = values[match[1]]
             return f"{found:g}" if isinstance(found, float) else str(found)
 
         return Style.model_construct(label=LABEL_KEY.sub(value, self.label), colour=self.colour)
 
+    @property
+    def _label_values(self) -> dict[str, Any]:
+        own = {f"{block}.{key}": value for block, keys in self.settings.items() for key, value in keys.items()}
+        return self.options | own
+
     @model_validator(mode="after")
     def _label_names_options(self) -> Self:
         for key in LABEL_KEY.findall(self.label):
-            if key not in self.options:
+            if key not in self._label_values:
                 raise ValueError(f"label names {{{key}}}, which is no option of a variant")
         return self
 
     @property
     def takes_others(self) -> bool:
-        """Whether drawings of other characters of the alphabet replace the fakes."""
+        """Whether images of other classes (of the alphabet) replace the fakes."""
         return self.approach != "maml" and self.fake_source == "alphabet"
+
+    @property
+    def uses_outer_fakes(self) -> bool:
+        """Whether the outer loss has a term on fakes."""
+        return self.approach != "maml" and bool(
+            self.outer_fake_weight or self.outer_discrimination_weight or self.generator_outer_loss == "fooling"
+        )
 
     @property
     def needs_encoder(self) -> bool:

@@ -7,7 +7,7 @@ runs. Stage `prepare` writes the split of the same function.
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from megan.config import names, params
+from megan.config import names, params, paths
 from megan.config.params import ParamsError
 from megan.data import dataset
 from megan.data.dataset import SPLITS, Alphabets
@@ -20,7 +20,7 @@ def characters(study_name: str, data: params.Data) -> dataset.Characters:
     found = dataset.load(data.dataset).characters
     if found is None:
         raise ParamsError(
-            f"params.yaml: studies.{study_name}.data.dataset = {data.dataset!r}: it has no alphabets to make tasks of;"
+            f"{paths.settings(study_name)}.data.dataset = {data.dataset!r}: it has no alphabets to make tasks of;"
             f" expected one of: {_able('characters')}"
         )
     return found
@@ -40,7 +40,7 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
 
     **Raises** `ParamsError`, which names the key, if the data set has too few characters for the study.
     """
-    where = f"params.yaml: studies.{study_name}"
+    where = paths.settings(study_name)
     make = {"alphabet": _by_alphabet, "standard": _pooled, "file_order": _pooled, "parts": _own_parts}[data.protocol]
     splits = make(where, data, tasks, characters(study_name, data).alphabets(data))
     for name, chosen in splits.items():
@@ -50,11 +50,11 @@ def split(study_name: str, data: params.Data, tasks: params.Tasks) -> dict[str, 
         if tasks.scope == "alphabet" and tasks.ways > max(sizes):
             raise ParamsError(
                 f"{where}.tasks.ways = {tasks.ways}: expected at most {max(sizes)},"
-                f" the characters of the largest alphabet of the {name} split; lower it or set scope to 'any'"
+                f" the classes of the largest alphabet of the {name} split; lower it or set scope to 'any'"
             )
         if tasks.scope == "any" and tasks.ways > sum(sizes):
             raise ParamsError(
-                f"{where}.tasks.ways = {tasks.ways}: expected at most the {sum(sizes)} characters of the {name} split"
+                f"{where}.tasks.ways = {tasks.ways}: expected at most the {sum(sizes)} classes of the {name} split"
             )
     return splits
 
@@ -65,7 +65,7 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
     `variants`: those to check. A folder of yours may have too few classes for one of many variants: that one is
     refused when it is asked for alone.
     """
-    where = f"params.yaml: studies.{study_name}"
+    where = paths.settings(study_name)
     _check_form(where, study.data, characters(study_name, study.data))
     if study.data.rotations and not characters(study_name, study.data).rotations:
         raise ParamsError(
@@ -92,7 +92,7 @@ def check(study_name: str, study: params.Study, variants: Mapping[str, params.Va
             if asked_for and variant.takes_others and 2 * study.tasks.ways > most:
                 raise ParamsError(
                     f"params.yaml: variants.{name}.fake_source = 'alphabet': its tasks need twice"
-                    f" studies.{study_name}.tasks.ways = {study.tasks.ways} characters, and the {part} split has"
+                    f" studies.{study_name}.tasks.ways = {study.tasks.ways} classes, and the {part} split has"
                     f" {most} at most; lower tasks.ways or remove the variant"
                 )
 

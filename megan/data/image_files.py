@@ -75,10 +75,7 @@ def digest(content: bytes) -> str:
 
 
 def decode(content: bytes, where: str, side: int, channels: int) -> np.ndarray:
-    """An image file as uint8 `[side, side]`, or `[side, side, 3]` with 3 `channels`.
-
-    Turned upright as its camera says, what is transparent on white, 16 bits reduced to 8. An image that is not
-    square is squeezed: cutting could lose what matters.
+    """An image file as uint8 `[side, side]`, or `[side, side, 3]` with 3 `channels`: see `resized`.
 
     **Raises** `DataError` that names `where`.
     """
@@ -86,12 +83,24 @@ def decode(content: bytes, where: str, side: int, channels: int) -> np.ndarray:
         raise DataError(f"{where} is empty: expected an image")
     try:
         with Image.open(io.BytesIO(content), formats=formats()) as image:
-            shown = _in_mode(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
-            if shown.size != (side, side):
-                shown = shown.resize((side, side), Image.Resampling.LANCZOS)
-            return np.asarray(shown)
+            return resized(image, side, channels)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{where} is no image that Pillow reads: {' '.join(str(error).split())!s:.160}") from None
+
+
+def resized(image: Image.Image, side: int, channels: int) -> np.ndarray:
+    """An image as uint8 `[side, side]`, or `[side, side, 3]` with 3 `channels`.
+
+    Turned upright as its camera says, what is transparent on white, 16 bits reduced to 8. An image that is not
+    square is squeezed: cutting could lose what matters. Lanczos is the filter of Finn et al. (2017).
+
+    **Raises** `ValueError` for levels of no known range, and what Pillow raises for a damaged image.
+    """
+    # In grey or colour before it is resized: with a palette or two colours Pillow would use the nearest pixel.
+    shown = _in_mode(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+    if shown.size != (side, side):
+        shown = shown.resize((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(shown)
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:

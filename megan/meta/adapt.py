@@ -29,7 +29,7 @@ def trajectory(
         if not differentiable:
             weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
         with torch.enable_grad():
-            losses = system.inner_losses(weights, episodes, step, steps)
+            losses = system.inner_losses(weights, episodes, step)
             weights = system.project(descend(weights, losses, differentiable))
         yield weights
 

@@ -19,7 +19,8 @@ def tasks_at_a_time(system: System, tasks: TaskSet) -> int:
     support, fakes = sampler.ways * sampler.shots, 0
     if isinstance(system, WithFakes) and system.makes_fakes:
         fakes = support * system.variant.fakes_per_real
-    classified = max(sampler.ways * tasks.queries, support + fakes) * _classifier(sizes, system.ways)
+    answered = sampler.ways * tasks.queries + fakes  # fakes may be in the query's batch
+    classified = max(answered, support + fakes) * _classifier(sizes, system.ways)
     full = generator.widest(system.variant.generator) if fakes else 0
     painted = fakes * sizes.side**2 * full
     task = 9 * max(classified, painted) * sampler.dtype.itemsize * len(tasks.seeds)

@@ -22,6 +22,8 @@ class Scores:
     accuracy: Tensor
     fake_wins: Tensor
     loss: Tensor
+    p_fake_of_reals: Tensor  # see `System.fake_probabilities`
+    p_fake_of_fakes: Tensor
 
 
 def begin(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
@@ -47,9 +49,10 @@ def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers,
             if step < steps and not every_step:
                 continue
             with torch.no_grad():
-                logits = system.classify(adapted, sampled.query)
-                rows.append(torch.stack([*system.scores(logits, sampled), system.query_loss(logits, sampled).double()]))
-        return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(chunk[1])))}  # [3, seeds, tasks, counts]
+                logits = system.answer(adapted, sampled, steps)
+                scores = [*system.scores(logits, sampled), system.query_loss(logits, sampled).double()]
+                rows.append(torch.stack([*scores, *system.fake_probabilities(adapted, sampled, steps)]))
+        return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(chunk[1])))}  # [5, seeds, tasks, counts]
 
     groups = workers.seed_groups(len(tasks.seeds))
     # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.

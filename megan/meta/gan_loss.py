@@ -27,13 +27,16 @@ def load(name: str) -> GanLoss:
     return import_module(f"megan.meta.gan_losses.{name}").LOSS
 
 
-def gradient_penalty(on_between: Tensor, between: Tensor) -> Tensor:
+def gradient_penalty(on_between: Tensor, between: Tensor, of_batch: bool = False) -> Tensor:
     """(||grad_x D(x)|| - 1)^2, mean over images (Gulrajani et al. 2017, equation 3).
 
     **Arguments** `on_between` critic values of the images `between` [tasks, images,
-    height, width, 1], which must require gradients.
+    height, width, 1], which must require gradients; `of_batch`: the norm is that of all
+    images' gradients together, as in the authors' code.
     """
     (slope,) = torch.autograd.grad(on_between.sum(), between, create_graph=True)
     # The tiny term keeps the derivative of the root finite where the slope is zero.
-    norm = (slope.square().sum(dim=(2, 3, 4)) + 1e-12).sqrt()
+    squares = slope.square().sum(dim=(2, 3, 4))
+    squares = squares.sum(dim=1, keepdim=True) if of_batch else squares
+    norm = (squares + 1e-12).sqrt()
     return (norm - 1).square().mean(dim=1)

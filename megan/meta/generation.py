@@ -68,26 +68,8 @@ def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, worker
 
 
 def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: Tensor, number: int) -> Tensor:
-    """Mean critic value of real query images less that of the fakes, float64 [tasks].
-
-    The batches are like those of adaptation: as many reals as the support holds, and fakes
-    among them where batch statistics are shared.
-    """
-    ways, shots = episodes.ways, episodes.support.shape[1] // episodes.ways
-    query = episodes.query.unflatten(1, (ways, -1))
-    picked = torch.arange(number * shots, (number + 1) * shots, device=query.device) % query.shape[2]
-    reals = query[:, :, picked].flatten(1, 2)
-    labels = system.fake_labels(episodes)
-    if system.variant.shared_statistics:
-        values = system.criticise(
-            weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels])
-        )
-        on_reals, on_fakes = values.split([reals.shape[1], made.shape[1]], dim=1)
-    else:
-        on_reals, on_fakes = (
-            system.criticise(weights, reals, episodes.support_labels),
-            system.criticise(weights, made, labels),
-        )
+    """Mean critic value of real query images less that of the fakes, float64 [tasks]."""
+    on_reals, on_fakes = system.held_out_values(weights, episodes, made, number)
     return on_reals.double().mean(dim=1) - on_fakes.double().mean(dim=1)
 
 

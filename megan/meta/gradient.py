@@ -1,5 +1,8 @@
 """The outer gradient: through the unrolled inner loop to theta and phi (section 1.2, 4.2).
 
+With `inner.first_order` the gradients of inner steps count as constants (Finn et al. 2017, section 5.2). Adapted
+weights are then the initial ones plus a constant, so that their gradients are those of the initial weights too.
+
 Work is cut into chunks of tasks. On a CPU a chunk never mixes seeds, and its size does not
 depend on other seeds. Chunks are summed in the order of their tasks, whichever finishes first.
 """
@@ -58,7 +61,8 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
     seeds = len(next(iter(meta.values())))
     leaves = {name: weight.detach().requires_grad_() for name, weight in meta.items()}
     weights = per_task(leaves, len(episodes.support) // seeds)
-    adapted = adapt(system, weights, episodes, system.inner.steps, differentiable=True)
+    first_order = system.inner.first_order
+    adapted = adapt(system, weights, episodes, system.inner.steps, differentiable=not first_order)
     parts = [_outer(system, adapted, episodes, tasks, meta_batch) for tasks in _parts(episodes)]
     logits = torch.cat([logits for logits, _ in parts])
     gradient = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
@@ -71,8 +75,9 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
         slopes = {name: torch.cat([part.slopes[name] for part in parts_of_one]) for name in parts_of_one[0].slopes}
         del parts_of_one
         # Start from a scalar: with the weights as roots autograd keeps the whole graph until its next call.
+        root = weights if first_order else adapted
         found = torch.autograd.grad(
-            cast(Tensor, sum((adapted[name] * slope).sum() for name, slope in slopes.items())),
+            cast(Tensor, sum((root[name] * slope).sum() for name, slope in slopes.items())),
             [leaves[name] for name in share],
             retain_graph=bool(descents),
             allow_unused=True,  # such as a critic that has met no fake yet: its gradient is zero
@@ -113,8 +118,7 @@ def _outer(
     """Some tasks' query logits, and their outer losses' gradients at the adapted weights."""
     own = {name: weight[tasks].detach().requires_grad_() for name, weight in adapted.items()}
     episodes = episodes.part(tasks)
-    logits = system.classify(own, episodes.query)
-    losses = system.outer_losses(own, logits, episodes)
+    logits, losses = system.outer_losses(own, episodes)
     found = []
     for index, descent in enumerate(losses):
         slopes = torch.autograd.grad(

@@ -14,7 +14,7 @@ from megan.meta import systems
 from megan.meta.parallel import Workers, cpu_chunk
 from megan.meta.processes import Tensors
 from megan.meta.system import System
-from megan.models import encoder, imagenet, learnt, sizes
+from megan.models import encoder, learnt, sizes
 from megan.ops import precision
 
 
@@ -23,7 +23,7 @@ class EncoderError(MeganError):
 
 
 def system(params: Params, name: str) -> System:
-    study, variant = params.current, params.variant(name)
+    study, variant = params.settings(name), params.variant(name)
     prototype_size = encoder.FEATURES if variant.needs_encoder else 0
     return systems.build(variant, study.inner, study.tasks.ways, sizes.of(study), prototype_size)
 
@@ -35,7 +35,7 @@ def workers(params: Params) -> Workers:
 
 def sampler(params: Params, name: str, part: str, workers: Workers) -> Sampler:
     """The sampler of split `part` on the device, with all that the variant needs besides the images."""
-    dtype = precision.use(params.current.train.precision)
+    dtype = precision.use(params.settings(name).train.precision)
     tasks, split = params.current.tasks, _split(params, name, part, workers)
     return Sampler(split, tasks.ways, tasks.shots, tasks.scope, system(params, name).others, dtype)
 
@@ -56,7 +56,7 @@ def _check_encoder(params: Params, name: str) -> None:
     if not learnt.has_learnt(metrics):
         raise EncoderError(
             f"variants.{name}.conditioning = 'prototype': the encoder in {paths.encoder(params.study)}"
-            f" {learnt.described(metrics)}; raise studies.{params.study}.encoder.steps = {steps} in params.yaml and run"
+            f" {learnt.described(metrics)}; raise encoder.steps = {steps} ({paths.settings(params.study)}) and run"
             " dvc repro, or take the variant out"
         )
 
@@ -72,11 +72,6 @@ def embed(images: torch.Tensor, network: torch.nn.Module, workers: Workers) -> t
 
 
 def _embedded(split: Split, network: torch.nn.Module, workers: Workers) -> Split:
-    """The split with an embedding of each image, [classes, drawers, 512].
-
-    Those of an encoder trained here have mean square one; those of ImageNet are the pooled features themselves.
-    """
+    """The split with an embedding of each image, [classes, drawers, 512]; see `encoder.prototype_rows`."""
     rows = embed(split.images.flatten(0, 1), network, workers)
-    if not isinstance(network, imagenet.Enlarged):
-        rows = encoder.FEATURES**0.5 * torch.nn.functional.normalize(rows, dim=-1)
-    return replace(split, embedding=rows.unflatten(0, split.images.shape[:2]))
+    return replace(split, embedding=encoder.prototype_rows(rows, network).unflatten(0, split.images.shape[:2]))

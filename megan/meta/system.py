@@ -53,7 +53,7 @@ class System:
 
     @property
     def others(self) -> int:
-        """Drawings of other characters that a task needs for each support drawing."""
+        """Images of other classes that a task needs for each support image."""
         return 0
 
     def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
@@ -62,10 +62,14 @@ class System:
 
     def classify(self, weights: Weights, images: Tensor, reals: int | None = None) -> Tensor:
         """Class logits [tasks, images, outputs] of one batch; its first `reals` images (all, if None) are real."""
-        return classifier.logits(weights, self.cls, images)
+        return classifier.logits(weights, self.cls, images, first=self.normalising(reals))
 
-    def inner_losses(self, weights: Weights, episodes: Episodes, step: int, steps: int) -> list[Descent]:
-        """The losses that the groups descend on in inner step `step` (from 0) of `steps`."""
+    def normalising(self, reals: int | None) -> int | None:
+        """How many first images of a batch with `reals` reals give the statistics of batch normalisation; None: all."""
+        return None
+
+    def inner_losses(self, weights: Weights, episodes: Episodes, step: int) -> list[Descent]:
+        """The losses that the groups descend on in inner step `step` (from 0)."""
         return [self.classification(weights, episodes)]
 
     def classification(self, weights: Weights, episodes: Episodes) -> Descent:
@@ -73,12 +77,17 @@ class System:
         logits, rate = self.classify(weights, episodes.support), self.inner.learning_rate
         return Descent(losses.cross_entropy(logits, episodes.support_labels), {"shared": rate, "cls": rate})
 
-    def outer_losses(self, weights: Weights, logits: Tensor, episodes: Episodes) -> list[Descent]:
-        """The losses of the outer loop: cross-entropy on real queries.
+    def answer(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
+        """Class logits of the query [tasks, images, outputs] for adapted weights, as the outer loop has them.
 
-        **Arguments** adapted `weights`, and their `logits` on the query.
+        `step`: the number of the noise of fakes, if there are any in the query's batch.
         """
-        return [Descent(self.query_loss(logits, episodes), dict.fromkeys(THETA + PHI, 1.0))]
+        return self.classify(weights, episodes.query)
+
+    def outer_losses(self, weights: Weights, episodes: Episodes) -> tuple[Tensor, list[Descent]]:
+        """The query's class logits for adapted weights, and the outer losses: cross-entropy on real queries."""
+        logits = self.answer(weights, episodes, self.inner.steps)
+        return logits, [Descent(self.query_loss(logits, episodes), dict.fromkeys(THETA + PHI, 1.0))]
 
     def project(self, weights: Weights) -> Weights:
         """The weights, clipped to the bounds of the system, if any."""
@@ -87,6 +96,14 @@ class System:
     def query_loss(self, logits: Tensor, episodes: Episodes) -> Tensor:
         """Cross-entropy on real queries: [tasks]. It is the first term of the outer loss, and curves show it."""
         return losses.cross_entropy(logits, episodes.query_labels)
+
+    def fake_probabilities(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
+        """Mean probability of "fake" for real query images, and for new fakes: float64 [2, tasks].
+
+        Of N+1's fake output, or one less the discriminator's D. NaN without fakes, and where a critic value is no
+        log-odds (multi-task under a Wasserstein loss). `step` is the number of the fakes' noise.
+        """
+        return torch.full((2, len(episodes.query)), torch.nan, dtype=torch.float64, device=episodes.query.device)
 
     def scores(self, logits: Tensor, episodes: Episodes) -> tuple[Tensor, Tensor]:
         """Accuracy by the largest of the N class outputs, and share of queries won by the fake output; each [tasks]."""

@@ -4,6 +4,7 @@ It is the network of torchvision, with a stem for small images, or as it was tra
 """
 
 import json
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from megan.config import paths
-from megan.config.params import Params
+from megan.config.params import Data, Params
+from megan.config.schema import Encoder, PrototypeEncoder
 from megan.models import imagenet
 
 FEATURES = 512
@@ -54,16 +56,23 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
 
 def metrics(params: Params, which: Literal["encoder", "judge"]) -> dict[str, Any]:
     """What stage `encoder` or `judge` wrote of its network; see `learnt.has_learnt`."""
-    return json.loads((getattr(paths, which)(params.study) / "metrics.json").read_text(encoding="utf-8"))
+    return _metrics(getattr(paths, which)(params.study))
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.Module:
     """The study's pre-trained `encoder` or `judge`, in eval mode."""
-    folder, options = getattr(paths, which)(params.study), getattr(params.current, which)
+    return read(getattr(paths, which)(params.study), getattr(params.current, which), params.current.data, device)
+
+
+def read(folder: Path, options: Encoder, data: Data, device: str) -> nn.Module:
+    """The network that a stage `encoder` or `judge` with these `options` left in `folder`, in eval mode."""
     weights = load_file(folder / "weights.safetensors", device=device)
-    if which == "encoder" and params.current.encoder.weights == "imagenet":
-        return imagenet.network(weights, metrics(params, which)["dark"]).to(device)
-    data = params.current.data
+    if isinstance(options, PrototypeEncoder) and options.weights == "imagenet":
+        return imagenet.network(weights, _metrics(folder)["dark"]).to(device)
     network = resnet(len(weights["fc.bias"]), options.stem_stride, data.side, data.channels).to(device)
     network.load_state_dict(weights)
     return network.eval()
@@ -76,3 +85,13 @@ def embed(images: Tensor, network: nn.Module) -> Tensor:
     """
     size = imagenet.BATCH if isinstance(network, imagenet.Enlarged) else BATCH
     return torch.cat([features(network, planes(batch)) for batch in images.split(size)])
+
+
+def prototype_rows(embeddings: Tensor, network: nn.Module) -> Tensor:
+    """Of embeddings [..., 512] of `network` those whose means are prototypes.
+
+    Those of an encoder trained here have mean square one; those of ImageNet are the pooled features themselves.
+    """
+    if isinstance(network, imagenet.Enlarged):
+        return embeddings
+    return FEATURES**0.5 * nn.functional.normalize(embeddings, dim=-1)

@@ -28,6 +28,17 @@ def conv(seeds: Tensor, name: str, channels: int, outputs: int, dtype: torch.dty
     return normal(seeds, name, (channels, 3, 3, outputs), deviation, dtype).permute(0, 2, 3, 1, 4).contiguous()
 
 
+def he(seeds: Tensor, name: str, shape: tuple[int, int, int], known: int, dtype: torch.dtype) -> Tensor:
+    """[seeds, side, side, channels, outputs] of shape (side, channels, outputs) after He et al. 2015.
+
+    Drawn channel by channel, as above. `known`: the channels that count in the deviation.
+    """
+    side, channels, outputs = shape
+    deviation = math.sqrt(2 / (side**2 * known))
+    drawn = normal(seeds, name, (channels, side, side, outputs), deviation, dtype)
+    return drawn.permute(0, 2, 3, 1, 4).contiguous()
+
+
 def norm(seeds: Tensor, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Scale gamma = 1 and shift beta = 0, each [seeds, channels]."""
     shape = (len(seeds), channels)

@@ -16,10 +16,21 @@ class Sizes:
     filters: int  # of a classifier's convolutions
     max_pool: bool  # each layer halves the map by max-pooling, else by stride 2
     flat: bool  # the head sees the last map whole, else its spatial mean
+    authors: bool = False  # the layers of the authors' code, else Finn et al.'s
+
+    @property
+    def last_kernel(self) -> int:
+        """Side of the authors' last kernel: it covers the map that three convolutions without padding leave."""
+        side = self.side
+        for _ in range(LAYERS - 1):
+            side = (side - 1) // 2
+        return side
 
     @property
     def last_side(self) -> int:
         """Height and width of the classifier's last map. Pooling drops an odd row or column, stride keeps it."""
+        if self.authors:
+            return 1
         side = self.side
         for _ in range(LAYERS):
             side = side // 2 if self.max_pool else (side + 1) // 2
@@ -34,4 +45,5 @@ class Sizes:
 def of(study: Study) -> Sizes:
     """The sizes of a study's networks."""
     data, network = study.data, study.network
-    return Sizes(data.side, data.channels, network.filters, network.downsampling == "max_pool", network.head == "flat")
+    pooled, flat = network.downsampling == "max_pool", network.head == "flat"
+    return Sizes(data.side, data.channels, network.filters, pooled, flat, network.layers == "authors")

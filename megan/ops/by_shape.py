@@ -12,6 +12,7 @@ from types import ModuleType
 from torch import Tensor
 
 from megan.ops import gathered, separate
+from megan.ops.extent import outputs
 
 FEW = 80_000  # numbers in the patches and outputs of one task
 
@@ -22,17 +23,17 @@ def _better(dz: tuple[int, ...], channels: int) -> ModuleType:
     return gathered if images * height * width * (9 * channels + outputs) <= FEW else separate
 
 
-def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:
+def conv(x: Tensor, w: Tensor, stride: int, padding: int = 1) -> Tensor:
     tasks, images, height, width, channels = x.shape
-    dz = (tasks, images, (height - 1) // stride + 1, (width - 1) // stride + 1, w.shape[4])
-    return _better(dz, channels).conv(x, w, stride)
+    rows, columns = (outputs(size, stride, padding) for size in (height, width))
+    return _better((tasks, images, rows, columns, w.shape[4]), channels).conv(x, w, stride, padding)
 
 
-def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) -> Tensor:
+def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int, padding: int = 1) -> Tensor:
     channels = w.shape[3]
     module = gathered if channels <= 2 else _better(dz.shape, channels)
-    return module.conv_data_grad(dz, w, height, width, stride)
+    return module.conv_data_grad(dz, w, height, width, stride, padding)
 
 
-def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
-    return _better(dz.shape, x.shape[4]).conv_weight_grad(x, dz, stride)
+def conv_weight_grad(x: Tensor, dz: Tensor, stride: int, padding: int = 1) -> Tensor:
+    return _better(dz.shape, x.shape[4]).conv_weight_grad(x, dz, stride, padding)

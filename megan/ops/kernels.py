@@ -29,16 +29,16 @@ def name(device: str) -> str:
     return f"native {native.level()}".strip() if native.available() else "by shape"
 
 
-def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:
-    return _formulation(x).conv(x, w, stride)
+def conv(x: Tensor, w: Tensor, stride: int, padding: int) -> Tensor:
+    return _formulation(x).conv(x, w, stride, padding)
 
 
-def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) -> Tensor:
-    return _formulation(dz).conv_data_grad(dz, w, height, width, stride)
+def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int, padding: int) -> Tensor:
+    return _formulation(dz).conv_data_grad(dz, w, height, width, stride, padding)
 
 
-def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
-    return _formulation(x).conv_weight_grad(x, dz, stride)
+def conv_weight_grad(x: Tensor, dz: Tensor, stride: int, padding: int) -> Tensor:
+    return _formulation(x).conv_weight_grad(x, dz, stride, padding)
 
 
 def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 // Task-batched 3x3 convolutions and batch norm for one CPU core, float and double.
 //
 // Every tensor has a leading task axis and is contiguous, channels last:
-//     x [T, B, H, W, C]   w [T, 3, 3, C, O]   z [T, B, OH, OW, O]   padding 1, stride 1 or 2
+//     x [T, B, H, W, C]   w [T, 3, 3, C, O]   z [T, B, OH, OW, O]   padding 1, stride 1 or 2; or none, stride 2
 // Each call runs on the calling thread only; scratch memory belongs to the thread, so calls
 // from several threads are independent. Sums run in an order that depends on the shape of
 // one task alone: a task's result does not change with the tasks beside it.
@@ -346,16 +346,19 @@ void products(const F *source, const F *w, bool transposed, F *out, Int T, const
     }
 }
 
+// Output rows (or columns) of an image with so many.
+inline Int outputs(Int size, Int stride, Int padding) { return (size + 2 * padding - 3) / stride + 1; }
+
 template <class F>
-void conv(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {
-    const Int OH = (H - 1) / stride + 1, OW = (W - 1) / stride + 1;
+void conv(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
+    const Int OH = outputs(H, stride, padding), OW = outputs(W, stride, padding);
     Plan plan{OH, OW, 0, 0, 1, stride, 9, {}};
-    for (Int t = 0; t < 9; ++t) plan.tap[t] = {t / 3 - 1, t % 3 - 1, t};
+    for (Int t = 0; t < 9; ++t) plan.tap[t] = {t / 3 - padding, t % 3 - padding, t};
     products(x, w, false, z, T, {B, H, W, C, OH, OW, O}, &plan, 1);
 }
 
 template <class F>
-void conv_data_grad(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {
+void conv_data_grad(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
     Plan plans[4];
     Int count = 0;
     for (Int pr = 0; pr < std::min(stride, H); ++pr)
@@ -363,10 +366,10 @@ void conv_data_grad(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, 
             Plan &plan = plans[count++] = {(H - pr - 1) / stride + 1, (W - pc - 1) / stride + 1, pr, pc, stride, 1, 0, {}};
             for (Int i = 0; i < 3; ++i)
                 for (Int j = 0; j < 3; ++j)
-                    if ((pr + 1 - i) % stride == 0 && (pc + 1 - j) % stride == 0)
-                        plan.tap[plan.taps++] = {(pr + 1 - i) / stride, (pc + 1 - j) / stride, i * 3 + j};
+                    if ((pr + padding - i) % stride == 0 && (pc + padding - j) % stride == 0)
+                        plan.tap[plan.taps++] = {(pr + padding - i) / stride, (pc + padding - j) / stride, i * 3 + j};
         }
-    products(dz, w, true, dx, T, {B, (H - 1) / stride + 1, (W - 1) / stride + 1, O, H, W, C}, plans, count);
+    products(dz, w, true, dx, T, {B, outputs(H, stride, padding), outputs(W, stride, padding), O, H, W, C}, plans, count);
 }
 
 // ---- weight gradient: for each tap, a sum over pixels of outer products -------------------
@@ -409,25 +412,25 @@ void outer_product(const F *const *a, const int *at, Int pixels, Int rows, Int N
 }
 
 template <class F>
-void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {
+void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
     if (stride == 1 && O < kFew && C >= kFew) {
         // Vectors along C: the same sum seen from x, where dz is read at the opposite tap.
         F *turned = scratch<kTurned, F>(9 * O * C);
         for (Int task = 0; task < T; ++task, x += B * H * W * C, dz += B * H * W * O, dw += 9 * C * O) {
-            conv_weight_grad(dz, x, turned, 1, B, H, W, O, C, 1);
+            conv_weight_grad(dz, x, turned, 1, B, H, W, O, C, 1, 1);
             for (Int t = 0; t < 9; ++t)
                 for (Int o = 0; o < O; ++o)
                     for (Int c = 0; c < C; ++c) dw[(t * C + c) * O + o] = turned[((8 - t) * O + o) * C + c];
         }
         return;
     }
-    const Int OH = (H - 1) / stride + 1, OW = (W - 1) / stride + 1, pixels = B * OH * OW;
+    const Int OH = outputs(H, stride, padding), OW = outputs(W, stride, padding), pixels = B * OH * OW;
     const Int N = ceil_div(O, kLanes<F>) * kLanes<F>, PW = W + 2;
     const bool patches = C < kFew;  // all taps of a pixel as one row
     F *b = scratch<kRows, F>(kChunk * N), *sum = N == O ? nullptr : scratch<kOut, F>(9 * C * N);
     F *padded = patches ? scratch<kPadded, F>((H + 2) * PW * C) : nullptr, *patch = patches ? scratch<kPatch, F>(kChunk * 9 * C) : nullptr;
     Int offset[9 * kFew];
-    if (patches) for (Int i = 0; i < 9 * C; ++i) offset[i] = (i / C / 3 * PW + i / C % 3) * C + i % C;
+    if (patches) for (Int i = 0; i < 9 * C; ++i) offset[i] = ((i / C / 3 + 1 - padding) * PW + i / C % 3 + 1 - padding) * C + i % C;
     const F *from[kChunk], *a[kChunk];
     int row[kChunk], col[kChunk], at[kChunk];
     for (Int task = 0; task < T; ++task, x += B * H * W * C, dz += pixels * O, dw += 9 * C * O) {
@@ -465,7 +468,7 @@ void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W
                 continue;
             }
             for (Int t = 0; t < 9; ++t) {
-                const Int i = t / 3 - 1, j = t % 3 - 1, shift = (i * W + j) * C;
+                const Int i = t / 3 - padding, j = t % 3 - padding, shift = (i * W + j) * C;
                 Int n = 0;  // pixels whose tap is not in the padding
                 for (Int p = 0; p < P; ++p) {
                     a[n] = from[p] + shift, at[n] = int(p);
@@ -667,16 +670,17 @@ template <class Body> int guarded(const Body &body) {
 
 // ---- C interface: 0, or 1 where memory ran out ------------------------------------------
 #define MEGAN_EXPORT(F, name)                                                                                          \
-    extern "C" int conv_##name(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride) {   \
-        return guarded([=] { conv<F>(x, w, z, T, B, H, W, C, O, stride); });                                           \
+    extern "C" int conv_##name(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride,     \
+                               Int padding) {                                                                          \
+        return guarded([=] { conv<F>(x, w, z, T, B, H, W, C, O, stride, padding); });                                  \
     }                                                                                                                  \
     extern "C" int conv_data_grad_##name(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, Int C, Int O,     \
-                                         Int stride) {                                                                 \
-        return guarded([=] { conv_data_grad<F>(dz, w, dx, T, B, H, W, C, O, stride); });                               \
+                                         Int stride, Int padding) {                                                    \
+        return guarded([=] { conv_data_grad<F>(dz, w, dx, T, B, H, W, C, O, stride, padding); });                      \
     }                                                                                                                  \
     extern "C" int conv_weight_grad_##name(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O,   \
-                                           Int stride) {                                                               \
-        return guarded([=] { conv_weight_grad<F>(x, dz, dw, T, B, H, W, C, O, stride); });                             \
+                                           Int stride, Int padding) {                                                  \
+        return guarded([=] { conv_weight_grad<F>(x, dz, dw, T, B, H, W, C, O, stride, padding); });                    \
     }                                                                                                                  \
     extern "C" int norm_##name(const F *z, const F *gamma, const F *beta, F *a, F *mean, F *rstd, Int T, Int n, Int O, \
                                double eps, int relu) {                                                                 \

@@ -5,9 +5,9 @@ last, without autograd:
 
     x [T, B, H, W, C]    w [T, 3, 3, C, O]    z [T, B, OH, OW, O]
 
-3x3 convolution, padding 1, stride 1 or 2, OH = (H - 1) // stride + 1. A call runs on the
-calling thread alone and releases the interpreter lock; calls from several threads are
-independent. A task's result does not depend on the tasks beside it.
+3x3 convolution, padding 1, stride 1 or 2, OH = (H - 1) // stride + 1; or no padding, stride 2,
+OH = (H - 1) // 2. A call runs on the calling thread alone and releases the interpreter lock;
+calls from several threads are independent. A task's result does not depend on the tasks beside it.
 """
 
 import ctypes
@@ -20,15 +20,15 @@ import torch
 from torch import Tensor
 
 from megan.config import machine
-from megan.ops import compiled, prebuilt
+from megan.ops import compiled, extent, prebuilt
 from megan.runs import progress
 
 SOURCES = (Path(__file__).with_name("native.cpp"),)  # what is compiled, then what it includes
 
 _POINTERS_AND_SIZES = {
-    "conv": (3, 7, ()),
-    "conv_data_grad": (3, 7, ()),
-    "conv_weight_grad": (3, 7, ()),
+    "conv": (3, 8, ()),
+    "conv_data_grad": (3, 8, ()),
+    "conv_weight_grad": (3, 8, ()),
     "norm": (6, 3, (ctypes.c_double, ctypes.c_int)),
     "norm_grad": (9, 3, (ctypes.c_int,)),
     "norm_grad_grad": (12, 3, (ctypes.c_int,)),
@@ -69,59 +69,54 @@ def why_not() -> str:
     return _failure or ""
 
 
-def conv(x: torch.Tensor, w: torch.Tensor, stride: int) -> torch.Tensor:
+def conv(x: torch.Tensor, w: torch.Tensor, stride: int, padding: int = 1) -> torch.Tensor:
     """x [T, B, H, W, C], w [T, 3, 3, C, O] -> z [T, B, OH, OW, O]."""
     if x.dim() != 5 or w.dim() != 5:
         raise _wrong("conv", x, w)
     tasks, batch, height, width, channels = x.shape
     outputs = w.shape[4]
-    if w.shape != (tasks, 3, 3, channels, outputs) or stride not in (1, 2) or not height or not width:
-        raise _wrong("conv", x, w, stride=stride)
+    places = _extent((height, width), stride, padding)
+    if places is None or w.shape != (tasks, 3, 3, channels, outputs):
+        raise _wrong("conv", x, w, stride=stride, padding=padding)
     function, (x, w) = _prepare("conv", x, w)
-    z = x.new_empty((tasks, batch, (height - 1) // stride + 1, (width - 1) // stride + 1, outputs))
-    if function(x.data_ptr(), w.data_ptr(), z.data_ptr(), tasks, batch, height, width, channels, outputs, stride):
+    z = x.new_empty((tasks, batch, *places, outputs))
+    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
+    if function(x.data_ptr(), w.data_ptr(), z.data_ptr(), *sizes):
         raise MemoryError("conv: no memory for scratch")
     return z
 
 
-def conv_data_grad(dz: torch.Tensor, w: torch.Tensor, height: int, width: int, stride: int) -> torch.Tensor:
+def conv_data_grad(
+    dz: torch.Tensor, w: torch.Tensor, height: int, width: int, stride: int, padding: int = 1
+) -> torch.Tensor:
     """dz [T, B, OH, OW, O], w [T, 3, 3, C, O] -> dx [T, B, height, width, C]."""
     if dz.dim() != 5 or w.dim() != 5:
         raise _wrong("conv_data_grad", dz, w)
     tasks, batch, rows, columns, outputs = dz.shape
     channels = w.shape[3]
-    if (
-        w.shape != (tasks, 3, 3, channels, outputs)
-        or stride not in (1, 2)
-        or height < 1
-        or width < 1
-        or rows != (height - 1) // stride + 1
-        or columns != (width - 1) // stride + 1
-    ):
-        raise _wrong("conv_data_grad", dz, w, height=height, width=width, stride=stride)
+    if w.shape != (tasks, 3, 3, channels, outputs) or (rows, columns) != _extent((height, width), stride, padding):
+        raise _wrong("conv_data_grad", dz, w, height=height, width=width, stride=stride, padding=padding)
     function, (dz, w) = _prepare("conv_data_grad", dz, w)
     dx = dz.new_empty((tasks, batch, height, width, channels))
-    if function(dz.data_ptr(), w.data_ptr(), dx.data_ptr(), tasks, batch, height, width, channels, outputs, stride):
+    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
+    if function(dz.data_ptr(), w.data_ptr(), dx.data_ptr(), *sizes):
         raise MemoryError("conv_data_grad: no memory for scratch")
     return dx
 
 
-def conv_weight_grad(x: torch.Tensor, dz: torch.Tensor, stride: int) -> torch.Tensor:
+def conv_weight_grad(x: torch.Tensor, dz: torch.Tensor, stride: int, padding: int = 1) -> torch.Tensor:
     """x [T, B, H, W, C], dz [T, B, OH, OW, O] -> dw [T, 3, 3, C, O]."""
     if x.dim() != 5 or dz.dim() != 5:
         raise _wrong("conv_weight_grad", x, dz)
     tasks, batch, height, width, channels = x.shape
     outputs = dz.shape[4]
-    if (
-        stride not in (1, 2)
-        or not height
-        or not width
-        or dz.shape != (tasks, batch, (height - 1) // stride + 1, (width - 1) // stride + 1, outputs)
-    ):
-        raise _wrong("conv_weight_grad", x, dz, stride=stride)
+    places = _extent((height, width), stride, padding)
+    if places is None or dz.shape != (tasks, batch, *places, outputs):
+        raise _wrong("conv_weight_grad", x, dz, stride=stride, padding=padding)
     function, (x, dz) = _prepare("conv_weight_grad", x, dz)
     dw = x.new_empty((tasks, 3, 3, channels, outputs))
-    if function(x.data_ptr(), dz.data_ptr(), dw.data_ptr(), tasks, batch, height, width, channels, outputs, stride):
+    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
+    if function(x.data_ptr(), dz.data_ptr(), dw.data_ptr(), *sizes):
         raise MemoryError("conv_weight_grad: no memory for scratch")
     return dw
 
@@ -190,6 +185,13 @@ def norm_relu_grad_grad(
     ):  # fmt: skip
         raise MemoryError("norm_relu_grad_grad: no memory for scratch")
     return grad_z, grad_gamma, grad_da
+
+
+def _extent(size: Sequence[int], stride: int, padding: int) -> tuple[int, ...] | None:
+    """Output rows and columns, or None for what the kernels cannot compute."""
+    if (stride, padding) not in ((1, 1), (2, 1), (2, 0)) or min(size) < 3 - 2 * padding:
+        return None
+    return tuple(extent.outputs(part, stride, padding) for part in size)
 
 
 def _norm_sizes(name: str, z: Tensor, *rows: Tensor, like: Sequence[Tensor] = ()) -> tuple[int, int, int]:

@@ -30,7 +30,19 @@ def norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tens
     return _NormRelu.apply(z, gamma, beta, relu)
 
 
-def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+def norm_relu_of_first(z: Tensor, gamma: Tensor, beta: Tensor, first: int, relu: bool = True) -> Tensor:
+    """The same with the statistics of the first `first` images of each task, for all of its images.
+
+    In plain torch, so that autograd knows derivatives of every order.
+    """
+    mean = _mean(z[:, :first])
+    centred = z - mean
+    xhat = centred * (_mean(centred[:, :first].square()) + EPSILON).rsqrt()
+    y = torch.addcmul(_wide(beta), xhat, _wide(gamma))
+    return y.relu() if relu else y
+
+
+def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor, relu: bool = True) -> Tensor:
     """The same with the statistics of each image alone (Ba, Kiros and Hinton 2016).
 
     For critics under a gradient penalty, which is defined an image at a time (Gulrajani et
@@ -39,7 +51,8 @@ def layer_norm_relu(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     over = (2, 3, 4)
     centred = z - z.mean(dim=over, keepdim=True)
     xhat = centred * (centred.square().mean(dim=over, keepdim=True) + EPSILON).rsqrt()
-    return torch.addcmul(_wide(beta), xhat, _wide(gamma)).relu()
+    y = torch.addcmul(_wide(beta), xhat, _wide(gamma))
+    return y.relu() if relu else y
 
 
 def _mean(y: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ copying. Shapes as in `convolution`.
 import torch
 from torch import Tensor
 
+from megan.ops.extent import outputs
+
 
 def _planar(x: Tensor) -> Tensor:
     """[images, height, width, channels] -> a view [images, channels, height, width]; so backwards by `_last`."""
@@ -22,33 +24,35 @@ def _filters(w: Tensor) -> Tensor:
     return w.permute(3, 2, 0, 1)
 
 
-def _backward(dz: Tensor, x: Tensor, filters: Tensor, stride: int, want: list[bool]) -> tuple:
+def _backward(dz: Tensor, x: Tensor, filters: Tensor, sizes: tuple[int, int], want: list[bool]) -> tuple:
+    stride, padding = sizes
     return torch.ops.aten.convolution_backward(
-        _planar(dz), _planar(x), filters, None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [*want, False]
+        _planar(dz), _planar(x), filters, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [*want, False]
     )
 
 
-def conv(x: Tensor, w: Tensor, stride: int) -> Tensor:
+def conv(x: Tensor, w: Tensor, stride: int, padding: int = 1) -> Tensor:
     tasks, images, height, width, _ = x.shape
-    z = x.new_empty(tasks, images, (height - 1) // stride + 1, (width - 1) // stride + 1, w.shape[4])
+    rows, columns = (outputs(size, stride, padding) for size in (height, width))
+    z = x.new_empty(tasks, images, rows, columns, w.shape[4])
     for task in range(tasks):
-        z[task] = _last(torch.conv2d(_planar(x[task]), _filters(w[task]), stride=stride, padding=1))
+        z[task] = _last(torch.conv2d(_planar(x[task]), _filters(w[task]), stride=stride, padding=padding))
     return z
 
 
-def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int) -> Tensor:
+def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int, padding: int = 1) -> Tensor:
     tasks, images = dz.shape[:2]
     dx = dz.new_empty(tasks, images, height, width, w.shape[3])
     for task in range(tasks):
-        dx[task] = _last(_backward(dz[task], dx[task], _filters(w[task]), stride, [True, False])[0])
+        dx[task] = _last(_backward(dz[task], dx[task], _filters(w[task]), (stride, padding), [True, False])[0])
     return dx
 
 
-def conv_weight_grad(x: Tensor, dz: Tensor, stride: int) -> Tensor:
+def conv_weight_grad(x: Tensor, dz: Tensor, stride: int, padding: int = 1) -> Tensor:
     dw = dz.new_empty(len(x), 3, 3, x.shape[4], dz.shape[4])
     # Stands for the filters, whose values do not matter; in float64 torch takes no view with a single output.
     shape = dz.new_empty(dz.shape[4], x.shape[4], 3, 3)
     for task in range(len(x)):
-        found = _backward(dz[task], x[task], shape, stride, [False, True])[1]
+        found = _backward(dz[task], x[task], shape, (stride, padding), [False, True])[1]
         dw[task] = found.permute(2, 3, 1, 0)
     return dw

@@ -35,7 +35,8 @@ class VariantResults:
     `short`: it trained for fewer meta-steps than a verdict on a claim needs.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
     loss, fake_wins, and includes a diverged seed up to its divergence. `tasks` (seed, task,
-    accuracy, fake_wins) and `steps` (seed, inner_step, accuracy, fake_wins) hold finished
+    accuracy, fake_wins) and `steps` (seed, inner_step, accuracy, fake_wins, p_fake_of_reals,
+    p_fake_of_fakes: mean probabilities of "fake", NaN where there are none) hold finished
     seeds only, and so does `snapshots` (SNAPSHOTS): meta-test at the meta-steps whose weights
     training kept; it may be empty. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
     """
@@ -140,4 +141,5 @@ def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.Dat
 
 def _sorted(path: Path, keys: list[str]) -> pd.DataFrame:
     columns = ["accuracy", "loss", "fake_wins"] if "split" in keys else ["accuracy", "fake_wins"]
+    columns += ["p_fake_of_reals", "p_fake_of_fakes"] if "inner_step" in keys else []
     return read_table(path, keys + columns)[keys + columns].sort_values(keys, kind="stable", ignore_index=True)

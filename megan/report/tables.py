@@ -12,6 +12,7 @@ import pandas as pd
 from megan.report import statistics
 from megan.report.inputs import SNAPSHOTS, VariantResults
 
+STEPS = ["seed", "inner_step", "accuracy", "fake_wins", "p_fake_of_reals", "p_fake_of_fakes"]
 REFERENCE = "maml"  # the baseline that every other variant is compared with
 
 
@@ -24,7 +25,7 @@ def build(study: str, title: str, results: list[VariantResults]) -> dict[str, pd
         "accuracy": accuracy(study, title, results),
         "seeds": seeds(results),
         "comparisons": comparisons(results),
-        "steps": _stacked(results, "steps", ["seed", "inner_step", "accuracy", "fake_wins"], label=False),
+        "steps": _stacked(results, "steps", STEPS, label=False),
         "snapshots": _stacked(results, "snapshots", SNAPSHOTS),
         "diverged": diverged(results),
     }

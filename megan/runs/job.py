@@ -28,8 +28,8 @@ class Job:
 
     @property
     def settings(self) -> Study:
-        """The current study's parameters."""
-        return self.params.current
+        """The current study's parameters, with those that the variant changes."""
+        return self.params.settings(self.item) if self.item in self.params.variants else self.params.current
 
     @property
     def address(self) -> str:

@@ -1,7 +1,7 @@
 """Stage `encoder`: pre-trains the ResNet-18 whose class prototypes condition generators (section 3.1).
 
-**Reading** of "pre-trained ResNet-18": a classifier of meta-training characters only. It sees no
-validation or meta-test class. Some drawings of each character are held out to measure its accuracy.
+**Reading** of "pre-trained ResNet-18": a classifier of meta-training classes only. It sees no
+validation or meta-test class. Some images of each class are held out to measure its accuracy.
 With `weights: imagenet` nothing is trained here: the weights are torchvision's, as in the authors' code.
 """
 
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
             "validation_drawings": classes * options.validation_drawers,
             "classes": classes,
         }
-        progress.say(f"{job.stage}: {accuracy:.1%} accuracy on held-out drawings of {classes} characters")
+        progress.say(f"{job.stage}: {accuracy:.1%} accuracy on held-out images of {classes} classes")
         if not learnt.has_learnt(metrics):
             progress.say(f"{job.stage} {learnt.described(metrics)}; what relies on it will not be made")
         storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=seconds))

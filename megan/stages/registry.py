@@ -5,6 +5,7 @@ the parameters are derived from it. The function of a stage is `run(job)` in the
 folder with the stage's name.
 """
 
+import difflib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ class Stage:
         return f"{self.name}@{self.item}" if self.item else self.name
 
     @property
+    def target(self) -> str:
+        """The stage's name in commands of DVC at the root, as `studies/text/dvc.yaml:train@maml`."""
+        return paths.pipeline(self.study) + self.address
+
+    @property
     def folder(self) -> Path:
         return Path(self.outputs[0])
 
@@ -103,7 +109,12 @@ def _expanded(name: str, block: dict[str, Any], params: Params) -> Iterator[Stag
 
 def _stage(name: str, item: str, block: dict[str, Any], study: str) -> Stage:
     def filled(texts: list[str]) -> tuple[str, ...]:
-        return tuple(text.replace("${study}", study).replace("${key}", item) for text in texts)
+        values = {"${study}": study, "${key}": item, "${here}/": f"{paths.own_params(study).parent.as_posix()}/"}
+        if not paths.own_params(study).is_file():
+            values["${here}/"] = ""
+        for key, value in values.items():
+            texts = [text.replace(key, value) for text in texts]
+        return tuple(dict.fromkeys(texts))
 
     listed = [path for path in filled(block["deps"]) if not path.startswith(f"{paths.config(study)}/")]
     code = tuple(path for path in listed if path.startswith("megan/"))
@@ -122,8 +133,13 @@ def find(params: Params, name: str, item: str = "") -> Stage:
         params.variant(item)
     items = [stage.item for stage in known.values() if stage.name == name]
     if items:
-        raise RegistryError(f"unknown {name} {item!r}; expected one of: {', '.join(items)}")
-    raise RegistryError(f"unknown stage {address!r}; expected one of: {', '.join(known)}")
+        raise RegistryError(f"unknown {name} {item!r}; {_hint(item, items)}")
+    raise RegistryError(f"unknown stage {address!r}; {_hint(address, list(known))}")
+
+
+def _hint(wrong: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(wrong, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
 
 
 def prepare(params: Params, name: str, item: str = "") -> Job:
@@ -135,7 +151,9 @@ def prepare(params: Params, name: str, item: str = "") -> Job:
     stage = find(params, name, item)
     digests, taken = Digests(params), parameters(params, stage)
     if stage.config.is_file() and YAML(typ="safe").load(stage.config.read_text(encoding="utf-8")) != taken:
-        raise result.StaleError(f"{stage.config} does not match params.yaml; run: dvc repro -f {CONFIG}")
+        raise result.StaleError(
+            f"{stage.config} does not match params.yaml; run: dvc repro -f {find(params, CONFIG).target}"
+        )
     inputs = {path: digests.verified(path) for path in stage.inputs}
     return Job(params, name, item, stage.folder, {"parameters": taken, "inputs": inputs, "code": code(stage)})
 
@@ -152,7 +170,8 @@ def parameters(params: Params, stage: Stage) -> dict[str, Any]:
 
 def document(params: Params, variant: str = "") -> dict[str, Any]:
     """The current study as plain data: its blocks, `variants`, `styles`, `claims`; if given, a variant and its tier."""
-    content = params.current.model_dump(mode="json")
+    study = params.settings(variant) if variant else params.current
+    content = study.model_dump(mode="json")
     content["variants"] = {name: {"tier": one.tier, **one.options} for name, one in params.variants.items()}
     content["styles"] = {name: style.model_dump(mode="json") for name, style in params.styles.items()}
     content["claims"] = params.claims.model_dump(mode="json")
@@ -212,7 +231,7 @@ class Digests:
 
     def _maker(self, path: str) -> str:
         """The stage that makes `path`; "" if there is none, so that `dvc repro` runs all stages."""
-        return next((stage.address for stage in self._stages.values() if path in stage.outputs), "")
+        return next((stage.target for stage in self._stages.values() if path in stage.outputs), "")
 
     def _results(self, path: str) -> list[Stage]:
         """The stages with a record whose results are below a folder."""
@@ -232,10 +251,10 @@ class Digests:
         return self.of(path)
 
     def _check(self, stage: Stage) -> None:
-        record = result.verified(stage.folder, stage.address)
-        result.check_parameters(stage.folder, record, parameters(self._params, stage), stage.address)
+        record = result.verified(stage.folder, stage.target)
+        result.check_parameters(stage.folder, record, parameters(self._params, stage), stage.target)
         for path, digest in record.get("inputs", {}).items():
             if self.of(path) != digest:
                 raise result.StaleError(
-                    f"{stage.folder} was made from another version of {path}; run: dvc repro {stage.address}"
+                    f"{stage.folder} was made from another version of {path}; run: dvc repro {stage.target}"
                 )

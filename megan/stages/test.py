@@ -53,7 +53,7 @@ def run(job: Job) -> None:
     def scored(queries: int, every_step: bool, weights: Weights) -> Scores:
         if not healthy:
             empty = torch.empty(0, count, system.inner.test_steps + 1 if every_step else 1, dtype=torch.float64)
-            return Scores(empty, empty, empty)
+            return Scores(*[empty] * 5)
         return evaluate(
             system, weights, TaskSet(sampler, seeds, "test", count, queries), workers, every_step=every_step
         )
@@ -137,7 +137,10 @@ class Fakes:
 
 
 def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-    """`tasks.csv` (seed, task, accuracy, fake_wins) and `steps.csv` (seed, inner_step, means over tasks)."""
+    """`tasks.csv` (seed, task, accuracy, fake_wins) and `steps.csv` (seed, inner_step, means over tasks).
+
+    `steps.csv` also has the mean probability of "fake", of real queries and of fakes: p_fake_of_reals, p_fake_of_fakes.
+    """
     _, tasks, steps = scores.accuracy.shape
 
     def frame(second: str, count: int, pick: dict[str, torch.Tensor]) -> pandas.DataFrame:
@@ -148,9 +151,10 @@ def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pan
         return pandas.DataFrame(columns, index=index).reset_index()
 
     both = {"accuracy": scores.accuracy, "fake_wins": scores.fake_wins}
+    every = both | {key: getattr(scores, key) for key in ("p_fake_of_reals", "p_fake_of_fakes")}
     return (
         frame("task", tasks, {key: values[:, :, -1] for key, values in both.items()}),
-        frame("inner_step", steps, {key: values.mean(dim=1) for key, values in both.items()}),
+        frame("inner_step", steps, {key: values.mean(dim=1) for key, values in every.items()}),
     )
 
 

@@ -26,7 +26,8 @@ from megan.runs import checkpoint, progress, provenance, result, storage
 from megan.runs.interrupt import Interrupt
 from megan.runs.job import Job
 
-CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]
+DOUBTS = ["p_fake_of_reals", "p_fake_of_fakes"]  # of validation alone
+CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins", *DOUBTS]
 
 
 def run(job: Job) -> None:
@@ -111,7 +112,7 @@ class Training:
             return
         theta = self.state.part("theta")
         scores = evaluate(self.system, theta, self.validation, self.workers, every_step=False)
-        means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in ("accuracy", "loss", "fake_wins")}
+        means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in CURVE[3:]}
         self._add_rows(step, "validation", means)
         for index, alive in enumerate(self.state["alive"].tolist()):
             if alive and self.settings.train.keep == "best" and means["accuracy"][index] > self.best_accuracy[index]:
@@ -133,7 +134,8 @@ class Training:
         for index, seed in enumerate(self.tier.seeds):
             if alive[index]:
                 wins = means["fake_wins"][index] if self.system.has_fake_output else None
-                self.rows.append([seed, step, split, means["accuracy"][index], means["loss"][index], wins])
+                doubts = [means[key][index] if key in means else None for key in DOUBTS]
+                self.rows.append([seed, step, split, means["accuracy"][index], means["loss"][index], wins, *doubts])
 
     def _tasks_per_second(self, step: int) -> float:
         tasks = (step - self.first) * self.settings.train.meta_batch * len(self.seeds)

@@ -165,12 +165,12 @@ def test_seed_decides():
         (
             STANDARD,
             {"train_characters": 1620, "scope": "any"},
-            "tasks.ways = 5: expected at most the 3 characters of the test split",
+            "tasks.ways = 5: expected at most the 3 classes of the test split",
         ),
         (
             STANDARD,
             {"train_characters": 103, "scope": "any"},
-            "tasks.ways = 5: expected at most the 3 characters of the train split",
+            "tasks.ways = 5: expected at most the 3 classes of the train split",
         ),
     ],
 )

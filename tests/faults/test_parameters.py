@@ -187,6 +187,7 @@ CHOICES: dict[str, list] = {
     "tasks.ways": [2, 3], "tasks.shots": [1, 2], "tasks.train_queries": [1, 2], "tasks.test_queries": [2, 3],
     "tasks.scope": ["alphabet", "any"],
     "inner.steps": [1, 2, 3], "inner.test_steps": [1, 3], "inner.learning_rate": [0.01, 0.4, 100.0],
+    "inner.first_order": [False, True],
     "train.meta_batch": [1, 3], "train.learning_rate": [1e-9, 0.002, 100.0], "train.schedule": ["cosine", "constant"],
     "train.log_every": [1, 7], "train.validate_every": [1, 7], "train.validation_tasks": [1, 3],
     "train.keep": ["best", "last"], "train.snapshots": [[], [0, 1]],
@@ -201,14 +202,16 @@ OPTIONS: dict[str, list] = {
     "fake_source": ["generator", "frozen_generator", "augmentation", "alphabet", "noise"],
     "conditioning": ["none", "label", "image"], "skip": [False, True], "noise_size": [1, 16],
     "fakes_per_real": [1, 2], "fake_steps": [0, 1, 9],
-    "real_weight": [0, 1, 3.0], "shared_statistics": [True, False],
+    "real_weight": [0, 1, 3.0], "batch_statistics": ["together", "apart", "reals"],
     "gan_loss": ["vanilla", "non_saturating", "wasserstein", "wasserstein_gp"],
     "generator_inner_lr": [0.001, 0.4], "clip": [0.01, 1.0], "gradient_penalty": [0.0, 10.0],
-    "shared_layers": [0, 2, 4], "told_real": [True, False],
+    "penalty_norm": ["image", "batch"],
+    "shared_layers": [0, 2, 4], "told_real": ["first_layer", "head", "never"],
     "classify_fakes": [True, False], "discrimination_weight": [0.0, 1.0], "condition_discriminator": [False, True],
+    "discriminator_inner_lr": [None, 0.1], "generator_class_weight": [0.0, 1.0],
     "outer_fake_weight": [0.0, 1.0],
     "outer_discrimination_weight": [0.0, 1.0], "generator_outer_loss": ["classification", "fooling"],
-    "fooling_through": ["generator", "both"],
+    "fooling_through": ["generator", "both"], "outer_fake_batch": ["own", "with_query"],
 }  # fmt: skip
 assert set(OPTIONS) | set(schema.UNSHAPING) == set(schema.Variant.model_fields)
 

@@ -14,30 +14,43 @@ def convolve(x, w, stride):
     return F.conv2d(x, w.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1)
 
 
-def batch_norm_relu(z, gamma, beta):
+def batch_norm(z, gamma, beta, first=None):
+    """By the statistics of the first `first` images, or of all."""
     # Written out: torch's own batch_norm is wrong from the third derivative on.
-    mean, variance = z.mean(dim=(0, 2, 3), keepdim=True), z.var(dim=(0, 2, 3), keepdim=True, correction=0)
+    mean = z[:first].mean(dim=(0, 2, 3), keepdim=True)
+    variance = z[:first].var(dim=(0, 2, 3), keepdim=True, correction=0)
     xhat = (z - mean) / (variance + 1e-5).sqrt()
-    return F.relu(gamma[:, None, None] * xhat + beta[:, None, None])
+    return gamma[:, None, None] * xhat + beta[:, None, None]
 
 
-def layer_norm_relu(z, gamma, beta):
+def batch_norm_relu(z, gamma, beta):
+    return F.relu(batch_norm(z, gamma, beta))
+
+
+def layer_norm(z, gamma, beta, first=None):
     xhat = (z - z.mean(dim=(1, 2, 3), keepdim=True)) / (z.var(dim=(1, 2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
-    return F.relu(gamma[:, None, None] * xhat + beta[:, None, None])
+    return gamma[:, None, None] * xhat + beta[:, None, None]
 
 
-def network(weights, branch, shared, x, planes=None, own_norm=batch_norm_relu, sizes=None):
-    """`planes` [images, n] enter at the first layer that is not shared."""
+def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=None, first=None, entry=None):
+    """`planes` [images, n] enter at layer `entry`, of which 4 is the head; or at the first that is not shared."""
+    entry = shared if entry is None else entry
     for layer in range(4):
         group = "shared" if layer < shared else branch
-        if planes is not None and layer == shared:
+        if planes is not None and layer == entry:
             x = torch.cat([x, planes[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
-        norm = own_norm if group == branch else batch_norm_relu
+        norm = own_norm if group == branch else batch_norm
+        scale = weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"], first
+        if sizes.authors:
+            kernel = weights[f"{group}.conv{layer}"].permute(3, 2, 0, 1).contiguous()
+            z = F.conv2d(x, kernel, weights[f"{group}.bias{layer}"], stride=2 if layer < 3 else 1)
+            x = norm(torch.where(z > 0, z, 0.2 * z if layer < 2 else 0 * z), *scale)
+            continue
         z = convolve(x, weights[f"{group}.conv{layer}"], 1 if sizes.max_pool else 2)
-        x = norm(z, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
+        x = F.relu(norm(z, *scale))
         x = F.max_pool2d(x, 2) if sizes.max_pool else x
     x = x.permute(0, 2, 3, 1).flatten(1) if sizes.flat else x.mean(dim=(2, 3))
-    if planes is not None and shared == 4:
+    if planes is not None and entry == 4:
         x = torch.cat([x, planes], dim=1)
     return x @ weights[f"{branch}.head"] + weights[f"{branch}.bias"]
 
@@ -117,45 +130,45 @@ class Task:
 
     def classify(self, weights, real, fake=None):
         """Logits of reals, or of reals and fakes, told apart in multi-task."""
-        told = self.variant.approach == "multi_task" and self.variant.told_real
-        shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
-
-        def run(images, flags):
-            planes = torch.tensor(flags, dtype=images.dtype)[:, None] if told else None
-            return network(weights, "cls", shared, images, planes, sizes=self.sizes)
-
         if fake is None:
-            return run(real, [1.0] * len(real))
-        if self.variant.shared_statistics:
-            return run(torch.cat([real, fake]), [1.0] * len(real) + [0.0] * len(fake)).split([len(real), len(fake)])
-        return run(real, [1.0] * len(real)), run(fake, [0.0] * len(fake))
+            return self.told(weights, real, [1.0] * len(real))
+        if self.variant.batch_statistics == "apart":
+            return self.classify(weights, real), self.fakes_alone(weights, fake)
+        flags = [1.0] * len(real) + [0.0] * len(fake)
+        return self.told(weights, torch.cat([real, fake]), flags, self.first(real)).split([len(real), len(fake)])
+
+    def told(self, weights, images, flags, first=None):
+        """Logits of one batch, with flags of its images that say which are real."""
+        multi_task = self.variant.approach == "multi_task"
+        shared = self.variant.shared_layers if multi_task else 0
+        planes = None
+        if multi_task and self.variant.told_real != "never":
+            planes = torch.tensor(flags, dtype=images.dtype)[:, None]
+        entry = 4 if self.variant.told_real == "head" else shared
+        return network(weights, "cls", shared, images, planes, sizes=self.sizes, first=first, entry=entry)
+
+    def first(self, real):
+        """How many first images of a batch of these reals and fakes give its statistics."""
+        return len(real) if self.variant.batch_statistics == "reals" else None
 
     def fakes_alone(self, weights, fake):
-        told = self.variant.approach == "multi_task" and self.variant.told_real
-        shared = self.variant.shared_layers if self.variant.approach == "multi_task" else 0
-        return network(
-            weights,
-            "cls",
-            shared,
-            fake,
-            torch.zeros(len(fake), 1, dtype=fake.dtype) if told else None,
-            sizes=self.sizes,
-        )
+        return self.told(weights, fake, [0.0] * len(fake))
 
-    def critic(self, weights, images, labels):
+    def critic(self, weights, images, labels, first=None):
         """How real each image is found: the log-odds of "real"."""
         if self.variant.approach == "n_plus_1":
-            fake = self.classify(weights, images).softmax(dim=1)[:, -1]
+            fake = network(weights, "cls", 0, images, sizes=self.sizes, first=first).softmax(dim=1)[:, -1]
             return ((1 - fake) / fake).log()
         planes = F.one_hot(labels, self.ways).to(images.dtype) if self.variant.condition_discriminator else None
-        norm = layer_norm_relu if self.variant.gan_loss == "wasserstein_gp" else batch_norm_relu
-        return network(weights, "dsc", self.variant.shared_layers, images, planes, norm, self.sizes)[:, 0]
+        each = self.variant.gan_loss == "wasserstein_gp" and self.variant.penalty_norm == "image"
+        norm = layer_norm if each else batch_norm
+        return network(weights, "dsc", self.variant.shared_layers, images, planes, norm, self.sizes, first)[:, 0]
 
-    def critic_of_both(self, weights, fake):
-        if self.variant.shared_statistics:
-            labels = torch.cat([self.labels, self.fake_labels])
-            return self.critic(weights, torch.cat([self.support, fake]), labels).split([len(self.support), len(fake)])
-        return self.critic(weights, self.support, self.labels), self.critic(weights, fake, self.fake_labels)
+    def critic_of_both(self, weights, real, real_labels, fake):
+        if self.variant.batch_statistics == "apart":
+            return self.critic(weights, real, real_labels), self.critic(weights, fake, self.fake_labels)
+        labels = torch.cat([real_labels, self.fake_labels])
+        return self.critic(weights, torch.cat([real, fake]), labels, self.first(real)).split([len(real), len(fake)])
 
     def generator_loss(self, on_fakes):
         probability = torch.sigmoid(on_fakes)
@@ -181,6 +194,8 @@ class Task:
         slope = torch.autograd.grad(self.critic(weights, between, self.fake_labels).sum(), between, create_graph=True)[
             0
         ]
+        if self.variant.penalty_norm == "batch":
+            return self.variant.gradient_penalty * (slope.flatten().norm() - 1) ** 2
         norm = (slope.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
         return self.variant.gradient_penalty * (norm - 1).square().mean()
 
@@ -194,12 +209,14 @@ class Task:
                 clipped[name] = value + (value.clamp(-self.variant.clip, self.variant.clip) - value).detach()
         return clipped
 
-    def adapted(self, weights):
-        variant, rate, steps = self.variant, self.inner.learning_rate, self.inner.steps
+    def adapted(self, weights, steps=None):
+        """After so many inner steps, or as many as in training."""
+        variant, rate = self.variant, self.inner.learning_rate
         weights = self.project(dict(weights))
-        for step in range(steps):
-            losses = []
-            if variant.approach == "maml" or step < steps - variant.fake_steps:
+        without = self.inner.steps - variant.fake_steps if variant.fake_steps else 10**9  # so many first steps
+        for step in range(self.inner.steps if steps is None else steps):
+            losses, right = [], 0.0
+            if variant.approach == "maml" or step < without:
                 loss = F.cross_entropy(self.classify(weights, self.support), self.labels)
                 losses.append(({"cls": rate, "shared": rate}, loss))
             else:
@@ -216,40 +233,59 @@ class Task:
                     if variant.classify_fakes:
                         real_logits, fake_logits = self.classify(weights, self.support, fake)
                         on_fake = F.cross_entropy(fake_logits, self.fake_labels)
+                        right = variant.generator_class_weight * on_fake
                         theta = (balance * F.cross_entropy(real_logits, self.labels) + on_fake) / (balance + 1)
                     else:
                         theta = F.cross_entropy(self.classify(weights, self.support), self.labels)
-                    on_reals, on_fakes = self.critic_of_both(weights, fake)
+                    on_reals, on_fakes = self.critic_of_both(weights, self.support, self.labels, fake)
                     losses.append(({"cls": rate, "shared": rate}, theta))
                     discrimination = self.discriminator_loss(on_reals, on_fakes) + self.penalty(weights, fake, step)
-                    losses.append(({"dsc": rate, "shared": variant.discrimination_weight * rate}, discrimination))
+                    own = variant.discriminator_inner_lr or rate
+                    losses.append(({"dsc": own, "shared": variant.discrimination_weight * rate}, discrimination))
                 if variant.fake_source == "generator":
-                    losses.append(({"gen": variant.generator_inner_lr}, self.generator_loss(on_fakes)))
+                    losses.append(({"gen": variant.generator_inner_lr}, self.generator_loss(on_fakes) + right))
             moved = dict(weights)
             for rates, loss in losses:
                 names = [name for name in weights if name.partition(".")[0] in rates]
                 gradients = torch.autograd.grad(loss, [weights[name] for name in names], create_graph=True)
                 for name, gradient in zip(names, gradients, strict=True):
+                    gradient = gradient.detach() if self.inner.first_order else gradient
                     moved[name] = moved[name] - rates[name.partition(".")[0]] * gradient
             weights = self.project(moved)
         return weights
 
+    def answer(self, adapted, step):
+        """Logits of the query as training and test predict it, and of outer fakes if they are in its batch."""
+        variant = self.variant
+        fooling, told = variant.generator_outer_loss == "fooling", variant.outer_discrimination_weight
+        met = variant.outer_fake_weight or (variant.approach == "n_plus_1" and (fooling or told))
+        if variant.approach == "maml" or variant.outer_fake_batch == "own" or not met:
+            return self.classify(adapted, self.query), None
+        return self.classify(adapted, self.query, self.fakes(adapted, step))
+
     def outer_losses(self, weights):
         """[(groups, loss)]: the loss that gives each group's outer gradient."""
-        variant, theta = self.variant, ("cls", "shared", "dsc")
+        variant, theta, step = self.variant, ("cls", "shared", "dsc"), self.inner.steps
         adapted = self.adapted(weights)
-        loss = query = F.cross_entropy(self.classify(adapted, self.query), self.query_labels)
+        logits, on_fake = self.answer(adapted, step)
+        loss = query = F.cross_entropy(logits, self.query_labels)
         losses = []
         fooling = variant.generator_outer_loss == "fooling"
         if variant.approach != "maml" and (fooling or variant.outer_fake_weight or variant.outer_discrimination_weight):
-            fake = self.fakes(adapted, self.inner.steps)
+            fake = self.fakes(adapted, step)
+
+            def values(critic):
+                if variant.outer_fake_batch == "with_query":
+                    return self.critic_of_both(critic, self.query, self.query_labels, fake)
+                return self.critic(critic, self.query, self.query_labels), self.critic(critic, fake, self.fake_labels)
+
             if variant.outer_fake_weight:
                 n_plus_1 = variant.approach == "n_plus_1"
                 wanted = torch.full((len(fake),), self.ways) if n_plus_1 else self.fake_labels
-                loss = loss + variant.outer_fake_weight * F.cross_entropy(self.fakes_alone(adapted, fake), wanted)
+                on_fake = self.fakes_alone(adapted, fake) if on_fake is None else on_fake
+                loss = loss + variant.outer_fake_weight * F.cross_entropy(on_fake, wanted)
             if variant.outer_discrimination_weight:
-                on_reals = self.critic(adapted, self.query, self.query_labels)
-                on_fakes = self.critic(adapted, fake, self.fake_labels)
+                on_reals, on_fakes = values(adapted)
                 weight = variant.outer_discrimination_weight
                 losses.append((theta, weight * self.discriminator_loss(on_reals, on_fakes)))
                 losses.append((("gen",), weight * self.generator_loss(on_fakes)))
@@ -258,5 +294,5 @@ class Task:
                     name: value if name.startswith("gen") or variant.fooling_through == "both" else value.detach()
                     for name, value in adapted.items()
                 }
-                losses.append((("gen",), self.generator_loss(self.critic(held, fake, self.fake_labels))))
+                losses.append((("gen",), self.generator_loss(values(held)[1])))
         return query, [*losses, (theta if fooling else (*theta, "gen"), loss)]

@@ -123,7 +123,8 @@ def test_a_skip_is_cut_off_at_paper_and_ink(make_system, split):
     [
         {"approach": "multi_task", "condition_discriminator": True},
         {"approach": "multi_task", "gan_loss": "wasserstein_gp"},
-        {"shared_statistics": False},
+        {"batch_statistics": "apart"},
+        {"batch_statistics": "reals"},
     ],
 )
 def test_wasserstein_value(make_system, split, options):
@@ -140,8 +141,8 @@ def test_wasserstein_value(make_system, split, options):
             [sampled.query[:, way * 3 + number][:, None] for way in range(3) for number in ([0, 1], [2, 0])[draw]],
             dim=1,
         )
-        if system.variant.shared_statistics:
-            both = system.criticise(adapted, torch.cat([real, fake], dim=1), torch.cat([labels, labels]))
+        if system.variant.batch_statistics != "apart":
+            both = system.criticise(adapted, torch.cat([real, fake], dim=1), torch.cat([labels, labels]), len(labels))
             values.append(both[:, : len(labels)].mean() - both[:, len(labels) :].mean())
         else:
             values.append(

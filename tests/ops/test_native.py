@@ -245,6 +245,9 @@ def test_wrong_shapes_are_named(kernels):
     for call in (
         lambda: native.conv(x, w[:1], 1),
         lambda: native.conv(x, w, 3),
+        lambda: native.conv(x, w, 1, 0),
+        lambda: native.conv(x[:, :, :2], w, 2, 0),
+        lambda: native.conv_weight_grad(x, x, 2, 0),
         lambda: native.conv(x[0], w, 1),
         lambda: native.conv(x[..., :4], w, 1),
         lambda: native.conv_data_grad(x, w, 4, 4, 1),

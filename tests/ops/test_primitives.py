@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from megan.ops import by_shape, convolution, gathered, kernels, native, normalisation, pooling, separate
 
 FORMULATIONS = {"gathered": gathered, "separate": separate, "by shape": by_shape, "native": native}
-SHAPES = [  # tasks, images, height, width, channels, outputs, stride
+SHAPES = [  # tasks, images, height, width, channels, outputs, stride, and no padding
     (1, 1, 2, 2, 1, 1, 2),
     (2, 3, 7, 7, 2, 5, 2),
     (3, 2, 6, 4, 3, 8, 1),
@@ -21,6 +21,12 @@ SHAPES = [  # tasks, images, height, width, channels, outputs, stride
     (2, 3, 8, 8, 8, 1, 1),
     (2, 3, 8, 8, 1, 8, 2),
     (2, 9, 28, 28, 2, 64, 2),
+    (2, 5, 28, 28, 1, 64, 2, 0),  # the layers of the authors' network
+    (2, 5, 13, 13, 64, 64, 2, 0),
+    (1, 3, 6, 6, 64, 64, 2, 0),
+    (2, 3, 7, 8, 9, 1, 2, 0),
+    (1, 2, 3, 4, 2, 3, 2, 0),
+    (2, 7, 9, 6, 16, 17, 2, 0),
 ]
 
 
@@ -39,11 +45,11 @@ def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def plain_conv(x, w, stride):
+def plain_conv(x, w, stride, padding=1):
     """A loop over tasks through torch's own convolution."""
     both = torch.cat([w, torch.zeros_like(w)], dim=-1)  # torch's second derivative fails with a single output
     outputs = [
-        F.conv2d(images.permute(0, 3, 1, 2), weights.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=1)
+        F.conv2d(images.permute(0, 3, 1, 2), weights.permute(3, 2, 0, 1).contiguous(), stride=stride, padding=padding)
         for images, weights in zip(x, both, strict=True)
     ]
     return torch.stack(outputs).permute(0, 1, 3, 4, 2)[..., : w.shape[-1]]
@@ -88,10 +94,10 @@ def close(ours, theirs, tolerance):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_convolution_and_its_derivatives(formulation, shape):
-    tasks, images, height, width, channels, outputs, stride = shape
+    tasks, images, height, width, channels, outputs, *sizes = shape
     inputs = [random(tasks, images, height, width, channels), random(tasks, 3, 3, channels, outputs, seed=1)]
-    ours = derivatives(lambda x, w: convolution.conv(x, w, stride), inputs, 3)
-    theirs = derivatives(lambda x, w: plain_conv(x, w, stride), inputs, 3)
+    ours = derivatives(lambda x, w: convolution.conv(x, w, *sizes), inputs, 3)
+    theirs = derivatives(lambda x, w: plain_conv(x, w, *sizes), inputs, 3)
     for order, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
         assert close(mine, other, 1e-11), f"derivative of order {order}"
 

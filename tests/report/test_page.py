@@ -273,6 +273,9 @@ def test_provenance_is_shown_where_it_is_known(made):
     assert row[1:] == ["cpu (x86_64), 1 thread", told["finished"], "3 min", "87.5", "0123456789+changes",
                        "dvc repro train@maml", "record.json"]  # fmt: skip
     assert "train/maml/record.json" in reader.links
+    (paths.STUDIES / "quick").mkdir(parents=True)
+    (paths.STUDIES / "quick" / "dvc.yaml").write_text("stages: {}")
+    assert "dvc repro studies/quick/dvc.yaml:train@maml" in _read(params)[0]
 
 
 def test_fakes_of_several_moments_get_a_picture_each(made):

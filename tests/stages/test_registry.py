@@ -105,7 +105,7 @@ def test_a_record_that_is_none(study, text):
 
 def test_the_command_line_checks(study, monkeypatch, capsys):
     """Every stage that reads results, before it writes anything."""
-    monkeypatch.setattr(parameters, "load", lambda: study)
+    monkeypatch.setattr(parameters, "load", lambda **_: study)
     monkeypatch.setattr(figures, "draw", lambda *_: pytest.fail("drawn from an edited table"))
     table = paths.tables("quick") / "accuracy.csv"
     table.write_text(table.read_text().replace("0.", "9.", 1))
@@ -144,7 +144,7 @@ def test_an_identity_follows_from_what_dvc_lists():
 @pytest.mark.parametrize(
     "name, item, words",
     [
-        ("trian", "maml", "unknown stage"),
+        ("trian", "maml", "unknown stage .trian@maml.; did you mean .train@maml."),
         ("train", "mamll", "did you mean 'maml'"),
         ("report", "x", "unknown"),
     ],

@@ -55,7 +55,7 @@ def test_every_table_has_its_columns(made_up):
             "meta_steps",
             "reference_meta_steps",
         ],
-        "steps": ["variant", "seed", "inner_step", "accuracy", "fake_wins"],
+        "steps": ["variant", "seed", "inner_step", "accuracy", "fake_wins", "p_fake_of_reals", "p_fake_of_fakes"],
         "snapshots": [
             "variant",
             "label",

@@ -75,6 +75,8 @@ def test_train_then_test(study, variant):
     assert sorted(curve.loc[curve["split"] == "validation", "meta_step"].unique()) == [0, 4, 6]
     assert sorted(curve.loc[curve["split"] == "train", "meta_step"].unique()) == [2, 4, 6]
     assert curve["fake_wins"].isna().all() == (variant == "maml")
+    doubts = curve[["p_fake_of_reals", "p_fake_of_fakes"]]
+    assert (doubts.notna().all(axis=1) == ((curve["split"] == "validation") & (variant != "maml"))).all()
     record = json.loads((paths.trained("quick", variant) / "record.json").read_text())
     assert record["seeds"] == [0, 1] and record["diverged"] == {} and record["parameters"]["variant"]["fake_steps"] == 2
     assert not list(paths.RESUME.rglob("*.safetensors")), "resume state outlives its result"
@@ -83,6 +85,8 @@ def test_train_then_test(study, variant):
     folder = paths.tested("quick", variant)
     tasks, steps = pandas.read_csv(folder / "tasks.csv"), pandas.read_csv(folder / "steps.csv")
     assert len(tasks) == 2 * 5 and list(steps["inner_step"]) == [0, 1, 2, 3] * 2
+    doubts = steps[["p_fake_of_reals", "p_fake_of_fakes"]]
+    assert doubts.isna().all(axis=None) if variant == "maml" else ((doubts > 0) & (doubts < 1)).all(axis=None)
     last = steps[steps["inner_step"] == 3].set_index("seed")["accuracy"]
     assert tasks.groupby("seed")["accuracy"].mean().to_numpy() == pytest.approx(last.to_numpy())
     queries = pandas.read_csv(folder / "queries.csv")
@@ -298,7 +302,7 @@ def test_prototypes_reach_the_generator(study, monkeypatch):
     told = paths.encoder("quick") / "metrics.json"
     metrics = json.loads(told.read_text())
     told.write_text(json.dumps(metrics | {"validation_accuracy": 1 / 8}))  # of eight classes
-    with pytest.raises(setup.EncoderError, match="raise studies.quick.encoder.steps = 1 in params.yaml") as refused:
+    with pytest.raises(setup.EncoderError, match="raise encoder.steps = 1 .params.yaml: studies.quick.") as refused:
         jobs.run(with_prototypes, "train", "n_plus_1")
     assert "variants.n_plus_1.conditioning = 'prototype'" in str(refused.value) and "guessing" in str(refused.value)
     jobs.run(with_prototypes, "train", "maml")  # which does not rely on it

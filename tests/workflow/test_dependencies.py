@@ -78,6 +78,7 @@ def stages(original) -> dict[str, set[str]]:
         listed = {
             stage.name: {dep.def_path for dep in stage.deps if dep.def_path.startswith("megan/")}
             for stage in repo.index.stages
+            if stage.path_in_repo == "dvc.yaml"
         }
     return {address: set().union(*map(files, names)) for address, names in listed.items()}
 

@@ -115,7 +115,7 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
     cases = {
         "megan/report/figures/accuracy.py": {"report"},
         "megan/report/tables.py": {"summary", "report"},
-        "megan/report/statistics.py": {"summary", "claims", "report"},
+        "megan/report/statistics.py": {"search", "summary", "claims", "report"},
         "megan/report/claims/decide.py": {"claims", "report"},
         "megan/report/page/templates/page.html": {"report"},
         "megan/realism/measures.py": tests | {"samples", "gan"},
@@ -145,7 +145,7 @@ def test_edited_parameter_makes_stale_only_what_reads_it(finished, spare):
     cases = [
         ("variants.maml.colour", "#000000", {"summary", "report"}),
         ("studies.quick.test.sample_tasks", 5, tests),
-        ("studies.quick.train.learning_rate", 0.003, trainings | {"report"}),
+        ("studies.quick.train.learning_rate", 0.003, trainings | {"search", "report"}),
         ("studies.quick.tiers.survey.meta_steps", 7, told),
         ("studies.quick.tiers.headline.test_tasks", 9, told | tests),
         ("studies.quick.encoder.seed", 7, {"encoder"}),
@@ -154,7 +154,7 @@ def test_edited_parameter_makes_stale_only_what_reads_it(finished, spare):
         ("studies.quick.data.split_seed", 7, {"prepare", "report"} | trainings),
         ("studies.omniglot.train.meta_batch", 7, set()),
         ("claims.level", 0.01, {"claims", "report"}),
-        ("variants.n_plus_1.real_weight", 7.0, told | {"samples", "train@n_plus_1", "test@n_plus_1"}),
+        ("variants.n_plus_1.real_weight", 7.0, told | {"search", "samples", "train@n_plus_1", "test@n_plus_1"}),
         ("study", "omniglot", everything - {"config"}),
     ]
     before = project.path("params.yaml").read_bytes()
@@ -192,7 +192,7 @@ def test_experiment_runs_one_variant_and_what_follows(finished, spare):
     project.run("git commit -qm results")
     before = project.content("results")
     output = project.run("dvc exp run -S variants.n_plus_1.real_weight=1.0 -n lighter")
-    assert sorted(ran(output)) == sorted(["config", "train@n_plus_1", "test@n_plus_1", *FOLLOWERS])
+    assert sorted(ran(output)) == sorted(["config", "train@n_plus_1", "search", "test@n_plus_1", *FOLLOWERS])
     assert (
         differing(
             project.content(TRAINED), {name: content for name, content in before.items() if name.startswith(TRAINED)}

@@ -10,10 +10,13 @@ import yaml
 
 from megan import __main__ as command_line
 from megan import record
+from megan.config import params as parameters
 from megan.config import paths
+from megan.runs import result, storage
 from megan.stages import registry
 from tests.workflow.conftest import ROOT, Project, ran
 
+BEFORE_THE_FREEZE = ("omniglot_2500",)
 RECORDED = sorted(path.parent for path in (ROOT / paths.RECORD).glob(f"*/{record.MANIFEST}"))
 
 
@@ -73,6 +76,44 @@ def test_committed_record(folder):
         assert compared_with_lock(folder)
     else:  # made by more than one commit, so by no one lock: it names them
         assert len(manifest["commits"]) > 1
+
+
+@pytest.mark.skipif(not RECORDED, reason="no record has been committed yet: see docs/record.md")
+@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+def test_frozen_stages_are_those_of_the_record(folder, monkeypatch):
+    """From the first long run on, code and parameters from download to samples stay as they are (docs/record.md)."""
+    if folder.name in BEFORE_THE_FREEZE:
+        pytest.skip("made before the freeze; its commit is in its MANIFEST.json")
+    monkeypatch.chdir(ROOT)
+    assert record.frozen(parameters.load(), folder) == []
+
+
+def test_a_change_after_the_freeze_is_found(tmp_path, monkeypatch):
+    """A record made by hand of two stages agrees; then a parameter and a source file change."""
+    monkeypatch.chdir(ROOT)
+    params = parameters.load().of("anchor")
+    folder = tmp_path / "anchor"
+    train, prepare = registry.find(params, "train", "maml"), registry.find(params, "prepare")
+    (folder / "config").mkdir(parents=True)
+    (folder / "config" / "prepare.yaml").write_text(yaml.safe_dump(registry.parameters(params, prepare)))
+    identity = {"parameters": registry.parameters(params, train), "code": registry.code(train)}
+    (folder / "train" / "maml").mkdir(parents=True)
+    result.write(folder / "train" / "maml", identity, {})
+    deps = [{"path": name, "md5": record._dvc_digest(ROOT / name)} for name in prepare.code]
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": {"prepare": {"deps": deps}}}))
+    storage.write_json(folder / record.MANIFEST, {"study": "anchor", "files": record._digests(folder)})
+    assert record.frozen(params, folder) == []
+
+    settings = params.current.model_copy(update={"inner": params.current.inner.model_copy(update={"steps": 3})})
+    changed = params.model_copy(update={"studies": {**params.studies, "anchor": settings}})
+    (line,) = record.frozen(changed, folder)
+    assert line.startswith("train@maml: ") and "inner.steps = 1, params.yaml says 3" in line
+    monkeypatch.setattr(record, "_dvc_digest", lambda path: "another")
+    monkeypatch.setattr(registry, "code", lambda stage: identity["code"] | {"megan/stages/train.py": "another"})
+    assert record.frozen(params, folder) == [
+        "train@maml: the code has changed since: megan/stages/train.py",
+        "prepare: the code has changed since: megan/data, megan/stages/prepare.py",
+    ]
 
 
 @pytest.mark.slow
@@ -167,3 +208,7 @@ def test_stale_or_incomplete_is_refused(inside, capsys):
     assert "train@maml is not up to date" in refused()
     curve.unlink()
     assert "is not up to date" in refused()
+    assert command_line.main(["record", "--finished"]) == 0
+    manifest = record.verify(inside.path("results/record/quick"))
+    assert manifest["variants"] == ["n_plus_1"] and "train/n_plus_1/curve.csv" in manifest["files"]
+    assert "test/n_plus_1/record.json" in manifest["files"] and "train/maml/record.json" not in manifest["files"]

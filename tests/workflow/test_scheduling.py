@@ -31,6 +31,7 @@ def dvc(project) -> Graph:
                 "outputs": sorted(out.def_path for out in stage.outs),
             }
             for stage in repo.index.stages
+            if stage.path_in_repo == "dvc.yaml"
         }
 
 

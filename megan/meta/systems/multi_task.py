@@ -24,14 +24,18 @@ class MultiTask(WithFakes):
 
     @cached_property
     def cls(self) -> Branch:
-        """The classifier. It may have an input channel that says whether an image is real."""
-        return Branch("cls", self.ways, self.sizes, self.variant.shared_layers, int(self.variant.told_real))
+        """The classifier. It may have an input that says whether an image is real."""
+        told = self.variant.told_real
+        return Branch(
+            "cls", self.ways, self.sizes, self.variant.shared_layers, int(told != "never"), at_head=told == "head"
+        )
 
     @cached_property
     def dsc(self) -> Branch:
-        """The discriminator. With a gradient penalty it has no batch statistics, so each image has its own penalty."""
+        """The discriminator. If each image has its own gradient penalty, it has no batch statistics."""
         planes = self.ways if self.variant.condition_discriminator else 0
-        return Branch("dsc", 1, self.sizes, self.variant.shared_layers, planes, self.gan_loss.penalises_gradient)
+        each = self.gan_loss.penalises_gradient and self.variant.penalty_norm == "image"
+        return Branch("dsc", 1, self.sizes, self.variant.shared_layers, planes, layer_norm=each)
 
     def initial_weights(self, seeds: Tensor, dtype: torch.dtype) -> Weights:
         return classifier.initial_weights(seeds, self.dsc, dtype) | super().initial_weights(seeds, dtype)
@@ -42,13 +46,13 @@ class MultiTask(WithFakes):
             planes = torch.ones(*images.shape[:2], 1, dtype=images.dtype, device=images.device)
             if reals is not None:
                 planes[:, reals:] = 0
-        return classifier.logits(weights, self.cls, images, planes)
+        return classifier.logits(weights, self.cls, images, planes, self.normalising(reals))
 
-    def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
+    def criticise(self, weights: Weights, images: Tensor, labels: Tensor, reals: int | None = None) -> Tensor:
         planes = None
         if self.dsc.planes:
             planes = torch.nn.functional.one_hot(labels, self.ways).to(images.dtype).expand(len(images), -1, -1)
-        return classifier.logits(weights, self.dsc, images, planes)[..., 0]
+        return classifier.logits(weights, self.dsc, images, planes, self.normalising(reals))[..., 0]
 
     def is_critics_own(self, name: str) -> bool:
         # Scale and shift of normalisation are not clipped.
@@ -58,40 +62,32 @@ class MultiTask(WithFakes):
         return self.fake_labels(episodes)
 
     def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
-        """L_cls for groups shared and cls, lambda L_dsc for shared, L_dsc for dsc, the GAN loss for phi."""
-        rate, theta = self.inner.learning_rate, self._classification(weights, episodes, made)
-        on_reals, on_fakes = self._critic_values(weights, episodes, made)
+        """L_cls for groups shared and cls, lambda L_dsc for shared, L_dsc for dsc, the GAN loss for phi.
+
+        With `generator_class_weight` phi is also asked to be classified right.
+        """
+        rate, variant = self.inner.learning_rate, self.variant
+        theta, of_fakes = self._classification(weights, episodes, made)
+        on_reals, on_fakes = self.criticise_both(
+            weights, (episodes.support, episodes.support_labels), (made, self.fake_labels(episodes))
+        )
         discrimination = self.gan_loss.critic(on_reals, on_fakes) + self.penalty(weights, episodes, made, step)
-        shared = self.variant.discrimination_weight * rate
+        own = rate if variant.discriminator_inner_lr is None else variant.discriminator_inner_lr
+        right = variant.generator_class_weight * of_fakes if variant.generator_class_weight else 0.0
         return [
             Descent(theta, {"shared": rate, "cls": rate}),
-            Descent(discrimination, {"shared": shared, "dsc": rate}),
-            *self.generator_descent(on_fakes),
+            Descent(discrimination, {"shared": variant.discrimination_weight * rate, "dsc": own}),
+            *self.generator_descent(on_fakes, right),
         ]
 
-    def _classification(self, weights: Weights, episodes: Episodes, made: Tensor) -> Tensor:
-        """L_cls, also on fakes if the classifier trains on them (section 4.1)."""
-        reals, count = episodes.support, episodes.support.shape[1]
+    def _classification(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor | float]:
+        """L_cls, also on fakes if the classifier trains on them (section 4.1); and the cross-entropy of fakes."""
         if not self.variant.classify_fakes:
-            return losses.cross_entropy(self.classify(weights, reals), episodes.support_labels)
-        if self.variant.shared_statistics:
-            both = self.classify(weights, torch.cat([reals, made], dim=1), count)
-            on_real, on_fake = both[:, :count], both[:, count:]
-        else:
-            on_real, on_fake = self.classify(weights, reals), self.classify(weights, made, 0)
-        return losses.real_and_fake(
-            losses.cross_entropy(on_real, episodes.support_labels),
-            losses.cross_entropy(on_fake, self.fake_labels(episodes)),
-            self.variant.real_weight,
-        )
-
-    def _critic_values(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor]:
-        """Critic values of reals and of fakes, [tasks, images] each."""
-        reals, labels = episodes.support, self.fake_labels(episodes)
-        if not self.variant.shared_statistics:
-            return self.criticise(weights, reals, episodes.support_labels), self.criticise(weights, made, labels)
-        values = self.criticise(weights, torch.cat([reals, made], dim=1), torch.cat([episodes.support_labels, labels]))
-        return values[:, : reals.shape[1]], values[:, reals.shape[1] :]
+            return losses.cross_entropy(self.classify(weights, episodes.support), episodes.support_labels), 0.0
+        on_real, on_fake = self.classify_both(weights, episodes.support, made)
+        of_fakes = losses.cross_entropy(on_fake, self.fake_labels(episodes))
+        of_reals = losses.cross_entropy(on_real, episodes.support_labels)
+        return losses.real_and_fake(of_reals, of_fakes, self.variant.real_weight), of_fakes
 
 
 SYSTEM = MultiTask

@@ -17,8 +17,8 @@ class NPlus1(WithFakes):
 
     has_fake_output = True
 
-    def criticise(self, weights: Weights, images: Tensor, labels: Tensor) -> Tensor:
-        return losses.critic_value(self.classify(weights, images))
+    def criticise(self, weights: Weights, images: Tensor, labels: Tensor, reals: int | None = None) -> Tensor:
+        return losses.critic_value(self.classify(weights, images, reals))
 
     def is_critics_own(self, name: str) -> bool:
         return name == "cls.head"  # the layers below it classify
@@ -28,7 +28,7 @@ class NPlus1(WithFakes):
 
     def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
         """(w * mean_real + mean_fake) / (w + 1) for theta, the GAN loss for phi."""
-        on_real, on_fake = self.together_or_apart(lambda images: self.classify(weights, images), episodes.support, made)
+        on_real, on_fake = self.classify_both(weights, episodes.support, made)
         theta = losses.real_and_fake(
             losses.cross_entropy(on_real, episodes.support_labels),
             losses.cross_entropy(on_fake, losses.fake_output(on_fake)),

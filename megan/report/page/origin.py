@@ -48,7 +48,7 @@ def read(params: Params, variants: list[Variant]) -> Origin:
             versions.setdefault(package, set()).add(str(version))
     seconds = sum(float(content.get("wall_seconds", 0)) for content in found.values())
     return Origin(
-        [_run(stage, content) for stage, content in found.items()],
+        [_run(params.study, stage, content) for stage, content in found.items()],
         [(package, ", ".join(sorted(known))) for package, known in versions.items()],
         duration(seconds) if found else "",
         _yaml(params.current.model_dump(mode="json")),
@@ -89,13 +89,15 @@ def limits(params: Params, variants: list[Variant], gallery: Gallery) -> list[st
     return said
 
 
-def _run(stage: str, content: dict[str, Any]) -> Run:
+def _run(study: str, stage: str, content: dict[str, Any]) -> Run:
+    pipeline = paths.STUDIES / study / "dvc.yaml"  # of a study in a folder of its own
+    prefix = f"{pipeline.as_posix()}:" if pipeline.is_file() else ""
     name, _, item = stage.partition("-")
     device = f"{content.get('device', '')} ({content.get('device_name', '')})".replace(" ()", "")
     threads = content.get("threads")
     speed = content.get("tasks_per_second")
     return Run(
-        stage=f"{name} {item}".strip(), command=f"dvc repro {name}{'@' * bool(item)}{item}",
+        stage=f"{name} {item}".strip(), command=f"dvc repro {prefix}{name}{'@' * bool(item)}{item}",
         record=f"{name}/{item}/record.json" if item else f"{name}/record.json",
         device=device + (f", {count(threads, 'thread')}" if isinstance(threads, int) else ""),
         commit=str(content.get("commit", "")), finished=str(content.get("finished", "")),
