@@ -1,4 +1,4 @@
-"""`python -m megan STAGE [ITEM]`: a sub-command for each stage of `dvc.yaml`; and `record`, `show`, `describe`.
+"""`python -m megan STAGE [ITEM]`: a sub-command for each stage, and `status`, `record`, `show` and `describe`.
 
 Every stage first reads `params.yaml` and refuses settings that cannot run. Large modules are
 imported only by the stages that need them.

@@ -50,7 +50,8 @@ class MadeUp:
             )
             for position, name in enumerate(self.variants)
         }
-        claims = base.claims.model_copy(update={"minimum_meta_steps": 500})
+        # Of 8 tasks: `meta_steps` of 800 are long enough for a claim, `smoke_steps` of 400 are short.
+        claims = base.claims
         return Params.model_construct(study="quick", studies={"quick": study}, variants=variants, claims=claims)
 
     def write(self) -> Params:
@@ -85,7 +86,7 @@ class MadeUp:
                 continue
             correct = rng.binomial(75, top, self.tasks) / 75
             wins = np.nan if name == "maml" else 0.05
-            tasks += [(seed, task, value, wins) for task, value in enumerate(correct)]
+            tasks += [(seed, task, value, wins, "AB"[task % 2]) for task, value in enumerate(correct)]
             inner = params.current.inner.test_steps
             steps += [
                 (
@@ -113,7 +114,7 @@ class MadeUp:
         pd.DataFrame(curve, columns=["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]).to_csv(
             trained / "curve.csv", index=False
         )
-        pd.DataFrame(tasks, columns=["seed", "task", *values]).to_csv(tested / "tasks.csv", index=False)
+        pd.DataFrame(tasks, columns=["seed", "task", *values, "alphabet"]).to_csv(tested / "tasks.csv", index=False)
         pd.DataFrame(steps, columns=["seed", "inner_step", *values, "p_fake_of_reals", "p_fake_of_fakes"]).to_csv(
             tested / "steps.csv", index=False
         )

@@ -6,7 +6,7 @@ reads the file, fills in defaults, and writes one-line errors.
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -249,10 +249,14 @@ def _first_problem(model: type[Block], error: ValidationError, where: str, file:
     *parents, key = problem["loc"] or ("",)
     dotted = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
     if problem["type"] == "extra_forbidden":
-        for part in parents:
-            field = model.model_fields.get(str(part))
-            model = field.annotation if field else Tier  # type: ignore[assignment]  # a tier that the study adds
-        known = [".".join((where, *map(str, parents), field)) for field in model.model_fields]
+        block: Any = model
+        for part in parents:  # each block is a model, or a mapping from names to models
+            if get_origin(block) is dict:
+                block = get_args(block)[1]
+            else:
+                field = block.model_fields.get(str(part))
+                block = field.annotation if field else Tier  # a tier that the study adds
+        known = [".".join((where, *map(str, parents), field)) for field in block.model_fields]
         return _unknown("key", dotted, known, file)
     if problem["type"] == "missing":
         return f"{file}: key {dotted!r} is missing"

@@ -100,6 +100,14 @@ class Sampler:
             prototypes=prototypes,
         )
 
+    def classes(self, seeds: Tensor, purpose: str, step: Tensor | int, tasks: Tensor) -> Tensor:
+        """Rows of the split's images, int64 [seeds * tasks, ways]: the classes that `sample` draws."""
+
+        def stream(name: str) -> Tensor:
+            return streams.key(seeds, f"{purpose}/{name}", step, tasks).flatten()
+
+        return self._classes(stream, 2 * self.ways if self.others else self.ways)[:, : self.ways]
+
     def _classes(self, stream: Callable[[str], Tensor], count: int) -> Tensor:
         """Rows of the split's images, int64 [seeds * tasks, count]."""
         split = self.split
@@ -130,3 +138,13 @@ class TaskSet:
     def sample(self, group: slice, numbers: Tensor) -> Episodes:
         """The tasks `numbers` of the seeds `group`."""
         return self.sampler.sample(self.seeds[group], self.purpose, 0, numbers, self.queries)
+
+    def alphabets(self) -> list[str]:
+        """The alphabet of each task, all tasks of the first seed first; "" if its classes are of several alphabets."""
+        split, numbers = self.sampler.split, torch.arange(self.count, device=self.seeds.device)
+        rows = split.alphabet[self.sampler.classes(self.seeds, self.purpose, 0, numbers)]
+        whole = (rows == rows[:, :1]).all(dim=1)
+        return [
+            split.alphabet_names[first] if one else ""
+            for first, one in zip(rows[:, 0].tolist(), whole.tolist(), strict=True)
+        ]

@@ -53,7 +53,11 @@ class Facts:
     @property
     def short(self) -> str:
         """A sentence of the caption if runs are marked as short, else ""."""
-        return " Short runs have fewer meta-steps than a verdict on a claim needs." if self.table["short"].any() else ""
+        return (
+            " Short runs have fewer training tasks than a verdict on a claim needs."
+            if self.table["short"].any()
+            else ""
+        )
 
     def label(self, variant: str, name: str) -> str:
         """`name`, and on a second line how the variant differs from the others."""

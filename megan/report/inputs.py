@@ -1,6 +1,7 @@
 """Reads the results of earlier stages, and refuses files that are missing, damaged or of another run."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,12 @@ class Divergence:
 class VariantResults:
     """All results of one variant.
 
-    `short`: it trained for fewer meta-steps than a verdict on a claim needs.
+    `short`: it trained on fewer tasks than any claim needs.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
-    loss, fake_wins, and includes a diverged seed up to its divergence. `tasks` (seed, task,
-    accuracy, fake_wins) and `steps` (seed, inner_step, accuracy, fake_wins, p_fake_of_reals,
-    p_fake_of_fakes: mean probabilities of "fake", NaN where there are none) hold finished
-    seeds only, and so does `snapshots` (SNAPSHOTS): meta-test at the meta-steps whose weights
+    loss, fake_wins, and includes a diverged seed up to its divergence. Tables of finished seeds only:
+    `tasks` (seed, task, accuracy, fake_wins, alphabet, which is "" if the classes are of several);
+    `steps` (seed, inner_step, accuracy, fake_wins, p_fake_of_reals, p_fake_of_fakes: mean probabilities
+    of "fake", NaN where there are none); `snapshots` (SNAPSHOTS): meta-test at the meta-steps whose weights
     training kept; it may be empty. Accuracy and fake_wins are shares from 0 to 1, fake_wins is NaN without fakes.
     """
 
@@ -117,12 +118,14 @@ def variant_results(params: Params, variant: str) -> VariantResults:
         label=params.styles[variant].label,
         tier=options.tier,
         meta_steps=meta_steps,
-        short=meta_steps < params.claims.minimum_meta_steps,
+        short=meta_steps * params.current.train.meta_batch < params.claims.shortest,
         seeds=tuple(record["seeds"]),
         best_meta_step={int(seed): step for seed, step in record["best_meta_step"].items()},
         diverged=diverged,
         curve=_sorted(trained / "curve.csv", ["seed", "meta_step", "split"]),
-        tasks=_of_finished(_sorted(tested / "tasks.csv", ["seed", "task"]), diverged),
+        tasks=_of_finished(_sorted(tested / "tasks.csv", ["seed", "task"], ["alphabet"]), diverged).fillna(
+            {"alphabet": ""}
+        ),
         steps=_of_finished(_sorted(tested / "steps.csv", ["seed", "inner_step"]), diverged),
         snapshots=_of_finished(_snapshots(tested / "snapshots.csv"), diverged),
     )
@@ -139,7 +142,7 @@ def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.Dat
     return table[~table["seed"].isin(list(diverged))].reset_index(drop=True)
 
 
-def _sorted(path: Path, keys: list[str]) -> pd.DataFrame:
-    columns = ["accuracy", "loss", "fake_wins"] if "split" in keys else ["accuracy", "fake_wins"]
+def _sorted(path: Path, keys: list[str], further: Sequence[str] = ()) -> pd.DataFrame:
+    columns = ["accuracy", "loss", "fake_wins"] if "split" in keys else ["accuracy", "fake_wins", *further]
     columns += ["p_fake_of_reals", "p_fake_of_fakes"] if "inner_step" in keys else []
     return read_table(path, keys + columns)[keys + columns].sort_values(keys, kind="stable", ignore_index=True)

@@ -64,6 +64,16 @@ def seed_interval(means: Sequence[float]) -> float:
     return float(stats.t.ppf(_UPPER, array.size - 1) * array.std(ddof=1) / math.sqrt(array.size))
 
 
+def over_alphabets(differences: Sequence[float]) -> tuple[int, float, float]:
+    """Number of alphabets, mean, and half-width of Student's t interval, of one difference for each test alphabet.
+
+    The interval says whether other alphabets would agree, where `seed_interval` asks it of other seeds. Each
+    alphabet has the same weight, so the mean differs a little from that over tasks. NaN differences are left out.
+    """
+    known = [value for value in differences if not math.isnan(value)]
+    return len(known), float(np.mean(known)) if known else math.nan, seed_interval(known)
+
+
 @dataclass(frozen=True)
 class PairedDifference:
     """Accuracy of `a` minus that of `b` (0 to 1), on the tasks that both were tested on."""

@@ -25,6 +25,7 @@ def build(study: str, title: str, results: list[VariantResults]) -> dict[str, pd
         "accuracy": accuracy(study, title, results),
         "seeds": seeds(results),
         "comparisons": comparisons(results),
+        "alphabets": alphabets(results),
         "steps": _stacked(results, "steps", STEPS, label=False),
         "snapshots": _stacked(results, "snapshots", SNAPSHOTS),
         "diverged": diverged(results),
@@ -135,20 +136,61 @@ def comparisons(results: list[VariantResults]) -> pd.DataFrame:
 
     Columns: variant, label, reference; difference, ci95_seeds, ci95_tasks_within_seeds,
     seeds and tasks (pairs used), as in `statistics.PairedDifference`; meta_steps and
-    reference_meta_steps, because runs of different length are not comparable. Empty without `maml`.
+    reference_meta_steps, because runs of different length are not comparable; alphabets,
+    difference_alphabets and ci95_alphabets, the mean over test alphabets and the half-width over them, as in
+    `statistics.over_alphabets`. Empty without `maml`.
     """
     columns = ["variant", "label", "reference", "difference", "ci95_seeds", "ci95_tasks_within_seeds"]
     columns += ["seeds", "tasks", "meta_steps", "reference_meta_steps"]
+    columns += ["alphabets", "difference_alphabets", "ci95_alphabets"]
     reference = next((result for result in results if result.variant == REFERENCE), None)
     rows = []
     for result in results:
         if reference and result is not reference:
             paired = statistics.paired_difference(result.tasks, reference.tasks)
-            steps = {"meta_steps": result.meta_steps, "reference_meta_steps": reference.meta_steps}
+            steps: dict[str, float] = {
+                "meta_steps": result.meta_steps,
+                "reference_meta_steps": reference.meta_steps,
+            }
+            count, mean, half = statistics.over_alphabets(by_alphabet(result, reference)["difference"])
+            steps |= {"alphabets": count, "difference_alphabets": mean, "ci95_alphabets": half}
             rows.append(
                 {"variant": result.variant, "label": result.label, "reference": REFERENCE, **vars(paired), **steps}
             )
     return pd.DataFrame(rows, columns=columns)
+
+
+def alphabets(results: list[VariantResults]) -> pd.DataFrame:
+    """One row for each variant and test alphabet; none where the classes of a task are of several alphabets.
+
+    Columns: variant, label, alphabet; seeds and tasks (over these seeds); accuracy, the mean of the per-seed
+    means, and ci95_seeds; difference and difference_ci95_seeds, to `maml` on common tasks, empty for `maml` itself
+    and for a variant of another length.
+    """
+    columns = ["variant", "label", "alphabet", "seeds", "tasks", "accuracy", "ci95_seeds"]
+    columns += ["difference", "difference_ci95_seeds"]
+    reference = next((result for result in results if result.variant == REFERENCE), None)
+    rows = []
+    for result in results:
+        compared = pd.DataFrame(columns=["difference", "ci95_seeds"])
+        if reference and result is not reference and result.meta_steps == reference.meta_steps:
+            compared = by_alphabet(result, reference)
+        for alphabet, own in result.tasks[result.tasks["alphabet"] != ""].groupby("alphabet"):
+            means = own.groupby("seed")["accuracy"].mean()
+            row = [result.variant, result.label, alphabet, len(means), len(own), means.mean()]
+            known = compared.loc[alphabet] if alphabet in compared.index else (math.nan, math.nan)
+            rows.append([*row, statistics.seed_interval(means), *known])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def by_alphabet(result: VariantResults, reference: VariantResults) -> pd.DataFrame:
+    """By alphabet: difference and ci95_seeds of `statistics.paired_difference` on the tasks of that alphabet."""
+    rows = {}
+    for alphabet, own in result.tasks[result.tasks["alphabet"] != ""].groupby("alphabet"):
+        other = reference.tasks[reference.tasks["alphabet"] == alphabet]
+        paired = statistics.paired_difference(own, other)
+        rows[alphabet] = (paired.difference, paired.ci95_seeds)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "ci95_seeds"], dtype=float)
 
 
 def diverged(results: list[VariantResults]) -> pd.DataFrame:

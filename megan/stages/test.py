@@ -1,6 +1,6 @@
 """Stage `test`: meta-tests one trained variant on tasks of unseen classes.
 
-Writes tables with one row for each seed and task (`tasks.csv`), number of inner steps (`steps.csv`)
+Writes tables with one row for each seed and task (`tasks.csv`; with its alphabet), number of inner steps (`steps.csv`)
 and number of query images per class (`queries.csv`), and `record.json`. The tasks are the same for
 every variant. For a variant with fakes it also measures some of them in the features of the judge, and writes
 `realism.csv` and `real.csv` (one row for each seed: of the fakes, and of real images of the same tasks),
@@ -63,6 +63,7 @@ def run(job: Job) -> None:
     with storage.replacing_folder(job.folder) as folder:
         scores = scored(queries, True, weights)
         tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)
+        tasks["alphabet"] = TaskSet(sampler, seeds, "test", count, queries).alphabets() if healthy else []
         # Batch normalisation uses the batch of queries, so accuracy depends on their number.
         others = {other: scored(other, False, weights) for other in options.other_queries}
         by_queries({queries: scores, **others}, seeds.tolist()).to_csv(folder / "queries.csv", index=False)

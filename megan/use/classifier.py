@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -46,7 +47,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     the noise that fakes are made from; N is the stream of task N of the meta-test.
 
     **Attributes**, after `fit`: `classes_` [classes], sorted; `n_features_in_`, values in an image; `trained_`, the
-    variant; `weights_`, the adapted weights, [1, ...] each; `support_` [1, images, side, side, channels], by class.
+    variant; `weights_`, the adapted weights, [1, ...] each; `support_` [1, images, side, side, channels], by class;
+    `task_`: these as a task.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         self._check_classes()
         order = np.argsort(labels, kind="stable")  # a task has its support by class, and each place its own noise
         episodes = self._task(support[:, torch.from_numpy(order)], torch.from_numpy(labels[order]))
-        system, self.support_ = self.trained_.system, episodes.support
+        system, self.task_, self.support_ = self.trained_.system, episodes, episodes.support
         adapted = adapt(system, self.trained_.weights, episodes, system.inner.test_steps, differentiable=False)
         self.weights_ = {name: weight.detach() for name, weight in adapted.items()}
         return self
@@ -119,7 +121,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         queries, system = self._images(X, reset=False), self.trained_.system
         with torch.no_grad():
             if self.statistics == "queries":
-                logits = system.classify(self.weights_, queries)[0]
+                task = replace(self.task_, query=queries)
+                logits = system.answer(self.weights_, task, system.inner.test_steps)[0]
             else:
                 some = max(1, MOST_IMAGES // (self.support_.shape[1] + 1))
                 logits = torch.cat([self._beside_support(part) for part in queries[0].split(some)])

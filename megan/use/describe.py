@@ -57,7 +57,7 @@ def describe(params: Params, variant: str) -> str:
 
 def resolved(params: Params, variant: str) -> list[str]:
     """Every option of the variant, and the blocks of the study that shape its training and test."""
-    study, one = params.current, params.variant(variant)
+    study, one = params.settings(variant), params.variant(variant)
     content = {
         "options": one.options,
         "tier": {"name": one.tier, **params.tier(variant).model_dump(mode="json")},

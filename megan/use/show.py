@@ -93,7 +93,7 @@ def task(params: Params, variant: str, number: int, seed: int | None = None) -> 
         if isinstance(system, WithFakes) and system.makes_fakes:
             fakes.append((_title(system, step), _by_class(system, adapted, episodes, step)))
     with torch.no_grad():
-        logits = system.classify(adapted, episodes.query)[0].cpu()
+        logits = system.answer(adapted, episodes, system.inner.test_steps)[0].cpu()
     return Shown(
         variant=variant,
         seed=kept.seed,

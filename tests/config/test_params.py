@@ -495,3 +495,14 @@ def test_torn_text_loads_or_is_refused(path, data):
         load(path, torn)
     except ParamsError as error:
         assert "\n" not in str(error)
+
+
+def test_a_snapshot_may_be_as_late_as_a_tier_of_the_studys_own(path):
+    document = copy.deepcopy(DOCUMENT)
+    study = document["studies"]["quick"]
+    study["tiers"]["figures"] = {"meta_steps": 1500, "seeds": [0], "test_tasks": 20}
+    study["train"]["snapshots"] = [0, 1500]
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert params.load(path).studies["quick"].train.snapshots == (0, 1500)
+    study["train"]["snapshots"] = [1501]
+    assert "expected at most 1500" in refusal(path, document)

@@ -17,7 +17,7 @@ OWN = {
     "root": "../..",
     "here": "studies/two",
     "settings": {"tasks": {"train_queries": 5}, "tiers": {**TIERS, "long": {**TIERS["headline"], "meta_steps": 9}}},
-    "variant_defaults": {"shared_statistics": False, "real_weight": 2.0},
+    "variant_defaults": {"batch_statistics": "apart", "real_weight": 2.0},
     "variants": {
         "maml": None,
         "n_plus_1": {"tier": "long"},
@@ -68,7 +68,7 @@ def test_its_variants_are_those_it_names(project):
 def test_defaults_of_the_study_yield_to_what_a_variant_states(project):
     found, root = params.load(study="two"), params.load()
     ours, shipped = found.variants["n_plus_1"], root.variants["n_plus_1"]
-    assert not ours.shared_statistics and shipped.shared_statistics  # from the study's defaults
+    assert (ours.batch_statistics, shipped.batch_statistics) == ("apart", "together")  # from the study's defaults
     assert ours.real_weight == shipped.real_weight == 3.0  # which n_plus_1 states itself
     assert found.variants["maml"].real_weight == 2.0
     assert found.tier("n_plus_1").meta_steps == 9 and found.tier("maml").meta_steps == 7

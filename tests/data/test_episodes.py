@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from megan.data import packed
-from megan.data.episodes import Sampler
+from megan.data.episodes import Sampler, TaskSet
 from megan.ops import streams
 
 
@@ -109,3 +109,19 @@ def test_normal_draws_are_normal_and_prefix_stable():
     assert abs(float(draws.mean())) < 0.015 and abs(float(draws.std()) - 1) < 0.01
     assert abs(float((draws.abs() > 1.96).double().mean()) - 0.05) < 0.003
     assert torch.equal(streams.normal(key, 7), draws[:7])
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_alphabet_of_each_task_is_that_of_its_classes(split, others):
+    sampler, seeds = Sampler(split, 2, 1, "alphabet", others=others), torch.tensor([3, 7])
+    drawn = sampler.sample(seeds, "test", 0, torch.arange(20), 3).classes
+    tasks = TaskSet(sampler, seeds, "test", 20, 3)
+    assert torch.equal(sampler.classes(seeds, "test", 0, torch.arange(20)), drawn)
+    assert tasks.alphabets() == [split.alphabet_names[int(split.alphabet[row])] for row in drawn[:, 0]]
+
+
+def test_a_task_of_several_alphabets_has_none(split):
+    sampler, seeds = Sampler(split, 5, 1, "any"), torch.tensor([0])
+    found = TaskSet(sampler, seeds, "test", 50, 3).alphabets()
+    rows = split.alphabet[sampler.classes(seeds, "test", 0, torch.arange(50))]
+    assert [name == "" for name in found] == [len(set(row)) > 1 for row in rows.tolist()] and "" in found

@@ -108,9 +108,9 @@ def test_the_answer_comes_first(made):
         assert f"{row['label']} reaches {100 * row['accuracy']:.1f} ± {100 * row['ci95_seeds']:.1f} %" in first
     assert "(95 % interval over 3 seeds)" in first
     assert f"N_PLUS_1 differs from MAML by {100 * paired['difference']:+.2f} points (95 % interval" in second
-    assert "is undecided" in second
+    assert "not tested: it failed its gate" in second
     claims = pd.read_csv(paths.claims("quick") / "claims.csv")
-    assert third == f"Of {len(claims)} claims, the verdicts are: {len(claims)} undecided."
+    assert third.startswith(f"Of 17 claims and 7 questions of our own, the verdicts are: {len(claims)} failed its gate")
 
 
 def test_whole_page(made):
@@ -120,7 +120,7 @@ def test_whole_page(made):
     own = _variant(reader, "N_PLUS_1")
     assert own[2] == f"{100 * table.loc['N_PLUS_1', 'accuracy']:.2f} %" and own[5] == ""
     assert own[6:9] == ["2", "1", "800"] and _variant(reader, "MAML")[8] == "400 (short)"
-    assert "Short runs (MAML): fewer than 500 meta-steps." in " ".join(text.split())
+    assert "Short runs (MAML): fewer than 4,000 training tasks." in " ".join(text.split())
     assert ["N_PLUS_1", "1", "300", ""] in reader.rows
     assert "because they trained for different lengths" in reader.paragraphs[2]
     assert ["survey", "1", "400 (short)", "0", "20"] in reader.rows and not any(
@@ -173,7 +173,7 @@ def test_every_number_of_the_claims_is_of_a_run(made):
     params = made(seeds=(0,))
     text, reader = _read(params)
     (decision,) = decide(CLAIMS, evidence.read(params), params.claims)[:1]
-    assert reader.claim(1).endswith(f"undecided {100 * decision.part.effect:+.2f} points")
+    assert reader.claim(1).endswith(f"failed its gate {100 * decision.part.effect:+.2f} points")
     row = verdicts.read(params).families[0][1][0]
     assert row.bar and row.bar.low is None and "no interval" in row.bar.text
     assert not {name for name, _ in row.numbers} & {"95 % interval over seeds", "p for the claim (adjusted)"}
@@ -188,18 +188,20 @@ def test_every_seed_diverged(made):
 
 
 def test_verdicts_are_told_by_a_sign_and_families_have_headings(made):
-    """The table is read by columns, so that a new verdict or a further column breaks nothing."""
+    """The table is read by columns, so that a further verdict or column breaks nothing."""
     params = made()
     path = paths.claims("quick") / "claims.csv"
     table = pd.read_csv(path)
-    told = ["supported", "opposite", "no difference", "failed its gate", "something new"]
+    told = ["supported", "opposite", "no difference", "undecided", "something new"]
     table.loc[range(len(told)), "verdict"] = told
-    table.assign(family=["primary"] * 2 + ["secondary"] * (len(table) - 2)).to_csv(path, index=False)
+    table.assign(further=1).to_csv(path, index=False)
     claims = verdicts.read(params)
-    assert [family for family, _ in claims.families] == ["primary", "secondary"]
+    assert [family for family, _ in claims.families] == ["primary", "secondary", "own questions"]
     rows = [row for _, own in claims.families for row in own]
-    assert [row.sign for row in rows[:5]] == ["✓", "✗", "=", "!", "·"]
-    assert [count for verdict, _, _, count in claims.counts if verdict == "undecided"] == [len(table) - 5]
+    assert [row.sign for row in rows[:6]] == ["✓", "✗", "=", "?", "·", "!"] and rows[-1].id == "Q7"
+    assert [count for verdict, _, _, count in claims.counts if verdict == "failed its gate"] == [len(table) - 5]
+    text, _ = _read(params)
+    assert "<h3>Primary <small>(a replication: the verdicts of study text count)</small></h3>" in text
 
 
 def test_bars_are_on_one_axis_in_margins(made):

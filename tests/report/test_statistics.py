@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from megan.report.statistics import paired_difference, seed_interval, task_interval, task_interval_within_seeds
+from megan.report.statistics import (
+    over_alphabets,
+    paired_difference,
+    seed_interval,
+    task_interval,
+    task_interval_within_seeds,
+)
 
 
 def test_task_interval_by_hand():
@@ -99,3 +105,10 @@ def test_nothing_in_common():
 def test_a_task_given_twice_is_refused():
     with pytest.raises(pd.errors.MergeError):
         paired_difference(_table([(0, 0, 0.9), (0, 0, 0.8)]), _table([(0, 0, 0.9)]))
+
+
+def test_the_interval_over_alphabets_gives_each_the_same_weight():
+    count, mean, half = over_alphabets([0.01, 0.02, 0.03, math.nan])
+    assert (count, mean) == (3, pytest.approx(0.02))
+    assert half == pytest.approx(4.302653 * 0.01 / math.sqrt(3), rel=1e-5)  # t with 2 degrees of freedom
+    assert over_alphabets([])[0] == 0 and math.isnan(over_alphabets([])[1])

@@ -54,6 +54,20 @@ def test_every_table_has_its_columns(made_up):
             "tasks",
             "meta_steps",
             "reference_meta_steps",
+            "alphabets",
+            "difference_alphabets",
+            "ci95_alphabets",
+        ],
+        "alphabets": [
+            "variant",
+            "label",
+            "alphabet",
+            "seeds",
+            "tasks",
+            "accuracy",
+            "ci95_seeds",
+            "difference",
+            "difference_ci95_seeds",
         ],
         "steps": ["variant", "seed", "inner_step", "accuracy", "fake_wins", "p_fake_of_reals", "p_fake_of_fakes"],
         "snapshots": [
@@ -194,3 +208,30 @@ def test_snapshots_of_finished_seeds_are_stacked(made_up):
         *(("maml", seed, step, 0.5) for seed in (0, 1, 2) for step in (0, 500)),
         *(("n_plus_1", seed, step, 0.75) for seed in (0, 1) for step in (0, 500)),
     ]
+
+
+def test_results_by_alphabet(made_up):
+    """Of the made-up tasks every second one is of alphabet A, the others of B."""
+    jobs.run(made_up().write(), "summary")
+    tables = _tables()
+    mine, maml = (_tasks(name).query("alphabet == 'A'") for name in ("n_plus_1", "maml"))
+    row = tables["alphabets"].query("variant == 'n_plus_1' and alphabet == 'A'").iloc[0]
+    means = mine.groupby("seed")["accuracy"].mean()
+    differences = means - maml.groupby("seed")["accuracy"].mean()
+    assert (row["seeds"], row["tasks"]) == (3, len(mine))
+    assert row["accuracy"] == pytest.approx(means.mean(), rel=1e-5)
+    assert row["difference"] == pytest.approx(differences.mean(), rel=1e-4)
+    assert row["difference_ci95_seeds"] == pytest.approx(seed_interval(differences), rel=1e-4)
+    both = tables["alphabets"].query("variant == 'n_plus_1'")["difference"]
+    headline = tables["comparisons"].query("variant == 'n_plus_1'").iloc[0]
+    assert headline["alphabets"] == 2 and headline["difference_alphabets"] == pytest.approx(both.mean(), rel=1e-4)
+    assert headline["ci95_alphabets"] == pytest.approx(seed_interval(both), rel=1e-3)
+
+
+def test_tasks_of_several_alphabets_are_in_no_table_of_alphabets(made_up):
+    params = made_up().write()
+    for name in ("maml", "n_plus_1"):
+        path = paths.tested("quick", name) / "tasks.csv"
+        pd.read_csv(path).assign(alphabet="").to_csv(path, index=False)
+    jobs.run(params, "summary")
+    assert _tables()["alphabets"].empty and set(_tables()["comparisons"]["alphabets"]) == {0}

@@ -32,7 +32,7 @@ def test_predictions_are_those_of_the_meta_test(studies, name, variant):
     for number in range(TASKS):
         task = tasks.sample(slice(0, 1), torch.tensor([number]))
         adapted = adapt(system, weights, task, system.inner.test_steps, differentiable=False)
-        wanted = system.classify(adapted, task.query)[0, :, : tiny.WAYS].detach()
+        wanted = system.answer(adapted, task, system.inner.test_steps)[0, :, : tiny.WAYS].detach()
         classifier = FewShotClassifier.from_checkpoint(folder, seed=SEED, random_state=number)
         classifier.fit(as_given(task.support), task.support_labels.numpy())
         assert all(torch.equal(classifier.weights_[name], value) for name, value in adapted.items())

@@ -30,7 +30,8 @@ def test_every_option_is_told(study):
     text = "\n".join(describe.resolved(study, "n_plus_1"))
     assert "n_plus_1 in study quick: N+1, 3:1, fakes in last 2 steps" in text
     for name, value in study.variant("n_plus_1").options.items():
-        assert f"\n  {name}: {str(value).lower() if isinstance(value, bool) else value}\n" in text
+        shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+        assert f"\n  {name}: {shown}\n" in text
     assert "\n  ways: 4\n" in text and "\n  meta_steps: 2\n" in text
 
 

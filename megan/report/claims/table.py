@@ -5,12 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from megan.report.claims.decide import Decision
+from megan.report.claims.decide import TESTS, Decision
 from megan.report.claims.effects import Part
 
 COLUMNS = [
-    "claim", "text", "verdict", "reason", "part", "effect", "unit", "ci95_low", "ci95_high", "p", "p_holm", "p_against",
-    "p_against_holm", "threshold", "margin", "detectable", "seeds", "meta_steps", "source", "variants",
+    "claim", "family", "text", "verdict", "reason", "part", "effect", "unit", "ci95_low", "ci95_high",
+    "p", "p_holm", "p_opposite", "p_opposite_holm", "p_equal", "p_equal_holm",
+    "threshold", "margin", "detectable", "seeds", "meta_steps", "source", "variants",
 ]  # fmt: skip
 
 
@@ -18,9 +19,9 @@ def table(decisions: list[Decision]) -> pd.DataFrame:
     """Columns as in `COLUMNS`.
 
     `part`, `effect`, its `unit` and 95 % interval over seeds are of the part that decides the
-    verdict. Accuracies are shares from 0 to 1. The claim says that the effect is above
-    `threshold`; the test against it uses `margin`. `p` is of the test for the claim,
-    `p_against` of the test against it, and `_holm` marks adjustment over all claims. Cells are
+    verdict. Accuracies are shares from 0 to 1, factors are natural logarithms. The claim says that the effect is
+    above `threshold`; an effect nearer to 0 than `margin` is no difference. `p`, `p_opposite` and `p_equal` are of
+    the tests for the claim, against it, and for no difference; `_holm` marks adjustment within the family. Cells are
     empty if nothing was tested. `detectable`: see `Decision`.
     """
     frame = pd.DataFrame([_row(one) for one in decisions], columns=COLUMNS)
@@ -29,10 +30,10 @@ def table(decisions: list[Decision]) -> pd.DataFrame:
 
 def _row(one: Decision) -> dict[str, Any]:
     row = {
-        "claim": one.claim.number, "text": one.claim.text, "verdict": one.verdict, "reason": one.reason,
-        "p": one.p, "p_holm": one.p_holm, "p_against": one.p_against, "p_against_holm": one.p_against_holm,
-        "detectable": one.detectable, "meta_steps": one.meta_steps, "source": one.claim.source,
-        "variants": " ".join(one.claim.variants),
+        "claim": one.claim.id, "family": one.claim.family, "text": one.claim.text, "verdict": one.verdict,
+        "reason": one.reason, "detectable": one.detectable, "meta_steps": one.meta_steps,
+        "source": one.claim.source, "variants": " ".join(one.claim.variants),
+        **one.raw, **{f"{which}_holm": value for which, value in one.adjusted.items()},
     }  # fmt: skip
     if one.part:
         row |= {"part": one.part.text, **_measured(one.part)}
@@ -43,16 +44,16 @@ def _measured(part: Part) -> dict[str, Any]:
     low, high = part.interval
     return {
         "effect": part.effect, "unit": part.unit, "ci95_low": low, "ci95_high": high,
-        "threshold": part.threshold, "margin": part.refuted, "seeds": part.seeds,
+        "threshold": part.threshold, "margin": part.margin, "seeds": part.seeds,
     }  # fmt: skip
 
 
 def full(one: Decision) -> dict[str, Any]:
-    tested = not math.isnan(one.p)
+    tested = not math.isnan(one.raw["p"])
     parts = [
         {
             "text": part.text, "decides": part.decides, "by_seed": [_number(value) for value in part.values],
-            **_measured(part), "p": part.p if tested else None, "p_against": part.p_against if tested else None,
+            **_measured(part), **{which: getattr(part, which) if tested else None for which in TESTS.values()},
         }
         for part in (one.measured.parts if one.measured else [])
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from megan.report.page import verdicts
 from megan.report.page.variants import REFERENCE, Variant
 from megan.report.page.wording import count, joined, percent, points
 
+OWN = "own questions"  # the family of claims that are not the paper's
 PARTNER = "n_plus_1"  # the system with which the paper says that it passed MAML
 
 
@@ -72,7 +73,9 @@ def _said(verdict: str) -> str:
 
 def _claims(params: Params, rows: list[Variant], claims: verdicts.Claims) -> str:
     told = joined([f"{number} {verdict}" for verdict, _, _, number in claims.counts])
-    text = f"Of {count(claims.total, 'claim')}, the verdicts are: {told}"
+    own = sum(len(rows) for family, rows in claims.families if family == OWN)
+    asked = count(claims.total - own, "claim") + (f" and {count(own, 'question')} of our own" if own else "")
+    text = f"Of {asked}, the verdicts are: {told}"
     short = [row for row in rows if row.short]
     if len(short) == len(rows):
         return f"{text}; all runs are short and only show that the code runs."

@@ -66,7 +66,7 @@ def limits(params: Params, variants: list[Variant], gallery: Gallery) -> list[st
     if short:
         which = joined(short) if len(short) <= 4 else count(len(short), "variant")
         said.append(
-            f"Short runs ({which}): fewer than {params.claims.minimum_meta_steps:,} meta-steps. They show that the"
+            f"Short runs ({which}): fewer than {params.claims.shortest:,} training tasks. They show that the"
             " code runs. Figures that compare variants leave them out where longer runs exist."
         )
     lengths = sorted({row.meta_steps for row in variants})

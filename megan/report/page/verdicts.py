@@ -9,25 +9,25 @@ import pandas as pd
 
 from megan.config import paths
 from megan.config.params import Params
+from megan.report.claims.decide import shown
+from megan.report.claims.measures import FACTOR
 from megan.report.inputs import read_table
 from megan.report.page.scales import TICKS, Margins
-from megan.report.page.wording import points
 
 COLUMNS = [
-    "claim", "text", "verdict", "reason", "part", "effect", "unit", "ci95_low", "ci95_high", "p", "p_holm",
-    "p_against", "p_against_holm", "threshold", "margin", "detectable", "seeds", "meta_steps", "source", "variants",
+    "claim", "family", "text", "verdict", "reason", "part", "effect", "unit", "ci95_low", "ci95_high", "p", "p_holm",
+    "p_opposite", "p_opposite_holm", "p_equal", "p_equal_holm", "threshold", "margin", "detectable", "seeds",
+    "meta_steps", "source", "variants",
 ]  # fmt: skip
 
 # Each verdict has a sign as well as a colour. `look` is a class of the style sheet.
 LOOKS = {
     "supported": ("for", "✓"),
     "opposite": ("against", "✗"),
-    "not supported": ("against", "✗"),
     "no difference": ("equal", "="),
     "undecided": ("open", "?"),
     "failed its gate": ("gate", "!"),
 }
-FIRST_FAMILY = "primary"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Bar:
 class Row:
     """One claim. `numbers` are pairs of a name and a text, for the part of the page that can be opened."""
 
-    number: int
+    id: str
     text: str
     source: str
     verdict: str
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Claims:
-    """Claims by family (one family without a name if the table has no families), and the common axis."""
+    """Claims by family, and the common axis of their bars."""
 
     families: list[tuple[str, list[Row]]]
     counts: list[tuple[str, str, str, int]]  # verdict, look, sign, number of claims
@@ -79,7 +79,7 @@ def read(params: Params) -> Claims:
     axis = Margins(_most(table))
     grouped: dict[str, list[Row]] = {}
     for record in table.to_dict("records"):
-        grouped.setdefault(str(record.get("family", "")), []).append(_row(record, axis))
+        grouped.setdefault(str(record["family"]), []).append(_row(record, axis))
     counts = Counter(str(verdict) for verdict in table["verdict"])
     known = [verdict for verdict in LOOKS if counts[verdict]] + sorted(set(counts) - set(LOOKS))
     return Claims(
@@ -106,11 +106,11 @@ def _most(table: pd.DataFrame) -> float:
 
 
 def _row(record: dict[str, Any], axis: Margins) -> Row:
-    verdict, unit = str(record["verdict"]), record["unit"] if isinstance(record["unit"], str) else ""
+    verdict, unit = str(record["verdict"]), _text(record["unit"])
     look, sign = _look(verdict)
     effect = _shown(record["effect"], unit)
     return Row(
-        number=int(record["claim"]), text=str(record["text"]), source=str(record["source"]), verdict=verdict,
+        id=str(record["claim"]), text=str(record["text"]), source=_text(record["source"]), verdict=verdict,
         look=look, sign=sign, effect=effect, bar=_bar(record, unit, axis), reason=str(record["reason"]),
         numbers=list(_numbers(record, unit)),
     )  # fmt: skip
@@ -133,29 +133,32 @@ def _numbers(record: dict[str, Any], unit: str) -> list[tuple[str, str]]:
     low, high = record["ci95_low"], record["ci95_high"]
     interval = "" if math.isnan(low) else f"{_shown(low, unit)} to {_shown(high, unit)}"
     pairs = [
-        ("what is measured", record["part"] if isinstance(record["part"], str) else ""),
+        ("what is measured", _text(record["part"])),
         ("effect", _shown(record["effect"], unit)),
         ("95 % interval over seeds", interval),
         ("the claim says: above", _shown(record["threshold"], unit)),
         ("margin", _shown(record["margin"], unit)),
         ("smallest detectable effect", _shown(record["detectable"], unit)),
         ("p for the claim (adjusted)", _p(record["p"], record["p_holm"])),
-        ("p against it (adjusted)", _p(record["p_against"], record["p_against_holm"])),
+        ("p for the opposite (adjusted)", _p(record["p_opposite"], record["p_opposite_holm"])),
+        ("p for no difference (adjusted)", _p(record["p_equal"], record["p_equal_holm"])),
         ("seeds", _whole(record["seeds"])),
         ("meta-steps", _whole(record["meta_steps"])),
-        ("variants", ", ".join(str(record["variants"]).split()) if isinstance(record["variants"], str) else ""),
+        ("variants", ", ".join(_text(record["variants"]).split())),
     ]
     return [(name, text) for name, text in pairs if text]
 
 
 def _shown(value: float, unit: str) -> str:
-    """A number with its unit; accuracies in percentage points."""
+    """A number with its unit, as in the reasons of the verdicts; "" for NaN."""
     if math.isnan(value):
         return ""
-    if unit.startswith("accuracy"):
-        return f"{points(value)} points"
-    number = f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}" if value else "0"
-    return f"{number} {unit}".rstrip()
+    return f"{shown(value, unit)} {'' if unit.startswith('accuracy') or unit == FACTOR else unit}".rstrip()
+
+
+def _text(value: Any) -> str:
+    """A cell of text; "" if it is empty."""
+    return value if isinstance(value, str) else ""
 
 
 def _p(value: float, adjusted: float) -> str:
