@@ -56,6 +56,7 @@ class Reader(HTMLParser):
             assert self.open.pop()[0] == tag
 
     def handle_data(self, data):
+        data = data.replace("\u00a0", " ")  # numbers are not parted from their units
         tags = {tag for tag, _ in self.open}
         if "script" in tags:
             self.scripts[self.open[-1][1]] = self.scripts.get(self.open[-1][1], "") + data

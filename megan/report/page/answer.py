@@ -34,8 +34,8 @@ def _accuracies(pair: list[Variant]) -> str:
         if not row.seeds:
             words.append(f"every seed of {_named(row)} diverged")
             continue
-        interval = "" if math.isnan(row.over_seeds) else f" ± {100 * row.over_seeds:.1f}"
-        words.append(f"{_named(row)} reaches {percent(row.accuracy)[:-2]}{interval} %")
+        interval = "" if math.isnan(row.over_seeds) else f"\u00a0±\u00a0{100 * row.over_seeds:.1f}"
+        words.append(f"{_named(row)} reaches {percent(row.accuracy)[:-2]}{interval}\u00a0%")
     seeds = sorted({row.seeds for row in pair if row.seeds})
     over = f" (95 % interval over {seeds[0]} seeds)" if len(seeds) == 1 and seeds[0] > 1 else ""
     over = over or (" (one seed, so no interval)" if seeds == [1] else "")

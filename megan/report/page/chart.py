@@ -60,7 +60,8 @@ def data(params: Params, variants: list[Variant]) -> dict[str, Any]:
     steps = read_table(tables / "steps.csv", ["variant", "seed", "inner_step", "accuracy"])
     lost = read_table(tables / "diverged.csv", ["variant", "seed"])
     gone = set(zip(lost["variant"], lost["seed"], strict=True))
-    kept = [key not in gone for key in zip(curves["variant"], curves["seed"], strict=True)]
+    runs = zip(curves["variant"], curves["seed"], strict=True)
+    kept = pd.Series([run not in gone for run in runs], index=curves.index, dtype=bool)
     names = [variant.name for variant in variants]
     curves = curves[kept]
     snapshots = read_table(tables / "snapshots.csv", ["variant", "seed", "meta_step", "accuracy"])
