@@ -109,7 +109,7 @@ def test_short_runs_of_equal_length_are_compared(made_up):
     variants = _summarised(made_up(variants=WEIGHTING, smoke=WEIGHTING))
     picture = FIGURES["weighting"].build([TABLES], variants)
     assert _ours(_lines(picture)) == [f"validation/{name}" for name in WEIGHTING]
-    assert "Short runs have fewer meta-steps" in picture.caption and "Left out" not in picture.caption
+    assert "Short runs have fewer training tasks" in picture.caption and "Left out" not in picture.caption
 
 
 def test_a_longer_run_that_is_not_short_is_marked_and_not_compared(made_up):
