@@ -4,9 +4,11 @@
     python -m benchmarks.peers --quick              # one round, no memory: does it work?
     python -m benchmarks.peers --only megan loop    # some contenders
     python -m benchmarks.peers --problems maml-q1   # some problems
+    python -m benchmarks.peers --meta-batch 4 --problems maml-q15-mini_imagenet    # 84x84 pixels
 
 Writes `peers.csv`, `peers.md` and `peers.png` under `benchmarks/results/<device>/`, and the
-table into docs/benchmarks.md. See there for what is measured, and how to install the peers.
+table into docs/benchmarks.md; of each problem with large images a table of its own, since they take minutes.
+See there for what is measured, and how to install the peers.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from pathlib import Path
 from benchmarks import machine, peers_plot, tables
 from benchmarks.contenders import CONTENDERS
 from benchmarks.measure import Entry, Measurement, entries
-from benchmarks.problems import KINDS
+from benchmarks.problems import KINDS, LARGE
 from benchmarks.team import Mode
 from megan.config import machine as settings
 
@@ -34,7 +36,7 @@ def main() -> int:
     )
     modes = [Mode(1, threads), Mode(threads, 1)] if device == "cpu" and threads > 1 else [Mode(1, threads)]
     about = machine.describe(device, threads)
-    found = entries(options.only, [KINDS[name] for name in options.problems], modes)
+    found = entries(options.only, [(KINDS | LARGE)[name] for name in options.problems], modes)
     started = time.monotonic()
 
     def say(message: str) -> None:
@@ -59,12 +61,20 @@ def main() -> int:
 
 
 def write(found: list[Entry], about: dict[str, str], device: str) -> None:
-    folder = machine.folder(device)
-    report = _report(found, about)
-    tables.write_csv(folder / "peers.csv", [_row(entry) | about for entry in found])
+    folder, on = machine.folder(device), device.partition(":")[0]
+    for name, kind in LARGE.items():
+        if own := [entry for entry in found if entry.kind == kind]:
+            tables.write_csv(folder / f"peers-{name}.csv", [_row(entry) | about for entry in own])
+            tables.insert(DOCUMENT, f"peers {name} {on}", _report(own, about))
+            print(f"written: {folder}/peers-{name}.csv", flush=True)
+    small = [entry for entry in found if entry.kind.name in KINDS]
+    if not small:
+        return
+    report = _report(small, about)
+    tables.write_csv(folder / "peers.csv", [_row(entry) | about for entry in small])
     (folder / "peers.md").write_text(report, encoding="utf-8")
-    peers_plot.draw(found, folder / "peers.png")
-    tables.insert(DOCUMENT, f"peers {device.partition(':')[0]}", report)
+    peers_plot.draw(small, folder / "peers.png")
+    tables.insert(DOCUMENT, f"peers {on}", report)
     print(f"written: {folder}/peers.csv, peers.md, peers.png", flush=True)
 
 
@@ -79,7 +89,12 @@ def _options() -> argparse.Namespace:
         help=", ".join(CONTENDERS),
     )
     parser.add_argument(
-        "--problems", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="NAME", help=", ".join(KINDS)
+        "--problems",
+        nargs="+",
+        choices=[*KINDS, *LARGE],
+        default=list(KINDS),
+        metavar="NAME",
+        help=", ".join([*KINDS, *LARGE]),
     )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (default 3)")
     parser.add_argument("--meta-batch", type=int, default=32)

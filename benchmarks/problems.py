@@ -1,44 +1,53 @@
 """The problems of the comparison: fixed random tasks and weights, from megan's own parameters."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks.contenders.ours import SIZES
 from benchmarks.contenders.problem import Problem
 from megan.config import params
 from megan.meta import systems
+from megan.models import sizes
 from megan.ops import streams
-
-WAYS, SHOTS, STEPS, RATE = 5, 1, 5, 0.4
 
 
 @dataclass(frozen=True)
 class Kind:
     approach: str  # maml | n_plus_1
     queries: int  # a class
+    study: str = "omniglot"  # whose images, shots, networks and inner loop are taken
 
     @property
     def name(self) -> str:
-        return f"{self.approach}-q{self.queries}"
+        return f"{self.approach}-q{self.queries}" + ("" if self.study == "omniglot" else f"-{self.study}")
 
     @property
     def title(self) -> str:
         return (
             f"{'MAML' if self.approach == 'maml' else 'N+1 with a generator'},"
             f" {self.queries} quer{'y' if self.queries == 1 else 'ies'} a class"
+            + ("" if self.study == "omniglot" else f", study {self.study}")
         )
 
 
 KINDS = {kind.name: kind for kind in (Kind("maml", 1), Kind("maml", 15), Kind("n_plus_1", 1), Kind("n_plus_1", 15))}
+LARGE = {  # images of 84x84 pixels
+    kind.name: kind
+    for kind in (
+        Kind(approach, queries, study)
+        for study, queries in (("mini_imagenet_cpu", 5), ("mini_imagenet", 15), ("mini_imagenet_5_shot", 15))
+        for approach in ("maml", "n_plus_1")
+    )
+}
 
 
 def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0) -> None:
     """A problem of `tasks` tasks into a file that `contenders.problem.load` reads."""
-    variant = params.load().variant(kind.approach)
-    inner = params.Inner(steps=STEPS, test_steps=STEPS, learning_rate=RATE, first_order=False)
-    system = systems.build(variant, inner, WAYS, SIZES)
+    document = params.load().model_copy(update={"study": kind.study})
+    study, variant = document.current, document.variant(kind.approach)
+    ways, shots, size = study.tasks.ways, study.tasks.shots, sizes.of(study)
+    system = systems.build(variant, study.inner, ways, size)
     source = torch.Generator().manual_seed(seed)
     weights = {name: value[0] for name, value in system.initial_weights(torch.tensor([seed]), torch.float64).items()}
     for name, value in weights.items():
@@ -47,26 +56,27 @@ def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0)
 
     def images(count: int) -> torch.Tensor:
         return torch.rand(
-            tasks, WAYS * count, SIZES.side, SIZES.side, SIZES.channels, generator=source, dtype=torch.float64
+            tasks, ways * count, size.side, size.side, size.channels, generator=source, dtype=torch.float64
         ).to(dtype)
 
     keys = torch.randint(2**62, (tasks,), generator=source)
     noise = None
     if kind.approach == "n_plus_1":
-        fakes = WAYS * SHOTS * variant.fakes_per_real
-        draws = streams.normal(streams.bits(keys, STEPS), fakes * variant.noise_size)
-        noise = draws.to(dtype).view(tasks, STEPS, fakes, variant.noise_size)
-    label = torch.arange(WAYS)
+        steps, fakes = study.inner.steps, ways * shots * variant.fakes_per_real
+        draws = streams.normal(streams.bits(keys, steps), fakes * variant.noise_size)
+        noise = draws.to(dtype).view(tasks, steps, fakes, variant.noise_size)
+    label = torch.arange(ways)
     Problem(
         approach=kind.approach,
         options=variant.model_dump(mode="json"),
-        ways=WAYS,
-        steps=STEPS,
-        rate=RATE,
+        sizes=asdict(size),
+        ways=ways,
+        steps=study.inner.steps,
+        rate=study.inner.learning_rate,
         meta_batch=tasks,
-        support=images(SHOTS),
+        support=images(shots),
         query=images(kind.queries),
-        support_labels=label.repeat_interleave(SHOTS),
+        support_labels=label.repeat_interleave(shots),
         query_labels=label.repeat_interleave(kind.queries),
         keys=keys,
         noise=noise,

@@ -33,13 +33,17 @@ from megan.data.episodes import Sampler
 from megan.data.packed import Split
 from megan.meta import capture, optimise
 from megan.meta.parallel import Workers
-from megan.ops import kernels, native, normalisation
+from megan.ops import kernels, native, native_pooling, normalisation
 
 DOCUMENT = Path("docs/profile.md")
 CONVOLUTIONS = {"conv": "convolution", "conv_data_grad": "data gradient", "conv_weight_grad": "weight gradient"}
 LABELLED = [  # module, function, label
     *((kernels, name, label) for name, label in CONVOLUTIONS.items()),
     *((native, name, "batch norm") for name in ("norm_relu", "norm_relu_grad", "norm_relu_grad_grad")),
+    *(
+        (native_pooling, name, "batch norm")
+        for name in ("norm_relu_pool", "norm_relu_pool_grad", "norm_relu_pool_grad_grad")
+    ),
     *((normalisation, name, "batch norm") for name in ("_statistics", "_value", "_first", "_second")),
     (Sampler, "sample", "sampling"),
     (optimise, "adam", "Adam"),

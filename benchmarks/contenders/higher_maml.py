@@ -12,7 +12,7 @@ from benchmarks.contenders.problem import Problem
 class Contender:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.network = network.build(problem.weights)
+        self.network = network.build(problem)
         self.optimiser = torch.optim.SGD(self.network.parameters(), lr=problem.rate)
         self.support, self.query = problem.planar(problem.support), problem.planar(problem.query)
 

@@ -11,7 +11,7 @@ from benchmarks.contenders.problem import Problem
 class Contender:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.network = network.build(problem.weights)
+        self.network = network.build(problem)
         self.maml = learn2learn.algorithms.MAML(self.network, lr=problem.rate, first_order=False)
         self.support, self.query = problem.planar(problem.support), problem.planar(problem.query)
 

@@ -26,13 +26,13 @@ class Contender:
     def task_loss(self, support: Tensor, query: Tensor) -> Tensor:
         weights = self.weights
         for _ in range(self.problem.steps):
-            loss = F.cross_entropy(classify(weights, support), self.problem.support_labels)
+            loss = F.cross_entropy(classify(weights, support, self.problem.sizes), self.problem.support_labels)
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
             weights = {
                 name: weight - self.problem.rate * gradient
                 for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
             }
-        return F.cross_entropy(classify(weights, query), self.problem.query_labels)
+        return F.cross_entropy(classify(weights, query, self.problem.sizes), self.problem.query_labels)
 
     def result(self) -> dict[str, Tensor]:
         return {name: from_torch(name, value) for name, value in self.total.items()}

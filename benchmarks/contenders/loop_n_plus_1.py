@@ -15,14 +15,14 @@ from benchmarks.contenders.problem import Problem
 
 
 def generate(weights: dict[str, Tensor], images: Tensor, noise: Tensor) -> Tensor:
-    """[fakes, 1, 28, 28] and [fakes, noise_size] -> [fakes, 1, 28, 28]"""
+    """[fakes, channels, side, side] and [fakes, noise_size] -> [fakes, channels, side, side]"""
 
     def layer(name: str, x: Tensor, stride: int) -> Tensor:
         z = F.conv2d(x, weights[f"gen.{name}.conv"], stride=stride, padding=1)
         return normalise(z, weights[f"gen.{name}.gamma"], weights[f"gen.{name}.beta"])
 
     encoded = layer("encode1", layer("encode0", images, 2), 2)
-    spread = (noise @ weights["gen.code"]).view(len(images), 7, 7, -1).permute(0, 3, 1, 2)
+    spread = (noise @ weights["gen.code"]).view(len(images), *encoded.shape[2:], -1).permute(0, 3, 1, 2)
     x = torch.cat([encoded, spread], dim=1)
     x = layer("decode1", F.interpolate(layer("decode0", x, 1), scale_factor=2), 1)
     x = layer("decode2", F.interpolate(x, scale_factor=2), 1)
@@ -50,7 +50,7 @@ class Contender:
         problem, weights = self.problem, self.weights
         for step in range(problem.steps):
             if step < problem.steps - problem.options["fake_steps"]:
-                theta = F.cross_entropy(classify(weights, support), problem.support_labels)
+                theta = F.cross_entropy(classify(weights, support, problem.sizes), problem.support_labels)
                 weights = descend(weights, [("cls.", problem.rate, theta)])
                 continue
             fakes = generate(weights, support.repeat(problem.options["fakes_per_real"], 1, 1, 1), noise[step])
@@ -65,12 +65,12 @@ class Contender:
                 phi = -F.softplus(real_odds).mean()
             generator_rate = problem.options["generator_inner_lr"]
             weights = descend(weights, [("cls.", problem.rate, theta / (weight + 1)), ("gen.", generator_rate, phi)])
-        return F.cross_entropy(classify(weights, query), problem.query_labels)
+        return F.cross_entropy(classify(weights, query, problem.sizes), problem.query_labels)
 
     def logits_of_both(self, weights: dict[str, Tensor], real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         if self.problem.options["batch_statistics"] == "apart":
-            return classify(weights, real), classify(weights, fake)
-        both = classify(weights, torch.cat([real, fake]))
+            return classify(weights, real, self.problem.sizes), classify(weights, fake, self.problem.sizes)
+        both = classify(weights, torch.cat([real, fake]), self.problem.sizes)
         return both[: len(real)], both[len(real) :]
 
     def result(self) -> dict[str, Tensor]:

@@ -7,21 +7,21 @@ from benchmarks.contenders.problem import Problem
 from megan.config import params
 from megan.data.episodes import Episodes
 from megan.meta import gradient, systems
-from megan.meta.parallel import Workers
+from megan.meta.parallel import Workers, cpu_chunk
 from megan.models.sizes import Sizes
 
 WARM_UPS = 3
-SIZES = Sizes(side=28, channels=1, filters=64, max_pool=False, flat=False)  # what all contenders compute
 
 
 class Contender:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.workers = Workers(device=str(problem.support.device))
+        sizes = Sizes(**problem.sizes)
+        self.workers = Workers(device=str(problem.support.device), default_chunk=cpu_chunk(sizes.side))
         inner = params.Inner(
             steps=problem.steps, test_steps=problem.steps, learning_rate=problem.rate, first_order=False
         )
-        self.system = systems.build(params.Variant(**problem.options), inner, problem.ways, SIZES)
+        self.system = systems.build(params.Variant(**problem.options), inner, problem.ways, sizes)
         self.weights = {name: value[None] for name, value in problem.weights.items()}  # one seed
         self.chunks = [
             self._episodes(self.workers.numbers(tasks)) for tasks in self.workers.task_chunks(len(problem.support))

@@ -15,12 +15,13 @@ from torch import Tensor
 class Problem:
     approach: str  # maml | n_plus_1
     options: dict  # the variant's options in params.yaml, resolved
+    sizes: dict  # of the networks: side, channels, filters, max_pool, flat
     ways: int
     steps: int
     rate: float  # inner step size
     meta_batch: int  # tasks that the gradient is a mean over
-    support: Tensor  # [tasks, ways * shots, 28, 28, 1]
-    query: Tensor  # [tasks, ways * queries, 28, 28, 1]
+    support: Tensor  # [tasks, ways * shots, side, side, channels]
+    query: Tensor  # [tasks, ways * queries, side, side, channels]
     support_labels: Tensor  # int64 [ways * shots]
     query_labels: Tensor  # int64 [ways * queries]
     keys: Tensor  # int64 [tasks]: megan's noise streams
@@ -28,8 +29,11 @@ class Problem:
     weights: dict[str, Tensor]  # without task axis
 
     def planar(self, images: Tensor) -> Tensor:
-        """[tasks, images, height, width, 1] -> [tasks, images, 1, height, width], as torch's layers want it."""
-        return images.movedim(-1, 2)
+        """[tasks, images, height, width, channels] -> [tasks, images, channels, height, width], as torch's layers want.
+
+        In memory too, where there are several channels: torch would else choose its kernels for channels last.
+        """
+        return images.movedim(-1, 2).contiguous()
 
     def save(self, path: Path) -> None:
         torch.save(vars(self), path)

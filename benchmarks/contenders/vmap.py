@@ -23,12 +23,12 @@ class Contender:
 
     def task_loss(self, weights: dict[str, Tensor], support: Tensor, query: Tensor) -> Tensor:
         def inner_loss(weights: dict[str, Tensor]) -> Tensor:
-            return F.cross_entropy(classify(weights, support), self.problem.support_labels)
+            return F.cross_entropy(classify(weights, support, self.problem.sizes), self.problem.support_labels)
 
         for _ in range(self.problem.steps):
             gradients = grad(inner_loss)(weights)
             weights = {name: weight - self.problem.rate * gradients[name] for name, weight in weights.items()}
-        return F.cross_entropy(classify(weights, query), self.problem.query_labels)
+        return F.cross_entropy(classify(weights, query, self.problem.sizes), self.problem.query_labels)
 
     def gradient(self) -> None:
         gradients = self.over_tasks(self.weights, self.support, self.query)

@@ -28,7 +28,7 @@ from megan.models.initial import Weights
 from megan.models.sizes import LAYERS, Sizes
 from megan.ops.convolution import conv
 from megan.ops.normalisation import layer_norm_relu, norm_relu, norm_relu_of_first
-from megan.ops.pooling import max_pool
+from megan.ops.pooling import max_pool, norm_relu_pool
 
 LEAK = 0.2  # slope of the authors' leaky ReLU below zero
 LEAKY = 2  # first layers that have it
@@ -111,6 +111,14 @@ def _normalised(weights: Weights, branch: Branch, layer: int, x: Tensor, relu: b
     return norm_relu(x, gamma, beta, relu)
 
 
+def _pooled(weights: Weights, branch: Branch, layer: int, x: Tensor, first: int | None) -> Tensor:
+    """Normalisation and ReLU, then the maximum of 2x2 pixels; one kernel where batch statistics are of all images."""
+    group = branch.group(layer)
+    if first is None and not (branch.layer_norm and group == branch.name):
+        return norm_relu_pool(x, weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"])
+    return max_pool(_normalised(weights, branch, layer, x, relu=True, first=first))
+
+
 def logits(
     weights: Weights, branch: Branch, images: Tensor, planes: Tensor | None = None, first: int | None = None
 ) -> Tensor:
@@ -132,8 +140,11 @@ def logits(
             x = _normalised(weights, branch, layer, z, relu=False, first=first)
         else:
             z = conv(x, weights[f"{group}.conv{layer}"], stride=1 if branch.sizes.max_pool else 2)
-            x = _normalised(weights, branch, layer, z, relu=True, first=first)
-            x = max_pool(x) if branch.sizes.max_pool else x
+            x = (
+                _pooled(weights, branch, layer, z, first)
+                if branch.sizes.max_pool
+                else _normalised(weights, branch, layer, z, relu=True, first=first)
+            )
     features = x.flatten(2) if branch.sizes.flat else x.mean(dim=(2, 3))
     if planes is not None and branch.entry == LAYERS:
         features = torch.cat([features, planes], dim=-1)

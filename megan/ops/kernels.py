@@ -3,7 +3,7 @@
 CUDA: gathered patches and batched matrix products. CPU: the native kernels where they were
 compiled beforehand or a C++ compiler is at hand, else the better of torch's formulations for
 each shape. `MEGAN_KERNEL` overrides the choice.
-Max-pooling is plain torch everywhere.
+Max-pooling alone is plain torch everywhere. On a CPU it is one kernel with the batch norm and the ReLU before it.
 """
 
 from types import ModuleType
@@ -56,3 +56,8 @@ def pool_gather(x: Tensor, which: Tensor) -> Tensor:
 def normalisation(x: Tensor) -> ModuleType | None:
     """The module with fused `norm_relu` kernels, or None where plain torch is to serve."""
     return native if not x.is_cuda and native.available() else None
+
+
+def pools_with_normalisation(x: Tensor) -> bool:
+    """Whether the kernels of `native_pooling` serve; else pooling follows normalisation."""
+    return normalisation(x) is native

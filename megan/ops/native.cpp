@@ -270,9 +270,12 @@ void product_of_patches(const F *source, const F *w, bool transposed, F *out, co
     F *padded = scratch<kPadded, F>((s.SH + 2) * PW * s.K), *patch = scratch<kPatch, F>(kTile * depth);
     Int offset[9 * kFew];
     for (Int i = 0; i < depth; ++i) offset[i] = (plan.tap[i / s.K].row * PW + plan.tap[i / s.K].col) * s.K + i % s.K;
-    Live<F> live;
-    for (Int p = 0; p < kTile; ++p) live.source[p] = patch + p * depth;
-    const Int start = 0;
+    // A forward pass needs no copy: three taps side by side are one row of the padded image. The order of the sums is the same.
+    bool forward = plan.taps == 9;
+    for (Int t = 0; t < plan.taps; ++t) forward = forward && plan.tap[t].row == t / 3 - 1 && plan.tap[t].col == t % 3 - 1;
+    Live<F> live[3];
+    for (Int p = 0; p < kTile; ++p) live[0].source[p] = patch + p * depth;
+    const Int starts[3] = {0, 3 * s.K, 6 * s.K};
     for (Int b = 0; b < s.B; ++b) {
         pad(source + b * s.SH * s.SW * s.K, s.SH, s.SW, s.K, padded);
         Int r = 0, c = 0;
@@ -281,11 +284,15 @@ void product_of_patches(const F *source, const F *w, bool transposed, F *out, co
             F *to[kTile];
             for (Int p = 0; p < P; ++p) {
                 const F *from = padded + ((r * plan.source_step + 1) * PW + c * plan.source_step + 1) * s.K;
-                for (Int i = 0; i < depth; ++i) patch[p * depth + i] = from[offset[i]];
+                if (forward) {
+                    for (Int i = 0; i < 3; ++i) live[i].source[p] = from + ((i - 1) * PW - 1) * s.K;
+                } else {
+                    for (Int i = 0; i < depth; ++i) patch[p * depth + i] = from[offset[i]];
+                }
                 to[p] = out + result_index(s, plan, b, r, c);
                 if (++c == plan.cols) { c = 0; ++r; }
             }
-            tile_row<F>(P, &live, &start, 1, depth, packed, depth, 0, to, s.N);
+            tile_row<F>(P, live, starts, forward ? 3 : 1, forward ? 3 * s.K : depth, packed, depth, 0, to, s.N);
         }
     }
 }
@@ -509,39 +516,45 @@ template <class F, bool relu> struct Task {
     template <class V> At<V> at(Int o) const { return {load<V>(mean + o), load<V>(rstd + o), load<V>(gamma + o), load<V>(beta + o)}; }
 };
 
-template <class F, bool relu>
-void norm(const F *z, const F *gamma, const F *beta, F *a, F *mean_out, F *rstd_out, Int T, Int n, Int O, double eps) {
+// Mean and 1 / sqrt(variance + eps) of one task's n rows, each [O].
+template <class F>
+void statistics(const F *z, F *mean_out, F *rstd_out, Int n, Int O, double eps) {
     double *sums = scratch<kStats, double>(2 * O);
     F *part = scratch<kRows, F>(3 * O), *pilot = part + 2 * O;
+    std::fill(sums, sums + 2 * O, 0.0);
+    std::fill(pilot, pilot + O, F(0));
+    // The first block twice: for the pilot, then with the others.
+    for (Int i0 = 0, pass = 0; i0 < n; i0 += pass++ ? kBlock : 0) {
+        const Int rows = std::min(kBlock, n - i0);
+        channels<F, 4>(O, [&](auto group, Int o) {
+            using V = typename decltype(group)::V;
+            constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
+            V s[U] = {}, q[U] = {}, c[U];
+            UNROLL for (int u = 0; u < U; ++u) c[u] = load<V>(pilot + o + u * L);
+            for (Int i = i0; i < i0 + rows; ++i)
+                UNROLL for (int u = 0; u < U; ++u) {
+                    const V d = load<V>(z + i * O + o + u * L) - c[u];
+                    s[u] += d, q[u] += d * d;
+                }
+            UNROLL for (int u = 0; u < U; ++u) store(part + o + u * L, s[u]), store(part + O + o + u * L, q[u]);
+        });
+        if (pass == 0) {
+            for (Int o = 0; o < O; ++o) pilot[o] = part[o] / F(rows);
+        } else {
+            for (Int k = 0; k < 2 * O; ++k) sums[k] += double(part[k]);
+        }
+    }
+    for (Int o = 0; o < O; ++o) {
+        const double shift = sums[o] / double(n), variance = sums[O + o] / double(n) - shift * shift;
+        mean_out[o] = F(double(pilot[o]) + shift);
+        rstd_out[o] = F(1.0 / std::sqrt((variance < 0 ? 0 : variance) + eps));
+    }
+}
+
+template <class F, bool relu>
+void norm(const F *z, const F *gamma, const F *beta, F *a, F *mean_out, F *rstd_out, Int T, Int n, Int O, double eps) {
     for (Int task = 0; task < T; ++task, z += n * O, a += n * O, gamma += O, beta += O, mean_out += O, rstd_out += O) {
-        std::fill(sums, sums + 2 * O, 0.0);
-        std::fill(pilot, pilot + O, F(0));
-        // The first block twice: for the pilot, then with the others.
-        for (Int i0 = 0, pass = 0; i0 < n; i0 += pass++ ? kBlock : 0) {
-            const Int rows = std::min(kBlock, n - i0);
-            channels<F, 4>(O, [&](auto group, Int o) {
-                using V = typename decltype(group)::V;
-                constexpr int U = decltype(group)::U, L = sizeof(V) / sizeof(F);
-                V s[U] = {}, q[U] = {}, c[U];
-                UNROLL for (int u = 0; u < U; ++u) c[u] = load<V>(pilot + o + u * L);
-                for (Int i = i0; i < i0 + rows; ++i)
-                    UNROLL for (int u = 0; u < U; ++u) {
-                        const V d = load<V>(z + i * O + o + u * L) - c[u];
-                        s[u] += d, q[u] += d * d;
-                    }
-                UNROLL for (int u = 0; u < U; ++u) store(part + o + u * L, s[u]), store(part + O + o + u * L, q[u]);
-            });
-            if (pass == 0) {
-                for (Int o = 0; o < O; ++o) pilot[o] = part[o] / F(rows);
-            } else {
-                for (Int k = 0; k < 2 * O; ++k) sums[k] += double(part[k]);
-            }
-        }
-        for (Int o = 0; o < O; ++o) {
-            const double shift = sums[o] / double(n), variance = sums[O + o] / double(n) - shift * shift;
-            mean_out[o] = F(double(pilot[o]) + shift);
-            rstd_out[o] = F(1.0 / std::sqrt((variance < 0 ? 0 : variance) + eps));
-        }
+        statistics(z, mean_out, rstd_out, n, O, eps);
         const Task<F, relu> t{z, mean_out, rstd_out, gamma, beta, nullptr, nullptr};
         for (Int i0 = 0; i0 < n; i0 += kStep)
             channels<F, 1>(O, [&, last = std::min(n, i0 + kStep)](auto group, Int o) {
@@ -589,6 +602,16 @@ void gradient_means(const Task<F, relu> &t, Int n, Int O, double *means, F *part
     for (Int k = 0; k < S * O; ++k) means[k] /= double(n);
 }
 
+// The coefficients [3, O] of g, xhat and 1 in dz, from the means; and the sums dgamma and dbeta [O].
+template <class F, bool relu>
+void first_coefficients(const Task<F, relu> &t, Int n, Int O, const double *means, F *part, F *dgamma, F *dbeta) {
+    for (Int o = 0; o < O; ++o) {
+        const double scale = double(t.gamma[o]) * double(t.rstd[o]), g = means[o], gx = means[O + o];
+        dbeta[o] = F(g * double(n)), dgamma[o] = F(gx * double(n));
+        part[o] = F(scale), part[O + o] = F(-scale * gx), part[2 * O + o] = F(-scale * g);
+    }
+}
+
 // dz = gamma r (g - mean(g) - xhat mean(g xhat)), a combination of g, xhat and 1 for each channel.
 template <class F, bool relu>
 void norm_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F *beta, const F *da,
@@ -598,11 +621,7 @@ void norm_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F
     for (Int task = 0; task < T; ++task) {
         const Task<F, relu> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O, da + task * n * O, nullptr};
         gradient_means<F, relu, false>(t, n, O, means, part);
-        for (Int o = 0; o < O; ++o) {
-            const double scale = double(t.gamma[o]) * double(t.rstd[o]), g = means[o], gx = means[O + o];
-            dbeta[task * O + o] = F(g * double(n)), dgamma[task * O + o] = F(gx * double(n));
-            part[o] = F(scale), part[O + o] = F(-scale * gx), part[2 * O + o] = F(-scale * g);
-        }
+        first_coefficients(t, n, O, means, part, dgamma + task * O, dbeta + task * O);
         F *to = dz + task * n * O;
         for (Int i0 = 0; i0 < n; i0 += kStep)
             channels<F, 1>(O, [&, last = std::min(n, i0 + kStep)](auto group, Int o) {
@@ -615,6 +634,22 @@ void norm_grad(const F *z, const F *mean, const F *rstd, const F *gamma, const F
                     store(to + at, V(of_g * g + (of_xhat * xhat + of_one)));
                 }
             });
+    }
+}
+
+// The coefficients [7, O] of the second derivatives below, from the means; and grad_gamma [O].
+template <class F, bool relu>
+void second_coefficients(const Task<F, relu> &t, Int n, Int O, const double *means, F *part, const F *ug, const F *ub, F *grad_gamma) {
+    for (Int o = 0; o < O; ++o) {
+        const double r = t.rstd[o], scale = double(t.gamma[o]) * r;
+        const double g = means[o], gx = means[O + o], y = means[2 * O + o], yx = means[3 * O + o];
+        const double yPg = means[4 * O + o] - g * y - gx * yx;
+        const double u = ug ? double(ug[o]) : 0.0, v = ub ? double(ub[o]) : 0.0;
+        const double of_y = -scale * r * gx, of_g = -scale * r * yx + u * r;
+        grad_gamma[o] = F(r * yPg * double(n));
+        const double k[7] = {of_y, of_g, -scale * r * yPg - of_y * yx - of_g * gx, -of_y * y - of_g * g,  // grad_z: uz, g, xhat, 1
+                             scale, u - scale * yx, v - scale * y};                                       // grad_da: uz, xhat, 1
+        for (int j = 0; j < 7; ++j) part[j * O + o] = F(k[j]);
     }
 }
 
@@ -634,17 +669,7 @@ void norm_grad_grad(const F *z, const F *mean, const F *rstd, const F *gamma, co
         const Task<F, relu> t{z + task * n * O, mean + task * O, rstd + task * O, gamma + task * O, beta + task * O,
                               da + task * n * O, uz ? uz + task * n * O : zeros};
         gradient_means<F, relu, true>(t, n, O, means, part);
-        for (Int o = 0; o < O; ++o) {
-            const double r = t.rstd[o], scale = double(t.gamma[o]) * r;
-            const double g = means[o], gx = means[O + o], y = means[2 * O + o], yx = means[3 * O + o];
-            const double yPg = means[4 * O + o] - g * y - gx * yx;
-            const double u = ug ? double(ug[task * O + o]) : 0.0, v = ub ? double(ub[task * O + o]) : 0.0;
-            const double of_y = -scale * r * gx, of_g = -scale * r * yx + u * r;
-            grad_gamma[task * O + o] = F(r * yPg * double(n));
-            const double k[7] = {of_y, of_g, -scale * r * yPg - of_y * yx - of_g * gx, -of_y * y - of_g * g,  // grad_z: uz, g, xhat, 1
-                                 scale, u - scale * yx, v - scale * y};                                       // grad_da: uz, xhat, 1
-            for (int j = 0; j < 7; ++j) part[j * O + o] = F(k[j]);
-        }
+        second_coefficients(t, n, O, means, part, ug ? ug + task * O : nullptr, ub ? ub + task * O : nullptr, grad_gamma + task * O);
         F *to_z = grad_z + task * n * O, *to_da = grad_da + task * n * O;
         for (Int i0 = 0; i0 < n; i0 += kStep)
             channels<F, 1>(O, [&, last = std::min(n, i0 + kStep)](auto group, Int o) {
@@ -661,6 +686,8 @@ void norm_grad_grad(const F *z, const F *mean, const F *rstd, const F *gamma, co
             });
     }
 }
+
+#include "pooling.cpp"  // it needs what is above
 
 template <class Body> int guarded(const Body &body) {
     try { body(); return 0; } catch (const std::bad_alloc &) { return 1; }  // no exception may cross the C interface
@@ -702,3 +729,5 @@ template <class Body> int guarded(const Body &body) {
     }
 MEGAN_EXPORT(float, f32)
 MEGAN_EXPORT(double, f64)
+MEGAN_EXPORT_POOLED(float, f32)
+MEGAN_EXPORT_POOLED(double, f64)

@@ -12,7 +12,8 @@ calls from several threads are independent. A task's result does not depend on t
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from megan.config import machine
 from megan.ops import compiled, extent, prebuilt
 from megan.runs import progress
 
-SOURCES = (Path(__file__).with_name("native.cpp"),)  # what is compiled, then what it includes
+# What is compiled, then what it includes.
+SOURCES = (Path(__file__).with_name("native.cpp"), Path(__file__).with_name("pooling.cpp"))
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 8, ()),
@@ -32,10 +34,16 @@ _POINTERS_AND_SIZES = {
     "norm": (6, 3, (ctypes.c_double, ctypes.c_int)),
     "norm_grad": (9, 3, (ctypes.c_int,)),
     "norm_grad_grad": (12, 3, (ctypes.c_int,)),
+    "norm_pool": (6, 5, (ctypes.c_double,)),
+    "norm_pool_grad": (9, 5, ()),
+    "norm_pool_grad_grad": (12, 5, ()),
 }
 _TYPES = {torch.float32: "f32", torch.float64: "f64"}
 
+Listener = Callable[[str, Sequence[Tensor | None], Sequence[Tensor], Sequence[float]], None]
+
 _lock = threading.Lock()
+_listeners = threading.local()
 _functions: dict = {}  # (name, dtype) -> C function, once loaded
 _failure: str | None = None  # why the one attempt to load failed
 _level = ""  # of kernels compiled beforehand
@@ -78,11 +86,9 @@ def conv(x: torch.Tensor, w: torch.Tensor, stride: int, padding: int = 1) -> tor
     places = _extent((height, width), stride, padding)
     if places is None or w.shape != (tasks, 3, 3, channels, outputs):
         raise _wrong("conv", x, w, stride=stride, padding=padding)
-    function, (x, w) = _prepare("conv", x, w)
+    x, w = _prepare("conv", x, w)
     z = x.new_empty((tasks, batch, *places, outputs))
-    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
-    if function(x.data_ptr(), w.data_ptr(), z.data_ptr(), *sizes):
-        raise MemoryError("conv: no memory for scratch")
+    _run("conv", (x, w), (z,), tasks, batch, height, width, channels, outputs, stride, padding)
     return z
 
 
@@ -96,11 +102,9 @@ def conv_data_grad(
     channels = w.shape[3]
     if w.shape != (tasks, 3, 3, channels, outputs) or (rows, columns) != _extent((height, width), stride, padding):
         raise _wrong("conv_data_grad", dz, w, height=height, width=width, stride=stride, padding=padding)
-    function, (dz, w) = _prepare("conv_data_grad", dz, w)
+    dz, w = _prepare("conv_data_grad", dz, w)
     dx = dz.new_empty((tasks, batch, height, width, channels))
-    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
-    if function(dz.data_ptr(), w.data_ptr(), dx.data_ptr(), *sizes):
-        raise MemoryError("conv_data_grad: no memory for scratch")
+    _run("conv_data_grad", (dz, w), (dx,), tasks, batch, height, width, channels, outputs, stride, padding)
     return dx
 
 
@@ -113,11 +117,9 @@ def conv_weight_grad(x: torch.Tensor, dz: torch.Tensor, stride: int, padding: in
     places = _extent((height, width), stride, padding)
     if places is None or dz.shape != (tasks, batch, *places, outputs):
         raise _wrong("conv_weight_grad", x, dz, stride=stride, padding=padding)
-    function, (x, dz) = _prepare("conv_weight_grad", x, dz)
+    x, dz = _prepare("conv_weight_grad", x, dz)
     dw = x.new_empty((tasks, 3, 3, channels, outputs))
-    sizes = (tasks, batch, height, width, channels, outputs, stride, padding)
-    if function(x.data_ptr(), dz.data_ptr(), dw.data_ptr(), *sizes):
-        raise MemoryError("conv_weight_grad: no memory for scratch")
+    _run("conv_weight_grad", (x, dz), (dw,), tasks, batch, height, width, channels, outputs, stride, padding)
     return dw
 
 
@@ -130,13 +132,9 @@ def norm_relu(
     statistics of each task and channel over everything between the first and last axis.
     """
     tasks, count, channels = _norm_sizes("norm_relu", z, gamma, beta)
-    function, (z, gamma, beta) = _prepare("norm", z, gamma, beta)
+    z, gamma, beta = _prepare("norm", z, gamma, beta)
     a, mean, rstd = torch.empty_like(z), torch.empty_like(gamma), torch.empty_like(gamma)
-    if function(
-        z.data_ptr(), gamma.data_ptr(), beta.data_ptr(), a.data_ptr(), mean.data_ptr(), rstd.data_ptr(),
-        tasks, count, channels, eps, relu,
-    ):  # fmt: skip
-        raise MemoryError("norm_relu: no memory for scratch")
+    _run("norm", (z, gamma, beta), (a, mean, rstd), tasks, count, channels, eps, relu)
     return a, mean, rstd
 
 
@@ -151,13 +149,9 @@ def norm_relu_grad(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradient of `norm_relu`: z, da [T, ..., O], the others [T, O] -> dz [T, ..., O], dgamma, dbeta [T, O]."""
     tasks, count, channels = _norm_sizes("norm_relu_grad", z, mean, rstd, gamma, beta, like=(da,))
-    function, (z, mean, rstd, gamma, beta, da) = _prepare("norm_grad", z, mean, rstd, gamma, beta, da)
+    z, mean, rstd, gamma, beta, da = tensors = _prepare("norm_grad", z, mean, rstd, gamma, beta, da)
     dz, dgamma, dbeta = torch.empty_like(z), torch.empty_like(gamma), torch.empty_like(gamma)
-    if function(
-        z.data_ptr(), mean.data_ptr(), rstd.data_ptr(), gamma.data_ptr(), beta.data_ptr(), da.data_ptr(),
-        dz.data_ptr(), dgamma.data_ptr(), dbeta.data_ptr(), tasks, count, channels, relu,
-    ):  # fmt: skip
-        raise MemoryError("norm_relu_grad: no memory for scratch")
+    _run("norm_grad", tensors, (dz, dgamma, dbeta), tasks, count, channels, relu)
     return dz, dgamma, dbeta
 
 
@@ -176,14 +170,10 @@ def norm_relu_grad_grad(
     (z, mean, rstd, gamma, beta, da), (uz, ugamma, ubeta) = saved, cotangents
     rows = [mean, rstd, gamma, beta] + [u for u in (ugamma, ubeta) if u is not None]
     tasks, count, channels = _norm_sizes("norm_relu_grad_grad", z, *rows, like=(da,) if uz is None else (da, uz))
-    function, tensors = _prepare("norm_grad_grad", z, mean, rstd, gamma, beta, da, uz, ugamma, ubeta)
+    tensors = _prepare("norm_grad_grad", z, mean, rstd, gamma, beta, da, uz, ugamma, ubeta)
     z, gamma = tensors[0], tensors[3]
     grad_z, grad_gamma, grad_da = torch.empty_like(z), torch.empty_like(gamma), torch.empty_like(z)
-    if function(
-        *[None if t is None else t.data_ptr() for t in tensors],
-        grad_z.data_ptr(), grad_gamma.data_ptr(), grad_da.data_ptr(), tasks, count, channels, relu,
-    ):  # fmt: skip
-        raise MemoryError("norm_relu_grad_grad: no memory for scratch")
+    _run("norm_grad_grad", tensors, (grad_z, grad_gamma, grad_da), tasks, count, channels, relu)
     return grad_z, grad_gamma, grad_da
 
 
@@ -215,23 +205,47 @@ def _wrong(name: str, *tensors: Tensor, **numbers: object) -> ValueError:
     )
 
 
-def _prepare(name: str, first: Tensor, *others: Tensor | None) -> tuple[Any, list[Any]]:
-    """The C function for the tensors' type, and the tensors contiguous (None stays None)."""
+def _prepare(name: str, first: Tensor, *others: Tensor | None) -> list[Any]:
+    """The tensors contiguous (None stays None), checked to be of one type that the kernels know."""
     dtype = first.dtype
-    function = _functions.get((name, dtype))
-    if function is None:
-        _load()
-        if _failure is not None:
-            raise machine.SettingsError(f"the native kernels are not available: {_failure}")
-        if dtype not in _TYPES:
-            raise ValueError(f"{name}: {dtype}, expected float32 or float64")
-        function = _functions[name, dtype]
+    if dtype not in _TYPES:
+        raise ValueError(f"{name}: {dtype}, expected float32 or float64")
     tensors: list[Tensor | None] = [first.contiguous()]
     for tensor in (first, *others):
         if tensor is not None and (tensor.dtype is not dtype or not tensor.is_cpu):
             raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, expected {dtype} on cpu")
     tensors += [None if tensor is None else tensor.contiguous() for tensor in others]
-    return function, tensors
+    return tensors
+
+
+def _run(name: str, inputs: Sequence[Any], outputs: Sequence[Tensor], *numbers: float) -> None:
+    """Call a kernel, and tell whoever records this thread's calls."""
+    pointers = [None if tensor is None else tensor.data_ptr() for tensor in (*inputs, *outputs)]
+    if function(name, outputs[0].dtype)(*pointers, *numbers):
+        raise MemoryError(f"{name}: no memory for scratch")
+    if (told := getattr(_listeners, "told", None)) is not None:
+        told(name, inputs, outputs, numbers)
+
+
+def function(name: str, dtype: torch.dtype) -> Any:
+    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory."""
+    found = _functions.get((name, dtype))
+    if found is None:
+        _load()
+        if _failure is not None:
+            raise machine.SettingsError(f"the native kernels are not available: {_failure}")
+        found = _functions[name, dtype]
+    return found
+
+
+@contextmanager
+def listening(told: Listener) -> Iterator[None]:
+    """Tell `told` of every kernel that this thread runs: its name, inputs, outputs and numbers."""
+    _listeners.told = told
+    try:
+        yield
+    finally:
+        _listeners.told = None
 
 
 def _load() -> None:

@@ -2,14 +2,19 @@
 
 Which of the four pixels is the largest does not change under a small step, so pooling is linear around a point: it
 gathers one pixel of each window. Its derivative scatters into these pixels, and theirs gathers again.
+
+Where the kernels are native, batch norm, ReLU and pooling are one operation. The normalised image and its gradient
+are then never in memory, only a quarter of their pixels.
 """
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from megan.ops import kernels
+from megan.ops import kernels, native_pooling
+from megan.ops.normalisation import EPSILON, norm_relu
 
 
 def max_pool(x: Tensor) -> Tensor:
@@ -59,3 +64,62 @@ class _Gather(Function):
     def backward(ctx: Any, v: Tensor) -> tuple:
         (which,) = ctx.saved_tensors
         return _Scatter.apply(v, which, ctx.size), None
+
+
+def norm_relu_pool(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """`max_pool(norm_relu(z, gamma, beta))`.
+
+    **Arguments** `z` [tasks, images, height, width, channels]; `gamma`, `beta` [tasks, channels].
+    **Returns** [tasks, images, height // 2, width // 2, channels].
+    """
+    if not kernels.pools_with_normalisation(z):
+        return max_pool(norm_relu(z, gamma, beta))
+    return _NormReluPool.apply(z, gamma, beta)
+
+
+class _NormReluPool(Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        y, mean, r = native_pooling.norm_relu_pool(z, gamma, beta, EPSILON)
+        ctx.save_for_backward(z, gamma, beta, mean, r)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple:
+        return _NormReluPoolGrad.apply(*ctx.saved_tensors, dy)
+
+
+class _NormReluPoolGrad(Function):
+    """`mean` and `r` come along to save work; they are functions of z, and its derivative counts them."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, dy: Tensor) -> tuple:
+        ctx.save_for_backward(z, gamma, beta, mean, r, dy)
+        ctx.set_materialize_grads(False)
+        return native_pooling.norm_relu_pool_grad(z, mean, r, gamma, beta, dy)
+
+    @staticmethod
+    def backward(ctx: Any, uz: Tensor | None, ugamma: Tensor | None, ubeta: Tensor | None) -> tuple:
+        z, gamma, beta, mean, r, dy = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a third derivative follows
+            to_z, to_gamma, to_beta, to_dy = _second((z, gamma, beta, dy), (uz, ugamma, ubeta))
+            return to_z, to_gamma, to_beta, None, None, to_dy
+        saved, cotangents = (z, mean, r, gamma, beta, dy), (uz, ugamma, ubeta)
+        to_z, to_gamma, to_dy = native_pooling.norm_relu_pool_grad_grad(saved, cotangents)
+        return to_z, to_gamma, None, None, None, to_dy
+
+
+def _second(inputs: tuple[Tensor, ...], cotangents: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    """The gradient of `_NormReluPoolGrad` for z, gamma, beta and dy, by normalisation and pooling one after the other.
+
+    Autograd knows derivatives of every order of these.
+    """
+    # Views, since dy may depend on z: the derivative for z is at fixed dy.
+    z, gamma, beta, dy = (
+        value.view_as(value) if value.requires_grad else value.detach().requires_grad_() for value in inputs
+    )
+    y = max_pool(norm_relu(z, gamma, beta))
+    first = torch.autograd.grad(y, (z, gamma, beta), dy, create_graph=True)
+    given = [(value, u) for value, u in zip(first, cotangents, strict=True) if u is not None]
+    values, us = zip(*given, strict=True)
+    return torch.autograd.grad(values, (z, gamma, beta, dy), us, create_graph=True, allow_unused=True)

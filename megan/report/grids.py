@@ -77,7 +77,8 @@ def realism(samples: Path, variants: dict[str, Style], facts: captions.Facts) ->
     lost = set(zip(facts.diverged["variant"], facts.diverged["seed"], strict=True))
     runs = zip(table["variant"], table["seed"], strict=True)
     kept = [name in {*variants, REAL} and (name, seed) not in lost for name, seed in runs]
-    return table[kept].reset_index(drop=True)
+    # As an empty list it would take the columns away.
+    return table[pd.Series(kept, index=table.index, dtype=bool)].reset_index(drop=True)
 
 
 def numbers(table: pd.DataFrame, name: str) -> str:

@@ -123,9 +123,7 @@ def variant_results(params: Params, variant: str) -> VariantResults:
         best_meta_step={int(seed): step for seed, step in record["best_meta_step"].items()},
         diverged=diverged,
         curve=_sorted(trained / "curve.csv", ["seed", "meta_step", "split"]),
-        tasks=_of_finished(_sorted(tested / "tasks.csv", ["seed", "task"], ["alphabet"]), diverged).fillna(
-            {"alphabet": ""}
-        ),
+        tasks=_of_finished(_with_alphabets(_sorted(tested / "tasks.csv", ["seed", "task"], ["alphabet"])), diverged),
         steps=_of_finished(_sorted(tested / "steps.csv", ["seed", "inner_step"]), diverged),
         snapshots=_of_finished(_snapshots(tested / "snapshots.csv"), diverged),
     )
@@ -140,6 +138,11 @@ def _snapshots(path: Path) -> pd.DataFrame:
 def _of_finished(table: pd.DataFrame, diverged: dict[int, Divergence]) -> pd.DataFrame:
     """The table without rows of diverged seeds, so that no mean includes them."""
     return table[~table["seed"].isin(list(diverged))].reset_index(drop=True)
+
+
+def _with_alphabets(table: pd.DataFrame) -> pd.DataFrame:
+    """With "" where a task has no alphabet of its own. A column without any name is read as numbers."""
+    return table.assign(alphabet=table["alphabet"].astype(object).fillna(""))
 
 
 def _sorted(path: Path, keys: list[str], further: Sequence[str] = ()) -> pd.DataFrame:

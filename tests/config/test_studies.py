@@ -139,7 +139,11 @@ def test_commands_name_the_pipeline(project):
     "folder", sorted(file.parent for file in (ROOT / paths.STUDIES).glob("*/params.yaml")), ids=lambda path: path.name
 )
 def test_a_shipped_study(folder):
-    """The pipeline of its folder is that of the root: for folder in studies/*/; do cp dvc.yaml $folder; done"""
+    """The pipeline of its folder is a copy of the root's: for folder in studies/*/; do cp dvc.yaml $folder; done
+
+    A link would break `dvc exp show`, `params diff` and `plots diff`, which read it in other revisions.
+    """
+    assert not (folder / "dvc.yaml").is_symlink()
     assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     found = params.load(ROOT / "params.yaml", folder.name)
     assert [name for name in found.variants if found.tier(name).meta_steps < 1] == []

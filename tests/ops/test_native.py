@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from megan.config import machine
-from megan.ops import compiled, native, prebuilt
+from megan.ops import compiled, native, native_pooling, prebuilt
 
 
 @pytest.fixture
@@ -174,6 +174,48 @@ def test_bad_values_reach_the_output(kernels, bad, channels):
     for tensor in (a, *native.norm_relu_grad(z, mean, rstd, gamma, beta, z)):
         assert tensor[0].isfinite().all() and not tensor[1, ..., 3].isfinite().any()
         assert tensor[1, ..., :3].isfinite().all() and tensor[1, ..., 4:].isfinite().all()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_bad_values_pass_the_pooling(kernels, bad):
+    z, ones = random(2, 5, 4, 4, 17), torch.ones(2, 17, dtype=torch.float64)
+    z[1, 2, 1, 1, 3] = bad
+    y, mean, rstd = native_pooling.norm_relu_pool(z, ones, 0 * ones, 1e-5)
+    for tensor in (y, *native_pooling.norm_relu_pool_grad(z, mean, rstd, ones, 0 * ones, y)):
+        assert tensor[0].isfinite().all() and not tensor[1, ..., 3].isfinite().any()
+        assert tensor[1, ..., :3].isfinite().all() and tensor[1, ..., 4:].isfinite().all()
+
+
+def test_pooling_in_float32_and_task_by_task(kernels):
+    """Near the exact values, and a task's are those that it has alone."""
+    z, gamma, beta, dy, uz = (
+        random(3, *shape, seed=i)
+        for i, shape in enumerate(((5, 21, 21, 32), (32,), (32,), (5, 10, 10, 32), (5, 21, 21, 32)))
+    )
+
+    def all_of(z, gamma, beta, dy, uz):
+        y, mean, rstd = native_pooling.norm_relu_pool(z, gamma, beta, 1e-5)
+        saved = (z, mean, rstd, gamma, beta, dy)
+        first = native_pooling.norm_relu_pool_grad(*saved)
+        second = [
+            native_pooling.norm_relu_pool_grad_grad(saved, given) for given in ((uz, gamma, beta), (None, gamma, None))
+        ]
+        return [y, mean, rstd, *first, *second[0], *second[1]]
+
+    inputs = [z, gamma, beta, dy, uz]
+    exact, found = all_of(*inputs), all_of(*(value.float() for value in inputs))
+    for actual, expected in zip(found, exact, strict=True):
+        close(actual, expected.float(), 1e-4)
+    for task in range(3):
+        alone = all_of(*(value[task : task + 1].float() for value in inputs))
+        assert all(torch.equal(a, b[task : task + 1]) for a, b in zip(alone, found, strict=True))
+
+
+@pytest.mark.parametrize("wrong", [(2, 5, 3, 3, 4), (2, 5, 2, 2, 5), (2, 5, 2, 4)])
+def test_wrong_shapes_of_pooling_are_refused(kernels, wrong):
+    z, rows = random(2, 5, 4, 4, 4), [random(2, 4)] * 4
+    with pytest.raises(ValueError, match="norm_relu_pool_grad: shapes"):
+        native_pooling.norm_relu_pool_grad(z, *rows, random(*wrong))
 
 
 def test_a_task_does_not_depend_on_its_neighbours(kernels):

@@ -18,6 +18,16 @@ SHAPES = [  # tasks, images, height, width, channels, outputs, stride, and no pa
     (1, 1, 84, 84, 8, 3, 1),  # the last of its generator
     (1, 2, 84, 84, 3, 16, 2),
     (1, 2, 21, 21, 48, 32, 1),
+    (1, 1, 21, 21, 32, 32, 1),
+    (1, 5, 10, 10, 32, 32, 1),
+    (1, 1, 56, 56, 3, 32, 1),  # the layers of a folder of images
+    (1, 1, 28, 28, 32, 32, 1),
+    (1, 2, 14, 14, 32, 32, 1),
+    (1, 2, 7, 7, 32, 32, 1),
+    (1, 5, 28, 28, 1, 64, 2),  # Omniglot's
+    (1, 5, 14, 14, 64, 64, 2),
+    (1, 5, 7, 7, 64, 64, 2),
+    (1, 5, 4, 4, 64, 64, 2),
     (2, 3, 8, 8, 8, 1, 1),
     (2, 3, 8, 8, 1, 8, 2),
     (2, 9, 28, 28, 2, 64, 2),
@@ -104,7 +114,16 @@ def test_convolution_and_its_derivatives(formulation, shape):
 
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize(
-    "shape", [(1, 2, 3, 3, 1), (3, 4, 5, 3, 7), (2, 5, 7, 7, 16), (1, 2, 84, 84, 32), (1, 2, 21, 21, 8)]
+    "shape",
+    [
+        (1, 2, 3, 3, 1),
+        (3, 4, 5, 3, 7),
+        (2, 5, 7, 7, 16),
+        (1, 2, 84, 84, 32),
+        (1, 2, 21, 21, 8),
+        (1, 2, 56, 56, 32),
+        (1, 5, 14, 14, 64),
+    ],
 )
 def test_normalisation_and_its_derivatives(formulation, shape, relu):
     inputs = [random(*shape), 1 + 0.3 * random(shape[0], shape[-1], seed=1), 0.3 * random(shape[0], shape[-1], seed=2)]
@@ -129,6 +148,54 @@ def test_max_pooling_and_its_derivatives(height, width):
 
     for order, (mine, other) in enumerate(zip(*(derivatives(one, inputs, 3) for one in (ours, theirs)), strict=True)):
         assert close(mine, other, 1e-12), f"derivative of order {order}"
+
+
+POOLED = [  # tasks, images, height, width, channels
+    (2, 1, 2, 2, 1),
+    (2, 3, 7, 5, 5),
+    (2, 2, 4, 9, 17),
+    (1, 2, 5, 1, 4),  # no window
+    (1, 2, 84, 84, 32),
+    (1, 2, 42, 42, 32),
+    (1, 3, 21, 21, 32),
+    (1, 5, 10, 10, 32),
+    (1, 2, 56, 56, 32),
+    (1, 2, 28, 28, 32),
+    (1, 2, 14, 14, 32),
+    (1, 5, 7, 7, 32),
+]
+
+
+@pytest.mark.parametrize("shape", POOLED)
+def test_normalisation_with_pooling_and_its_derivatives(formulation, shape):
+    """Against torch's own pooling of the normalisation written out."""
+    inputs = [random(*shape), 1 + 0.3 * random(shape[0], shape[-1], seed=1), 0.3 * random(shape[0], shape[-1], seed=2)]
+    if shape[3] == 1:
+        assert pooling.norm_relu_pool(*inputs).shape == (1, 2, 2, 0, 4)
+        return
+
+    def theirs(z, gamma, beta):
+        planes = plain_norm_relu(z, gamma, beta, True).permute(0, 1, 4, 2, 3).flatten(0, 1)
+        return F.max_pool2d(planes, 2).unflatten(0, z.shape[:2]).permute(0, 1, 3, 4, 2)
+
+    found = derivatives(pooling.norm_relu_pool, inputs, 3), derivatives(theirs, inputs, 3)
+    for order, (mine, other) in enumerate(zip(*found, strict=True)):
+        assert close(mine, other, 1e-9), f"derivative of order {order}"
+
+
+def test_normalisation_with_pooling_takes_the_first_of_equal_pixels(formulation):
+    """As pooling by itself does; and with a negative scale the largest pixel is the smallest of its input."""
+    z = random(2, 3, 6, 5, 20).mul(2).round()
+    gamma, beta = random(2, 20, seed=1), random(2, 20, seed=2)
+    found = [
+        derivatives(one, [z, gamma, beta], 2)
+        for one in (
+            pooling.norm_relu_pool,
+            lambda z, gamma, beta: pooling.max_pool(normalisation.norm_relu(z, gamma, beta)),
+        )
+    ]
+    for order, (mine, other) in enumerate(zip(*found, strict=True)):
+        assert close(mine, other, 1e-11), f"derivative of order {order}"
 
 
 def test_formulations_agree_in_float32(monkeypatch):
