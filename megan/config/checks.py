@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from megan.config import paths
-from megan.config.schema import Study, Variant
+from megan.config.schema import Study
+from megan.config.variant import Variant
 from megan.errors import MeganError
 
 SMALLEST_POOLED = 16  # pixels that four poolings by two leave one of

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from megan.config.schema import Claims, Least
+from megan.config.claims import Claims, Least
 from megan.report.claims import measures
 from megan.report.claims.about_fakes import BOUNDARY
 from megan.report.claims.claim import PRIMARY, Claim
