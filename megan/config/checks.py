@@ -84,6 +84,11 @@ def check_study(name: str, study: Study) -> None:
             f"{where}.network.downsampling = 'max_pool': four poolings leave nothing of data.side {data.side};"
             f" expected 'stride', or a side of at least {SMALLEST_POOLED}"
         )
+    if study.network.layers == "finn" and study.network.norm == "after_relu":
+        raise ParamsError(
+            f"{where}.network.norm = 'after_relu': expected 'before_relu' where network.layers is 'finn', whose batch"
+            " normalisation comes before ReLU"
+        )
     if study.network.layers == "authors":
         for key, only in (("downsampling", "stride"), ("head", "flat")):
             if (value := getattr(study.network, key)) != only:

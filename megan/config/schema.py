@@ -55,6 +55,7 @@ class Network(Block):
     """The classifier and the critics: four layers (Finn et al. 2017, or as in the authors' code)."""
 
     layers: Literal["finn", "authors"]
+    norm: Literal["before_relu", "after_relu"]
     filters: Annotated[int, Field(ge=1, le=1024)]
     downsampling: Literal["stride", "max_pool"]
     head: Literal["mean", "flat"]
