@@ -32,6 +32,7 @@ RESULTS = {
     "gan": [paths.gan("quick")],
     **{f"train {variant}": [paths.trained("quick", variant)] for variant in VARIANTS},
     **{f"test {variant}": [paths.tested("quick", variant)] for variant in VARIANTS},
+    "search": [paths.results("quick") / "search"],
     "samples": [paths.samples("quick")],
     "summary": [paths.tables("quick"), paths.metrics("quick")],
     "claims": [paths.claims("quick")],

@@ -94,8 +94,9 @@ def test_full_disk(server, undisturbed, small_disk, stage):
     )
     if stage != "encoder":
         unmake(project, stage)
-        # Its weights alone would fill the disk.
-        (project / paths.encoder("quick")).symlink_to(whole / paths.encoder("quick"))
+        # Their weights alone would fill the disk.
+        for network in (paths.encoder("quick"), paths.judge("quick")):
+            (project / network).symlink_to(whole / network)
     free = shutil.disk_usage(small_disk).free
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(free - 8192 if free > 8192 else 0))
@@ -143,7 +144,8 @@ def wide(server, tmp_path_factory) -> Path:
     study["tiers"]["headline"].update(seeds=[0])
     write_params(folder, document)
     write_splits(folder)
-    server.good(folder, "encoder")  # an input of every training
+    for stage in ("download", "encoder", "judge"):  # inputs of every training and meta-test
+        server.good(folder, stage)
     return folder
 
 
