@@ -2,9 +2,9 @@
 # Submits a job script of Snakemake as a Kubernetes job: `submit.sh THREADS MB MINUTES GPUS SCRIPT` prints its name.
 # A pod that is asked to end has 120 seconds for its checkpoint. Snakemake submits again, so backoffLimit is 0.
 set -eu
-IMAGE=${MEGAN_IMAGE:-registry.example.org/megan:latest} # with this project's packages
-CLAIM=${MEGAN_CLAIM:-megan}                             # of the persistent volume with the repository
-MOUNT=${MEGAN_MOUNT:-/megan}                            # where it is mounted, here and in every pod
+IMAGE=registry.example.org/megan:latest # with this project's packages
+CLAIM=megan                             # of the persistent volume with the repository
+MOUNT=/megan                            # where it is mounted, here and in every pod
 kubectl create --output=name --filename=- << END
 apiVersion: batch/v1
 kind: Job
@@ -20,7 +20,7 @@ spec:
       containers:
         - name: stage
           image: $IMAGE
-          # exec: the signal that asks a pod to end goes to process 1; the shell passes it to all
+          # The signal that asks a pod to end goes to process 1 alone, so the shell passes it on.
           command: [sh, -c, 'trap "kill -TERM -1" TERM; sh $5 & wait \$! ; wait \$!']
           workingDir: $(pwd)
           env:
