@@ -34,8 +34,8 @@ def server(tmp_path) -> Iterator[tuple[int, Path]]:
         f"PidFile {tmp_path}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)  # where it wants to be closed in
-    log = open(tmp_path / "sshd.log", "w")
-    process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
+    with open(tmp_path / "sshd.log", "w") as log:
+        process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
 
     def answers() -> bool:
         with socket.socket() as one:
@@ -47,7 +47,6 @@ def server(tmp_path) -> Iterator[tuple[int, Path]]:
     finally:
         process.kill()
         process.wait()
-        log.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A new snakemake asks Slurm for the jobs of its own folder. Here a made-up squeue answers; test_slurm.py has a real one."""
+"""A new snakemake asks Slurm for the jobs of its own folder. Here squeue is made up; test_slurm.py has a real one."""
 
 import pytest
 
