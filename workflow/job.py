@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from megan import __main__ as command_line
 from megan.config import params as parameters
+from megan.config.params import Params
 from megan.errors import MeganError
 from megan.runs import result
 from megan.stages import registry
@@ -38,15 +39,20 @@ def compute(study: str, address: str) -> int:
     )
     params = parameters.load(study=study)
     stage = registry.stages(params)[address]
-    if stands(registry.prepare(params, stage.name, stage.item).identity, stage):
+    if stands(params, stage):
         print(f"{address}: its result stands already", file=sys.stderr)
         return 0
     return command_line.main(["--study", study, stage.name, *filter(None, [stage.item])])
 
 
-def stands(identity: dict, stage: Stage) -> bool:
-    """Whether all outputs of a stage are there, made with exactly these parameters, inputs and code."""
-    return all(Path(path).exists() for path in stage.outputs) and result.stands(stage.folder, identity, stage.target)
+def stands(params: Params, stage: Stage) -> bool:
+    """Whether all outputs of a stage are there, made with exactly the present parameters, inputs and code.
+
+    **Raises** `StaleError` if they are there, and an input is not or was made with others.
+    """
+    if not all(Path(path).exists() for path in stage.outputs):
+        return False  # without reading any input
+    return result.stands(stage.folder, registry.prepare(params, stage.name, stage.item).identity, stage.target)
 
 
 def record(study: str, address: str) -> int:
@@ -58,7 +64,7 @@ def record(study: str, address: str) -> int:
     params = parameters.load(study=study)
     stage = registry.stages(params)[address]
     last = time.monotonic() + SHOWN_WITHIN
-    while not stands(registry.prepare(params, stage.name, stage.item).identity, stage):
+    while not stands(params, stage):
         if time.monotonic() > last:
             raise NotFinishedError(
                 f"{stage.folder} was not made with the present parameters, inputs and code, so it is not recorded; if"

@@ -15,7 +15,6 @@ from waiting import wait_for_others
 
 from megan.config.params import Params
 from megan.runs.result import StaleError
-from megan.stages import registry
 from megan.stages.registry import CONFIG, Stage
 
 CARD = f"{sys.executable} {Path(__file__).with_name('cards.py')}"
@@ -87,10 +86,9 @@ def changed(pipeline: str, stages: Mapping[str, Stage]) -> list[Stage]:
 def adopted(params: Params, stage: Stage) -> bool:
     """Commit the result of a stage to DVC if a job has finished it and nobody was left to record it."""
     try:
-        identity = registry.prepare(params, stage.name, stage.item).identity
+        if not job.stands(params, stage):
+            return False
     except StaleError:
-        return False
-    if not job.stands(identity, stage):
         return False
     print(f"Snakefile: {stage.address} was finished by a job of an earlier run; recording it", file=sys.stderr)
     return job.commit(stage) == 0

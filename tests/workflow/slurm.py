@@ -64,7 +64,8 @@ class Row:
     rule: str
     state: str
     node: str
-    minutes: str
+    begun: str  # as 2026-01-31T12:00:00, or N/A
+    ended: str
     gpu: str
 
 
@@ -126,5 +127,5 @@ def ask(*command: str) -> list[str]:
 
 def jobs() -> list[Row]:
     """Every job there has been, in the order of submission."""
-    lines = ask("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%k|%T|%N|%M|%b")
+    lines = ask("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%k|%T|%N|%S|%e|%b")
     return [Row(*line.replace("rule_compute_", "").split("|")) for line in lines]

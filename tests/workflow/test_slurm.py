@@ -14,7 +14,7 @@ from tests.workflow.test_end_to_end import differing, status
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-STEPS, PAUSE = 24, 8.0  # meta-steps of a training, and seconds between them, so that three limits of a minute cut it
+STEPS, PAUSE = 24, 12.0  # meta-steps of a training, and seconds between them, so that three limits of a minute cut it
 COMMAND = (
     "snakemake --profile workflow/profiles/slurm --slurm-init-seconds-before-status-checks 5 --latency-wait 20"
     " --default-resources runtime=1"
@@ -33,6 +33,8 @@ def paused(prepared, tmp_path_factory) -> Project:
     )
     assert resting != text
     source.write_text(resting, encoding="utf-8")
+    needs = project.path("workflow/needs.py")  # a slow machine needs more attempts of a minute
+    needs.write_text(needs.read_text(encoding="utf-8").replace("SPARE_RETRIES = 5", "SPARE_RETRIES = 15"))
     project.edit_params(lambda document: document["studies"]["quick"]["tiers"]["headline"].update(meta_steps=STEPS))
     project.run("dvc repro config")
     project.run("git add -A")
@@ -42,9 +44,13 @@ def paused(prepared, tmp_path_factory) -> Project:
 
 @pytest.fixture
 def cluster(paused, spare):
-    """A copy of the project, with a Slurm to run it."""
+    """A copy of the project, with a Slurm to run it. Jobs ask for a GPU; without CUDA they compute on the CPU."""
     project = spare(paused)
-    project.environment = project.environment | {"PAUSE": str(PAUSE)}
+    project.environment = project.environment | {
+        "PAUSE": str(PAUSE),
+        "MEGAN_DEVICE": "auto",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     with slurm.running(project.environment):
         yield project
 
@@ -101,6 +107,10 @@ def test_cancelled_cut_drained_and_orphaned(cluster, paused, spare, tmp_path):
     assert states["train_n_plus_1"].count("TIMEOUT") + states["train_n_plus_1"].count("FAILED") >= 3
     assert all(found[-1] == "COMPLETED" for found in states.values())
     assert not [job for job in rows if job.node == again.node and job.job not in before_draining]
+    for node in slurm.NODES:  # each has one GPU
+        turns = sorted((job.begun, job.ended) for job in rows if job.node == node)
+        assert all(ended <= begun for (_, ended), (begun, _) in zip(turns, turns[1:], strict=False)), turns
+    assert all("gpu" in job.gpu for job in rows)
     assert "continuing from meta-step" in cluster.path(".snakemake/logs/quick/train-n_plus_1.log").read_text()
 
     assert status(cluster) == set()
@@ -118,7 +128,7 @@ def test_a_failing_job_leaves_a_log(cluster):
     source = cluster.path("megan/stages/judge.py")
     source.write_text("import os; os.kill(os.getpid(), 9)\n" + source.read_text(encoding="utf-8"), encoding="utf-8")
     source = cluster.path("workflow/needs.py")
-    source.write_text(source.read_text(encoding="utf-8").replace("SPARE_RETRIES = 5", "SPARE_RETRIES = 0"))
+    source.write_text(source.read_text(encoding="utf-8").replace("SPARE_RETRIES = 15", "SPARE_RETRIES = 0"))
     output = cluster.run(f"{COMMAND} -- gan judge", expect=1)
     for stage, code in (("gan", 7), ("judge", 137)):
         log = cluster.path(f".snakemake/logs/quick/{stage}.log").read_text()
