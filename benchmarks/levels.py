@@ -19,13 +19,14 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
 
 from benchmarks import problems, tables
-from benchmarks.contenders import loop, loop_n_plus_1, ours
+from benchmarks.contenders import LOOPS, ours
 from benchmarks.contenders.problem import load
 from megan.ops import native, prebuilt
 
@@ -47,7 +48,7 @@ def beforehand(wheel: Path, folder: Path) -> dict[str, dict]:
     for level in prebuilt.usable(platform.machine(), prebuilt.processor_flags()):
         fitting = [path for path in libraries if path.name.endswith(f"-{level}.so")]
         for path in fitting:
-            with patch.object(native.compiled, "library", lambda _, path=path: ctypes.CDLL(str(path))):
+            with patch.object(native.compiled, "library", lambda *_, path=path: ctypes.CDLL(str(path))):
                 found[level] = _loaded()
     return found
 
@@ -86,10 +87,11 @@ def measure(kind: problems.Kind, kernels: dict[str, dict | None], seconds: float
     with tempfile.TemporaryDirectory() as folder:
         problems.write(kind, TASKS, torch.float32, Path(folder) / "problem.pt")
         problem = load(Path(folder) / "problem.pt", range(TASKS), "cpu")
-    mine = ours.Contender(problem)
-    peer = (loop if kind.approach == "maml" else loop_n_plus_1).Contender(problem)
+    peer = import_module(f"benchmarks.contenders.{LOOPS[kind.variant]}").Contender(problem)
 
     def turn(functions: dict | None) -> Callable[[], None]:
+        mine = ours.Contender(problem)  # its own, since a recorded chunk keeps the kernels of its first turn
+
         def run() -> None:
             with computing_with(functions):
                 mine.gradient()

@@ -53,7 +53,7 @@ def entries(names: list[str], kinds: list[Kind], modes: list[Mode]) -> list[Entr
         Entry(name, kind, mode)
         for kind in kinds
         for name in names
-        if kind.approach in CONTENDERS[name].modules
+        if kind.variant in CONTENDERS[name].modules
         for mode in modes
     ]
 

@@ -14,30 +14,29 @@ from megan.ops import streams
 
 @dataclass(frozen=True)
 class Kind:
-    approach: str  # maml | n_plus_1
+    variant: str  # of params.yaml: maml | n_plus_1 | multi_task_0
     queries: int  # a class
     study: str = "omniglot"  # whose images, shots, networks and inner loop are taken
 
     @property
     def name(self) -> str:
-        return f"{self.approach}-q{self.queries}" + ("" if self.study == "omniglot" else f"-{self.study}")
+        return f"{self.variant}-q{self.queries}" + ("" if self.study == "omniglot" else f"-{self.study}")
 
     @property
     def title(self) -> str:
-        return (
-            f"{'MAML' if self.approach == 'maml' else 'N+1 with a generator'},"
-            f" {self.queries} quer{'y' if self.queries == 1 else 'ies'} a class"
-            + ("" if self.study == "omniglot" else f", study {self.study}")
+        return f"{TITLES[self.variant]}, {self.queries} quer{'y' if self.queries == 1 else 'ies'} a class" + (
+            "" if self.study == "omniglot" else f", study {self.study}"
         )
 
 
-KINDS = {kind.name: kind for kind in (Kind("maml", 1), Kind("maml", 15), Kind("n_plus_1", 1), Kind("n_plus_1", 15))}
+TITLES = {"maml": "MAML", "n_plus_1": "N+1 with a generator", "multi_task_0": "Multi-task without shared layers"}
+KINDS = {kind.name: kind for kind in (Kind(variant, queries) for variant in TITLES for queries in (1, 15))}
 LARGE = {  # images of 84x84 pixels
     kind.name: kind
     for kind in (
-        Kind(approach, queries, study)
+        Kind(variant, queries, study)
         for study, queries in (("mini_imagenet_cpu", 5), ("mini_imagenet", 15), ("mini_imagenet_5_shot", 15))
-        for approach in ("maml", "n_plus_1")
+        for variant in ("maml", "n_plus_1")
     )
 }
 
@@ -45,7 +44,7 @@ LARGE = {  # images of 84x84 pixels
 def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0) -> None:
     """A problem of `tasks` tasks into a file that `contenders.problem.load` reads."""
     document = params.load().model_copy(update={"study": kind.study})
-    study, variant = document.current, document.variant(kind.approach)
+    study, variant = document.current, document.variant(kind.variant)
     ways, shots, size = study.tasks.ways, study.tasks.shots, sizes.of(study)
     system = systems.build(variant, study.inner, ways, size)
     source = torch.Generator().manual_seed(seed)
@@ -61,13 +60,13 @@ def write(kind: Kind, tasks: int, dtype: torch.dtype, path: Path, seed: int = 0)
 
     keys = torch.randint(2**62, (tasks,), generator=source)
     noise = None
-    if kind.approach == "n_plus_1":
+    if system.makes_fakes:
         steps, fakes = study.inner.steps, ways * shots * variant.fakes_per_real
         draws = streams.normal(streams.bits(keys, steps), fakes * variant.noise_size)
         noise = draws.to(dtype).view(tasks, steps, fakes, variant.noise_size)
     label = torch.arange(ways)
     Problem(
-        approach=kind.approach,
+        variant=kind.variant,
         options=variant.model_dump(mode="json"),
         sizes=asdict(size),
         ways=ways,

@@ -13,6 +13,7 @@ into docs/profile.md.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections import Counter
@@ -31,7 +32,7 @@ from benchmarks.scaling import WAYS, Point, random_split
 from megan.config import machine as settings
 from megan.data.episodes import Sampler
 from megan.data.packed import Split
-from megan.meta import capture, optimise
+from megan.meta import capture, iteration, optimise
 from megan.meta.parallel import Workers
 from megan.ops import kernels, native, native_pooling, normalisation
 
@@ -161,8 +162,11 @@ def measure(point: Point, split: Split, device: str) -> tuple[list[tables.Row], 
     workers = Workers(device=device, threads=1)
     peak = matrix_product(device)
     captured = timed(point.build(split, workers), device)
-    with patch.object(capture, "captured", lambda advance, state: advance):
-        advance = point.build(split, workers)  # without capture: a graph's kernels carry no labels
+    with (
+        patch.object(capture, "captured", lambda advance, state: advance),
+        patch.object(iteration, "LONG_TRAINING", math.inf),
+    ):
+        advance = point.build(split, workers)  # without capture or replay: their kernels carry no labels
         advance()
         counted, activities = Counted(), [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
         with labelled(counted), profile(activities=activities, acc_events=True) as profiler:

@@ -36,7 +36,7 @@ class Worker:
 
     def load(self, problem: str, path: str, tasks: list[int]) -> None:
         content = load(path, range(*tasks), self.device)
-        module = importlib.import_module(f"benchmarks.contenders.{self.contender.modules[content.approach]}")
+        module = importlib.import_module(f"benchmarks.contenders.{self.contender.modules[content.variant]}")
         self.loaded[problem] = module.Contender(content)
 
     def run(self, problem: str, count: int) -> float:

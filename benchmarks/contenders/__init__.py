@@ -13,22 +13,24 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Contender:
     label: str  # what tables call it
-    modules: dict[str, str]  # approach -> module of this package
+    modules: dict[str, str]  # variant of params.yaml -> module of this package
     distribution: str  # the installed package whose version the table gives
     ours: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 
+LOOPS = {"maml": "loop", "n_plus_1": "loop_n_plus_1", "multi_task_0": "loop_multi_task"}
+OURS = dict.fromkeys(LOOPS, "ours")
 CONTENDERS = {
-    "megan": Contender("megan", {"maml": "ours", "n_plus_1": "ours"}, "megan", ours=True),
+    "megan": Contender("megan", OURS, "megan", ours=True),
     "megan-torch": Contender(
         "megan, no compiler",
-        {"maml": "ours", "n_plus_1": "ours"},
+        OURS,
         "megan",
         ours=True,
         environment={"MEGAN_KERNEL": "torch"},
     ),
-    "loop": Contender("autograd loop", {"maml": "loop", "n_plus_1": "loop_n_plus_1"}, "torch"),
+    "loop": Contender("autograd loop", LOOPS, "torch"),
     "learn2learn": Contender("learn2learn", {"maml": "learn2learn_maml"}, "learn2learn"),
     "higher": Contender("higher", {"maml": "higher_maml"}, "higher"),
     "torchopt": Contender("TorchOpt", {"maml": "torchopt_maml"}, "torchopt"),

@@ -10,13 +10,13 @@ def normalise(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     return F.relu(F.batch_norm(z, None, None, gamma, beta, training=True, eps=1e-5))
 
 
-def classify(weights: dict[str, Tensor], x: Tensor, sizes: dict) -> Tensor:
+def classify(weights: dict[str, Tensor], x: Tensor, sizes: dict, network: str = "cls") -> Tensor:
     """[images, channels, height, width] -> [images, outputs]"""
     for layer in range(LAYERS):
-        z = F.conv2d(x, weights[f"cls.conv{layer}"], stride=1 if sizes["max_pool"] else 2, padding=1)
-        x = normalise(z, weights[f"cls.gamma{layer}"], weights[f"cls.beta{layer}"])
+        z = F.conv2d(x, weights[f"{network}.conv{layer}"], stride=1 if sizes["max_pool"] else 2, padding=1)
+        x = normalise(z, weights[f"{network}.gamma{layer}"], weights[f"{network}.beta{layer}"])
         x = F.max_pool2d(x, 2) if sizes["max_pool"] else x
-    return F.linear(features(x, sizes), weights["cls.head"], weights["cls.bias"])
+    return F.linear(features(x, sizes), weights[f"{network}.head"], weights[f"{network}.bias"])
 
 
 def features(x: Tensor, sizes: dict) -> Tensor:

@@ -60,10 +60,10 @@ def to_torch(name: str, weight: Tensor) -> Tensor:
     """Convolutions [3, 3, C, O] -> [O, C, 3, 3]; the head [features, outputs] -> [outputs, features]."""
     if weight.dim() == 4:
         return weight.permute(3, 2, 0, 1).contiguous()
-    return weight.mT.contiguous() if name == "cls.head" else weight
+    return weight.mT.contiguous() if name.endswith(".head") else weight
 
 
 def from_torch(name: str, weight: Tensor) -> Tensor:
     if weight.dim() == 4:
         return weight.permute(2, 3, 1, 0)
-    return weight.mT if name == "cls.head" else weight
+    return weight.mT if name.endswith(".head") else weight

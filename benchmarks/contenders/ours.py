@@ -7,7 +7,9 @@ from benchmarks.contenders.problem import Problem
 from megan.config import params
 from megan.data.episodes import Episodes
 from megan.meta import gradient, systems
-from megan.meta.parallel import Workers, cpu_chunk
+from megan.meta.parallel import Chunk, Workers, cpu_chunk
+from megan.meta.replayed import ChunkWork, replayed
+from megan.models.initial import Weights
 from megan.models.sizes import Sizes
 
 WARM_UPS = 3
@@ -23,11 +25,13 @@ class Contender:
         )
         self.system = systems.build(params.Variant(**problem.options), inner, problem.ways, sizes)
         self.weights = {name: value[None] for name, value in problem.weights.items()}  # one seed
-        self.chunks = [
-            self._episodes(self.workers.numbers(tasks)) for tasks in self.workers.task_chunks(len(problem.support))
-        ]
-        self.work = self._of_chunk  # one object, as the engine's own work is
-        self.jobs = range(len(self.chunks))
+        self.chunks = {
+            tasks: self._episodes(self.workers.numbers(tasks))
+            for tasks in self.workers.task_chunks(len(problem.support))
+        }
+        # One object, recorded and replayed, as the engine's own work is.
+        self.work = ChunkWork(self._inputs, replayed(self._share, gradient.joined, self.workers, is_long=True))
+        self.jobs = [(slice(0, 1), tasks) for tasks in self.chunks]
         self.replay = None if self.workers.is_cpu else self._capture()
 
     def _episodes(self, tasks: Tensor) -> Episodes:
@@ -42,10 +46,11 @@ class Contender:
             ways=problem.ways,
         )
 
-    def _of_chunk(self, number: int) -> dict[str, Tensor]:
-        return gradient.outer_gradient(
-            self.system, self.weights, self.chunks[number], self.problem.meta_batch
-        ).tensors()
+    def _inputs(self, chunk: Chunk) -> tuple[Weights, Episodes]:
+        return self.weights, self.chunks[chunk[1]]
+
+    def _share(self, weights: Weights, episodes: Episodes) -> dict[str, Tensor]:
+        return gradient.outer_gradient(self.system, weights, episodes, self.problem.meta_batch).tensors()
 
     def _run(self) -> None:
         self.outer = gradient.summed(map(gradient.Outer.of, self.workers.map(self.work, self.jobs)))

@@ -13,8 +13,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Problem:
-    approach: str  # maml | n_plus_1
-    options: dict  # the variant's options in params.yaml, resolved
+    variant: str  # of params.yaml
+    options: dict  # its options in params.yaml, resolved
     sizes: dict  # of the networks: side, channels, filters, max_pool, flat
     ways: int
     steps: int

@@ -10,7 +10,7 @@ from benchmarks.profile_iteration import timed
 from benchmarks.tables import Row
 from megan.data.episodes import TaskSet
 from megan.meta import bounds
-from megan.meta.evaluate import evaluate
+from megan.meta.evaluate import Evaluation
 from megan.meta.parallel import Workers
 from megan.ops import precision
 
@@ -55,7 +55,7 @@ def evaluation(device: str, size: Size) -> list[Row]:
         forget_memory(device)
         wait(device)
         start = time.perf_counter()
-        evaluate(chosen, weights, tasks, workers, every_step=True)
+        Evaluation(chosen, tasks, workers, every_step=True)(weights)
         spent = time.perf_counter() - start
         found.append(
             {

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from megan.config import paths
-from megan.config.schema import Study, Variant
+from megan.config.schema import Study
+from megan.config.variant import Variant
 from megan.errors import MeganError
 
 SMALLEST_POOLED = 16  # pixels that four poolings by two leave one of
@@ -82,6 +83,11 @@ def check_study(name: str, study: Study) -> None:
         raise ParamsError(
             f"{where}.network.downsampling = 'max_pool': four poolings leave nothing of data.side {data.side};"
             f" expected 'stride', or a side of at least {SMALLEST_POOLED}"
+        )
+    if study.network.layers == "finn" and study.network.norm == "after_relu":
+        raise ParamsError(
+            f"{where}.network.norm = 'after_relu': expected 'before_relu' where network.layers is 'finn', whose batch"
+            " normalisation comes before ReLU"
         )
     if study.network.layers == "authors":
         for key, only in (("downsampling", "stride"), ("head", "flat")):

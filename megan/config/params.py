@@ -11,23 +11,12 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from megan.config import paths
+from megan.config.block import Block
 from megan.config.checks import ParamsError, check_study, check_variant
+from megan.config.claims import Claims
 from megan.config.document import BLOCKS, KEYS, OWN_KEYS, merged, own_studies, read, resolved
-from megan.config.schema import (
-    Block,
-    Claims,
-    Data,
-    Encoder,
-    Inner,
-    Study,
-    Style,
-    Tasks,
-    Test,
-    Tier,
-    Tiers,
-    Train,
-    Variant,
-)
+from megan.config.schema import Data, Encoder, Inner, Study, Tasks, Test, Tier, Tiers, Train
+from megan.config.variant import Style, Variant
 
 __all__ = [
     "Claims",

@@ -11,6 +11,7 @@ from megan.meta.adapt import trajectory
 from megan.meta.gradient import per_task
 from megan.meta.parallel import Chunk, Workers
 from megan.meta.processes import Tensors
+from megan.meta.replayed import LONG_EVALUATION, ChunkWork, replayed
 from megan.meta.system import System
 from megan.models.initial import Weights
 
@@ -26,37 +27,61 @@ class Scores:
     p_fake_of_fakes: Tensor
 
 
-def begin(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
-    """The weights that each task of a chunk starts with, from the meta-trained ones [seeds, ...]; and the tasks."""
+def drawn(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
+    """The meta-trained weights of a chunk's seeds, of [seeds, ...]; and its tasks."""
     group, numbers = chunk[0], workers.numbers(chunk[1])
-    return per_task({name: weight[group] for name, weight in weights.items()}, len(numbers)), tasks.sample(
-        group, numbers
-    )
+    return {name: weight[group] for name, weight in weights.items()}, tasks.sample(group, numbers)
 
 
-def evaluate(system: System, weights: Weights, tasks: TaskSet, workers: Workers, *, every_step: bool) -> Scores:
-    """Scores on `tasks` after `inner.test_steps` inner steps.
+def begin(weights: Weights, episodes: Episodes) -> Weights:
+    """The weights that each task starts with, from the meta-trained ones [seeds, ...]."""
+    return per_task(weights, len(episodes.support) // len(next(iter(weights.values()))))
 
-    **Arguments** `weights` [seeds, ...] each; `every_step`: score before the first inner step
-    and after each, else after the last only.
+
+class Evaluation:
+    """Scores on `tasks` after `inner.test_steps` inner steps, for one set of meta-trained weights after another.
+
+    `every_step`: score before the first inner step and after each, else after the last only. `times`: how
+    many sets of weights will be scored in the whole run.
     """
-    steps = system.inner.test_steps
 
-    def chunk_scores(chunk: Chunk) -> Tensors:
-        start, sampled = begin(weights, tasks, chunk, workers)
-        rows = []
-        for step, adapted in enumerate(trajectory(system, start, sampled, steps, differentiable=False)):
-            if step < steps and not every_step:
+    def __init__(self, system: System, tasks: TaskSet, workers: Workers, *, every_step: bool, times: int = 1) -> None:
+        self.system, self.tasks, self.workers, self.every_step = system, tasks, workers, every_step
+        is_long = times * tasks.count * len(tasks.seeds) >= LONG_EVALUATION
+        self._scores = replayed(self._chunk_scores, _joined, workers, is_long)
+
+    def __call__(self, weights: Weights) -> Scores:
+        """The scores of `weights` [seeds, ...] each."""
+        system, tasks, workers = self.system, self.tasks, self.workers
+
+        def inputs(chunk: Chunk) -> tuple[Weights, Episodes]:
+            return drawn(weights, tasks, chunk, workers)
+
+        groups = workers.seed_groups(len(tasks.seeds))
+        # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.
+        most = None if workers.is_cpu else bounds.tasks_at_a_time(system, tasks)
+        scored = workers.map_chunks(ChunkWork(inputs, self._scores), groups, tasks.count, most)
+        # [5, seeds * tasks of a chunk, counts] -> [5, seeds, tasks, counts]
+        parts = [
+            torch.cat([chunk["scores"].unflatten(1, (group.stop - group.start, -1)) for chunk in chunks], dim=2)
+            for group, chunks in zip(groups, scored, strict=True)
+        ]
+        return Scores(*torch.cat(parts, dim=1).cpu())
+
+    def _chunk_scores(self, weights: Weights, episodes: Episodes) -> Tensors:
+        """[5, seeds * tasks, counts]: the fields of `Scores`; `weights` [seeds, ...] each."""
+        system, steps, rows = self.system, self.system.inner.test_steps, []
+        start = begin(weights, episodes)
+        for step, adapted in enumerate(trajectory(system, start, episodes, steps, differentiable=False)):
+            if step < steps and not self.every_step:
                 continue
             with torch.no_grad():
-                logits = system.answer(adapted, sampled, steps)
-                scores = [*system.scores(logits, sampled), system.query_loss(logits, sampled).double()]
-                rows.append(torch.stack([*scores, *system.fake_probabilities(adapted, sampled, steps)]))
-        return {"scores": torch.stack(rows, dim=-1).unflatten(1, (-1, len(chunk[1])))}  # [5, seeds, tasks, counts]
+                logits = system.answer(adapted, episodes, steps)
+                scores = [*system.scores(logits, episodes), system.query_loss(logits, episodes).double()]
+                rows.append(torch.stack([*scores, *system.fake_probabilities(adapted, episodes, steps)]))
+        return {"scores": torch.stack(rows, dim=-1)}
 
-    groups = workers.seed_groups(len(tasks.seeds))
-    # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.
-    most = None if workers.is_cpu else bounds.tasks_at_a_time(system, tasks)
-    scored = workers.map_chunks(chunk_scores, groups, tasks.count, most)
-    table = torch.cat([torch.cat([chunk["scores"] for chunk in chunks], dim=2) for chunks in scored], dim=1)
-    return Scores(*table.cpu())
+
+def _joined(parts: list[Tensors]) -> Tensors:
+    """The scores of several parts of a seed's tasks, in their order."""
+    return {"scores": torch.cat([part["scores"] for part in parts], dim=1)}

@@ -9,7 +9,7 @@ from megan.data import channels
 from megan.data.episodes import Episodes, TaskSet
 from megan.meta import bounds
 from megan.meta.adapt import adapt
-from megan.meta.evaluate import begin
+from megan.meta.evaluate import begin, drawn
 from megan.meta.parallel import Chunk, Workers
 from megan.meta.processes import Tensors
 from megan.meta.with_fakes import WithFakes
@@ -33,15 +33,15 @@ def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, worker
     """Adapt to `tasks`, then make each task's fakes `draws` times over.
 
     **Arguments** `weights` [seeds, ...] each; `tasks`: the first of those that
-    `evaluate.evaluate` scores under the same purpose. Each draw has its own noise.
+    `evaluate.Evaluation` scores under the same purpose. Each draw has its own noise.
     """
     if not len(tasks.seeds):
         return _none(system, tasks, draws)
     steps = system.inner.test_steps
 
     def chunk_samples(chunk: Chunk) -> Tensors:
-        start, sampled = begin(weights, tasks, chunk, workers)
-        adapted = adapt(system, start, sampled, steps, differentiable=False)
+        meta, sampled = drawn(weights, tasks, chunk, workers)
+        adapted = adapt(system, begin(meta, sampled), sampled, steps, differentiable=False)
         with torch.no_grad():
             # Noise is keyed by step, and the inner steps have used 0 to steps - 1.
             made = torch.stack([system.fakes(adapted, sampled, steps + number) for number in range(draws)])

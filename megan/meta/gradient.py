@@ -142,6 +142,11 @@ def summed(chunks: Iterable[Outer]) -> Outer:
     return Outer(gradient, loss, accuracy, fake_wins)
 
 
+def joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The sum of parts of a chunk, as `Outer.tensors` gives them."""
+    return summed(map(Outer.of, parts)).tensors()
+
+
 def stacked(seeds: list[Outer]) -> Outer:
     """Seeds computed apart, side by side along the seed axis."""
     names = seeds[0].gradient

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from megan.config.params import Train
-from megan.data.episodes import Sampler
+from megan.data.episodes import Episodes, Sampler
 from megan.meta import capture, gradient, optimise
 from megan.meta.gradient import Outer
 from megan.meta.parallel import Chunk, Workers, is_out_of_memory
 from megan.meta.processes import Tensors
+from megan.meta.replayed import LONG_TRAINING, ChunkWork, replayed
 from megan.meta.system import System
+from megan.models.initial import Weights
 
 
 class State(dict[str, Tensor]):
@@ -71,11 +73,15 @@ def iteration(
     batch = loop.train.meta_batch
     groups = workers.seed_groups(len(seeds))
 
-    def chunk_gradient(chunk: Chunk) -> Tensors:
+    def inputs(chunk: Chunk) -> tuple[Weights, Episodes]:
         group, numbers = chunk[0], workers.numbers(chunk[1])
         sampled = sampler.sample(seeds[group], "train", state["step"], numbers, loop.queries)
-        meta = {name: weight[group] for name, weight in state.part("theta").items()}
-        return gradient.outer_gradient(system, meta, sampled, batch).tensors()
+        return {name: weight[group] for name, weight in state.part("theta").items()}, sampled
+
+    def share(weights: Weights, episodes: Episodes) -> Tensors:
+        return gradient.outer_gradient(system, weights, episodes, batch).tensors()
+
+    chunk_gradient = ChunkWork(inputs, replayed(share, gradient.joined, workers, loop.meta_steps >= LONG_TRAINING))
 
     def advance() -> None:
         outer = gradient.stacked(

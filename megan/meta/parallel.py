@@ -100,7 +100,8 @@ class Workers:
         """`[work(job) for job in jobs]`, in that order whatever finishes first.
 
         The same `work` and `jobs` run in the same processes again. There `work` reads everything
-        as it was the first time, except what was given to `share`.
+        as it was the first time, except what was given to `share`. If it has a method `prepare`, that is
+        called with the jobs before the processes are forked.
         """
         if self._pool is not None:
             return list(self._pool.map(work, jobs))
@@ -110,6 +111,8 @@ class Workers:
         if self._processes is None or not self._processes.fits(work, jobs):
             if self._processes is not None:
                 self._processes.close()
+            if hasattr(work, "prepare"):
+                work.prepare(jobs)
             self._processes = Processes(work, jobs, count, is_out_of_memory)
         return self._processes.run()
 

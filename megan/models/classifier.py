@@ -5,8 +5,8 @@ batch and ReLU; a linear head. For Omniglot 64 filters with stride 2, and the he
 the last map; for mini-ImageNet 32 filters with stride 1 and 2x2 max-pooling, and the head on the whole map.
 
 The authors' code (`network.layers: authors`) has three 3x3 convolutions of stride 2 without padding and one that covers
-the map that is left (28-13-6-2-1), with biases; ReLU, leaky in the first two layers, before batch normalisation; He et
-al.'s initial weights (2015).
+the map that is left (28-13-6-2-1), with biases; ReLU, leaky in the first two layers, before batch normalisation
+(`network.norm: after_relu`) or after it; He et al.'s initial weights (2015).
 
 MAML and N+1 have the branch `cls` alone. Multi-task (section
 3.2, Fig. 4) has a second branch `dsc` with one output, and the first layers `shared`.
@@ -100,6 +100,11 @@ def _unpadded(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
     return conv(x, w, stride=2, padding=0) + bias[:, None, None, None]
 
 
+def _rectified(x: Tensor, layer: int) -> Tensor:
+    """The authors' ReLU, which leaks in the first layers."""
+    return F.leaky_relu(x, LEAK) if layer < LEAKY else x.relu()
+
+
 def _normalised(weights: Weights, branch: Branch, layer: int, x: Tensor, relu: bool, first: int | None) -> Tensor:
     """Batch normalisation by the statistics of the first `first` images (all, if None); or layer normalisation."""
     group = branch.group(layer)
@@ -136,8 +141,9 @@ def logits(
             x = _with_planes(x, planes)
         if branch.sizes.authors:
             z = _unpadded(x, weights[f"{group}.conv{layer}"], weights[f"{group}.bias{layer}"])
-            z = F.leaky_relu(z, LEAK) if layer < LEAKY else z.relu()
+            z = _rectified(z, layer) if branch.sizes.relu_first else z
             x = _normalised(weights, branch, layer, z, relu=False, first=first)
+            x = x if branch.sizes.relu_first else _rectified(x, layer)
         else:
             z = conv(x, weights[f"{group}.conv{layer}"], stride=1 if branch.sizes.max_pool else 2)
             x = (

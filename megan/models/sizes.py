@@ -17,6 +17,7 @@ class Sizes:
     max_pool: bool  # each layer halves the map by max-pooling, else by stride 2
     flat: bool  # the head sees the last map whole, else its spatial mean
     authors: bool = False  # the layers of the authors' code, else Finn et al.'s
+    relu_first: bool = False  # ReLU before batch normalisation, else after it
 
     @property
     def last_kernel(self) -> int:
@@ -46,4 +47,5 @@ def of(study: Study) -> Sizes:
     """The sizes of a study's networks."""
     data, network = study.data, study.network
     pooled, flat = network.downsampling == "max_pool", network.head == "flat"
-    return Sizes(data.side, data.channels, network.filters, pooled, flat, network.layers == "authors")
+    authors, relu_first = network.layers == "authors", network.norm == "after_relu"
+    return Sizes(data.side, data.channels, network.filters, pooled, flat, authors, relu_first)

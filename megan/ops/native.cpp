@@ -158,15 +158,15 @@ template <class F> void transpose(const F *from, Int N, Int K, F *to, Int ld) {
 }
 
 // Weights of one task in the order in which the tiles read them: for each block of output
-// channels [taps, K, block], the last block filled up with zeros. Of w[tap] this reads
+// channels [terms, taps, K, block], the last block filled up with zeros. Of w[tap] this reads
 // [K, N] at w + tap K N, or [N, K] if `transposed`.
 template <class F>
-void pack(const F *w, const Plan &plan, Int K, Int N, bool transposed, F *packed) {
+void pack(const F *const *w, Int terms, const Plan &plan, Int K, Int N, bool transposed, F *packed) {
     for (Int n0 = 0, block; n0 < N; n0 += block) {
         block = tile_vectors<F>(n0, N) * kLanes<F>;
         const Int width = std::min(block, N - n0);
-        for (Int t = 0; t < plan.taps; ++t, packed += K * block) {
-            const F *from = w + plan.tap[t].index * K * N + (transposed ? n0 * K : n0);
+        for (Int i = 0; i < terms * plan.taps; ++i, packed += K * block) {
+            const F *from = w[i / plan.taps] + plan.tap[i % plan.taps].index * K * N + (transposed ? n0 * K : n0);
             if (width < block) std::memset(packed, 0, sizeof(F) * size_t(K * block));
             if (transposed) {
                 transpose(from, width, K, packed, block);
@@ -208,15 +208,16 @@ inline Int result_index(const Sizes &s, const Plan &plan, Int b, Int r, Int c) {
     return ((b * s.DH + plan.first_row + r * plan.step) * s.DW + plan.first_col + c * plan.step) * s.N;
 }
 
-// The general product. A tile is one position in 4 to 6 images, so that taps in the padding are
+// The general product, or the sum of two (`terms`) of equal shapes. A tile is one position in 4 to 6 images, so that taps in the padding are
 // left out whole. Where the images cannot be split that way, it is 6 pixels in a row and the
 // padding is read as zeros.
 template <class F>
-void product(const F *source, const F *w, bool transposed, F *out, const Sizes &s, const Plan &plan) {
+void product(Int terms, const F *const *sources, const F *const *w, bool transposed, F *out, const Sizes &s, const Plan &plan) {
     // A few pixels do not repay the packing of weights that vectors can read where they are.
-    const bool direct = !transposed && s.N % kLanes<F> == 0 && s.B * plan.rows * plan.cols < 128;
-    F *packed = direct ? nullptr : scratch<kPack, F>(plan.taps * s.K * ceil_div(s.N, kLanes<F>) * kLanes<F>);
-    if (!direct) pack(w, plan, s.K, s.N, transposed, packed);
+    const bool direct = terms == 1 && !transposed && s.N % kLanes<F> == 0 && s.B * plan.rows * plan.cols < 128;
+    const Int depth = terms * plan.taps * s.K;
+    F *packed = direct ? nullptr : scratch<kPack, F>(depth * ceil_div(s.N, kLanes<F>) * kLanes<F>);
+    if (!direct) pack(w, terms, plan, s.K, s.N, transposed, packed);
     F *zero = scratch<kZero, F>(s.K);
     std::fill(zero, zero + s.K, F(0));
     Int groups = std::max<Int>(1, ceil_div(s.B, kTile));
@@ -226,14 +227,13 @@ void product(const F *source, const F *w, bool transposed, F *out, const Sizes &
         const Int b0 = s.B * g / groups, images = s.B * (g + 1) / groups - b0;
         const Int most = aligned ? images : kTile, total = plan.rows * plan.cols * images;
         Int b = b0, r = 0, c = 0;  // image fastest, then column, then row
-        const F *from = source + b0 * s.SH * s.SW * s.K;
+        Int from = b0 * s.SH * s.SW * s.K;  // in each source
         F *to = out + result_index(s, plan, b0, 0, 0);
         for (Int done = 0; done < total; done += most) {
             const Int P = std::min(most, total - done);
-            Live<F> live[9];
-            const F *at[kTile];
+            Live<F> live[2 * 9];
             F *result[kTile];
-            Int row[kTile], col[kTile], rows[9], taps = 0;
+            Int at[kTile], row[kTile], col[kTile], rows[2 * 9], taps = 0;
             for (Int p = 0; p < P; ++p) {
                 row[p] = r * plan.source_step, col[p] = c * plan.source_step;
                 at[p] = from, result[p] = to;
@@ -241,22 +241,22 @@ void product(const F *source, const F *w, bool transposed, F *out, const Sizes &
                 if (++b < b0 + images) continue;
                 b = b0;
                 if (++c == plan.cols) c = 0, ++r;
-                from = source + ((b0 * s.SH + r * plan.source_step) * s.SW + c * plan.source_step) * s.K;
+                from = ((b0 * s.SH + r * plan.source_step) * s.SW + c * plan.source_step) * s.K;
                 to = out + result_index(s, plan, b0, r, c);
             }
-            for (Int t = 0; t < plan.taps; ++t) {
-                const Tap &tap = plan.tap[t];
-                const Int shift = (tap.row * s.SW + tap.col) * s.K;
+            for (Int i = 0; i < terms * plan.taps; ++i) {
+                const Tap &tap = plan.tap[i % plan.taps];
+                const F *source = sources[i / plan.taps] + (tap.row * s.SW + tap.col) * s.K;
                 const auto inside = [&](Int p) { return size_t(row[p] + tap.row) < size_t(s.SH) && size_t(col[p] + tap.col) < size_t(s.SW); };
                 if (aligned) {
                     if (!inside(0)) continue;
-                    for (Int p = 0; p < P; ++p) live[taps].source[p] = at[p] + shift;
+                    for (Int p = 0; p < P; ++p) live[taps].source[p] = source + at[p];
                 } else {
-                    for (Int p = 0; p < P; ++p) live[taps].source[p] = inside(p) ? at[p] + shift : zero;
+                    for (Int p = 0; p < P; ++p) live[taps].source[p] = inside(p) ? source + at[p] : zero;
                 }
-                rows[taps++] = t * s.K;
+                rows[taps++] = i * s.K;
             }
-            tile_row<F>(P, live, rows, taps, s.K, direct ? w : packed, plan.taps * s.K, direct ? s.N : 0, result, s.N);
+            tile_row<F>(P, live, rows, taps, s.K, direct ? w[0] : packed, depth, direct ? s.N : 0, result, s.N);
         }
     }
 }
@@ -266,7 +266,7 @@ template <class F>
 void product_of_patches(const F *source, const F *w, bool transposed, F *out, const Sizes &s, const Plan &plan) {
     const Int depth = plan.taps * s.K, PW = s.SW + 2, total = plan.rows * plan.cols;
     F *packed = scratch<kPack, F>(depth * ceil_div(s.N, kLanes<F>) * kLanes<F>);
-    pack(w, plan, s.K, s.N, transposed, packed);
+    pack(&w, 1, plan, s.K, s.N, transposed, packed);
     F *padded = scratch<kPadded, F>((s.SH + 2) * PW * s.K), *patch = scratch<kPatch, F>(kTile * depth);
     Int offset[9 * kFew];
     for (Int i = 0; i < depth; ++i) offset[i] = (plan.tap[i / s.K].row * PW + plan.tap[i / s.K].col) * s.K + i % s.K;
@@ -307,7 +307,8 @@ void product_by_taps(const F *source, const F *w, bool transposed, F *out, const
         for (Int k = 0; k < s.K; ++k)
             wide[k * columns + i] = w[i / s.N * s.K * s.N + (transposed ? i % s.N * s.K + k : k * s.N + i % s.N)];
     const Plan one{0, 0, 0, 0, 1, 1, 1, {{0, 0, 0}}};
-    pack(wide, one, s.K, columns, false, packed);
+    const F *const all_taps = wide;
+    pack(&all_taps, 1, one, s.K, columns, false, packed);
     F *y = scratch<kPadded, F>((s.SH + 2) * PW * ld);
     std::memset(y, 0, sizeof(F) * size_t((s.SH + 2) * PW * ld));  // the border stays zero
     const Int start = 0;
@@ -340,16 +341,30 @@ void product_by_taps(const F *source, const F *w, bool transposed, F *out, const
     }
 }
 
+// The sources and weights of a convolution of each task, or of two whose results are added (`terms`).
+template <class F> struct Terms { Int terms; const F *source[2], *w[2]; };
+
 template <class F>
-void products(const F *source, const F *w, bool transposed, F *out, Int T, const Sizes &s, const Plan *plans, Int count) {
+void products(Terms<F> of, bool transposed, F *out, Int T, const Sizes &s, const Plan *plans, Int count) {
+    const Int results = s.B * s.DH * s.DW * s.N;
+    const bool by_taps = 2 * s.N <= kLanes<F> && s.K >= kFew, plain = !by_taps && s.K >= kFew;
+    F *other = of.terms > 1 && !plain ? scratch<kOut, F>(results) : nullptr;
     for (Int t = 0; t < T; ++t) {
-        if (2 * s.N <= kLanes<F> && s.K >= kFew) {
-            product_by_taps(source, w, transposed, out, s, plans, count);
+        if (plain) {
+            for (const Plan *plan = plans; plan < plans + count; ++plan) product<F>(of.terms, of.source, of.w, transposed, out, s, *plan);
         } else {
-            for (const Plan *plan = plans; plan < plans + count; ++plan)
-                (s.K < kFew ? product_of_patches<F> : product<F>)(source, w, transposed, out, s, *plan);
+            for (Int i = 0; i < of.terms; ++i) {
+                F *to = i ? other : out;
+                if (by_taps) {
+                    product_by_taps(of.source[i], of.w[i], transposed, to, s, plans, count);
+                } else {
+                    for (const Plan *plan = plans; plan < plans + count; ++plan) product_of_patches<F>(of.source[i], of.w[i], transposed, to, s, *plan);
+                }
+            }
+            if (other) for (Int k = 0; k < results; ++k) out[k] += other[k];
         }
-        source += s.B * s.SH * s.SW * s.K, w += 9 * s.K * s.N, out += s.B * s.DH * s.DW * s.N;
+        for (Int i = 0; i < of.terms; ++i) of.source[i] += s.B * s.SH * s.SW * s.K, of.w[i] += 9 * s.K * s.N;
+        out += results;
     }
 }
 
@@ -357,15 +372,15 @@ void products(const F *source, const F *w, bool transposed, F *out, Int T, const
 inline Int outputs(Int size, Int stride, Int padding) { return (size + 2 * padding - 3) / stride + 1; }
 
 template <class F>
-void conv(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
+void conv(Terms<F> of, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
     const Int OH = outputs(H, stride, padding), OW = outputs(W, stride, padding);
     Plan plan{OH, OW, 0, 0, 1, stride, 9, {}};
     for (Int t = 0; t < 9; ++t) plan.tap[t] = {t / 3 - padding, t % 3 - padding, t};
-    products(x, w, false, z, T, {B, H, W, C, OH, OW, O}, &plan, 1);
+    products<F>(of, false, z, T, {B, H, W, C, OH, OW, O}, &plan, 1);
 }
 
 template <class F>
-void conv_data_grad(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
+void conv_data_grad(Terms<F> of, F *dx, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
     Plan plans[4];
     Int count = 0;
     for (Int pr = 0; pr < std::min(stride, H); ++pr)
@@ -376,11 +391,12 @@ void conv_data_grad(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, 
                     if ((pr + padding - i) % stride == 0 && (pc + padding - j) % stride == 0)
                         plan.tap[plan.taps++] = {(pr + padding - i) / stride, (pc + padding - j) / stride, i * 3 + j};
         }
-    products(dz, w, true, dx, T, {B, outputs(H, stride, padding), outputs(W, stride, padding), O, H, W, C}, plans, count);
+    products<F>(of, true, dx, T, {B, outputs(H, stride, padding), outputs(W, stride, padding), O, H, W, C}, plans, count);
 }
 
 // ---- weight gradient: for each tap, a sum over pixels of outer products -------------------
 // Taken over chunks of pixels, so that their rows stay in the caches over all tiles.
+// With `add` the result joins what is in dw.
 // R rows (broadcast from a) x NV vectors (from b) of the sum over pixels of a[i]^T b[at[i]].
 template <class F, int R, int NV>
 void outer(const F *const *a, const int *at, Int pixels, Int r0, const F *b, F *out, Int ld, bool add) {
@@ -419,7 +435,7 @@ void outer_product(const F *const *a, const int *at, Int pixels, Int rows, Int N
 }
 
 template <class F>
-void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding) {
+void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O, Int stride, Int padding, bool add = false) {
     if (stride == 1 && O < kFew && C >= kFew) {
         // Vectors along C: the same sum seen from x, where dz is read at the opposite tap.
         F *turned = scratch<kTurned, F>(9 * O * C);
@@ -427,7 +443,10 @@ void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W
             conv_weight_grad(dz, x, turned, 1, B, H, W, O, C, 1, 1);
             for (Int t = 0; t < 9; ++t)
                 for (Int o = 0; o < O; ++o)
-                    for (Int c = 0; c < C; ++c) dw[(t * C + c) * O + o] = turned[((8 - t) * O + o) * C + c];
+                    for (Int c = 0; c < C; ++c) {
+                        F &to = dw[(t * C + c) * O + o];
+                        to = (add ? to : F(0)) + turned[((8 - t) * O + o) * C + c];
+                    }
         }
         return;
     }
@@ -442,7 +461,7 @@ void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W
     int row[kChunk], col[kChunk], at[kChunk];
     for (Int task = 0; task < T; ++task, x += B * H * W * C, dz += pixels * O, dw += 9 * C * O) {
         F *out = sum ? sum : dw;
-        if (pixels == 0) std::fill(dw, dw + 9 * C * O, F(0));
+        if (pixels == 0 && !add) std::fill(dw, dw + 9 * C * O, F(0));
         Int image = 0, r = 0, c = 0;
         for (Int p0 = 0; p0 < pixels; p0 += kChunk) {
             const Int P = std::min(kChunk, pixels - p0);
@@ -471,7 +490,7 @@ void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W
                 if (++c == OW) { c = 0; if (++r == OH) { r = 0; ++image; } }
             }
             if (patches) {
-                outer_product(a, at, P, 9 * C, N, b, out, p0 > 0);
+                outer_product(a, at, P, 9 * C, N, b, out, p0 > 0 || (add && !sum));
                 continue;
             }
             for (Int t = 0; t < 9; ++t) {
@@ -481,10 +500,12 @@ void conv_weight_grad(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W
                     a[n] = from[p] + shift, at[n] = int(p);
                     n += size_t(row[p] + i) < size_t(H) && size_t(col[p] + j) < size_t(W);
                 }
-                outer_product(a, at, n, C, N, b, out + t * C * N, p0 > 0);
+                outer_product(a, at, n, C, N, b, out + t * C * N, p0 > 0 || (add && !sum));
             }
         }
-        if (sum && pixels) for (Int k = 0; k < 9 * C; ++k) std::copy(sum + k * N, sum + k * N + O, dw + k * O);
+        if (sum && pixels)
+            for (Int k = 0; k < 9 * C; ++k)
+                for (Int o = 0; o < O; ++o) dw[k * O + o] = (add ? dw[k * O + o] : F(0)) + sum[k * N + o];
     }
 }
 
@@ -699,11 +720,11 @@ template <class Body> int guarded(const Body &body) {
 #define MEGAN_EXPORT(F, name)                                                                                          \
     extern "C" int conv_##name(const F *x, const F *w, F *z, Int T, Int B, Int H, Int W, Int C, Int O, Int stride,     \
                                Int padding) {                                                                          \
-        return guarded([=] { conv<F>(x, w, z, T, B, H, W, C, O, stride, padding); });                                  \
+        return guarded([=] { conv<F>({1, {x}, {w}}, z, T, B, H, W, C, O, stride, padding); });                         \
     }                                                                                                                  \
     extern "C" int conv_data_grad_##name(const F *dz, const F *w, F *dx, Int T, Int B, Int H, Int W, Int C, Int O,     \
                                          Int stride, Int padding) {                                                    \
-        return guarded([=] { conv_data_grad<F>(dz, w, dx, T, B, H, W, C, O, stride, padding); });                      \
+        return guarded([=] { conv_data_grad<F>({1, {dz}, {w}}, dx, T, B, H, W, C, O, stride, padding); });             \
     }                                                                                                                  \
     extern "C" int conv_weight_grad_##name(const F *x, const F *dz, F *dw, Int T, Int B, Int H, Int W, Int C, Int O,   \
                                            Int stride, Int padding) {                                                  \

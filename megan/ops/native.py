@@ -25,7 +25,11 @@ from megan.ops import compiled, extent, prebuilt
 from megan.runs import progress
 
 # What is compiled, then what it includes.
-SOURCES = (Path(__file__).with_name("native.cpp"), Path(__file__).with_name("pooling.cpp"))
+SOURCES = (
+    Path(__file__).with_name("program.cpp"),
+    Path(__file__).with_name("native.cpp"),
+    Path(__file__).with_name("pooling.cpp"),
+)
 
 _POINTERS_AND_SIZES = {
     "conv": (3, 8, ()),
@@ -44,7 +48,7 @@ Listener = Callable[[str, Sequence[Tensor | None], Sequence[Tensor], Sequence[fl
 
 _lock = threading.Lock()
 _listeners = threading.local()
-_functions: dict = {}  # (name, dtype) -> C function, once loaded
+_functions: dict = {}  # (name, dtype) -> C function, once loaded; (run_program, None) too
 _failure: str | None = None  # why the one attempt to load failed
 _level = ""  # of kernels compiled beforehand
 
@@ -227,8 +231,11 @@ def _run(name: str, inputs: Sequence[Any], outputs: Sequence[Tensor], *numbers: 
         told(name, inputs, outputs, numbers)
 
 
-def function(name: str, dtype: torch.dtype) -> Any:
-    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory."""
+def function(name: str, dtype: torch.dtype | None = None) -> Any:
+    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory.
+
+    `run_program` has no type: it takes the first and the last address of instructions.
+    """
     found = _functions.get((name, dtype))
     if found is None:
         _load()
@@ -264,11 +271,13 @@ def _load() -> None:
                 progress.say(f"computing in plain torch, about half as fast: {_failure}")
             return
         _level = prebuilt.level_of(library)
-        found = {}
+        found: dict[tuple[str, torch.dtype | None], Any] = {}
         for name, (pointers, sizes, rest) in _POINTERS_AND_SIZES.items():
             for dtype, suffix in _TYPES.items():
                 function = getattr(library, f"{name}_{suffix}")
                 function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_longlong] * sizes + list(rest)
                 function.restype = ctypes.c_int
                 found[name, dtype] = function
+        library.run_program.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        found["run_program", None] = library.run_program
         _functions.update(found)

@@ -1,6 +1,6 @@
 """Kernels compiled beforehand, as a wheel holds them: a library for each level of processor.
 
-The name of a library says what it was made from and for whom, as `native-<digest>-x86-64-v3.so`.
+The name of a library says what it was made from and for whom, as `program-<digest>-x86-64-v3.so`.
 So one that another version of the source gave is never loaded. `tools/build_wheel.py` makes them.
 """
 

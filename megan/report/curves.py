@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,12 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from megan.config.params import Style
-from megan.report import captions, layout, picture, style
+from megan.report import captions, layout, paper_curves, picture, style
 from megan.report.figures.entry import Comparison
 from megan.report.inputs import read_table
 from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
+START = 0.1  # share of training that may lie below the axis
+WHAT = "Lines show the validation accuracy on tasks of held-out meta-training classes, averaged over seeds."
 COLUMNS = ["variant", "seed", "meta_step", "split", "accuracy"]
 
 
@@ -34,13 +37,11 @@ def finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str)
     return curves[(curves["variant"] == name) & (curves["split"] == split) & ~curves["seed"].isin(lost)]
 
 
-def validation(
-    axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, marker: str = ""
-) -> None:
+def validation(axes: Axes, curves: pd.DataFrame, facts: captions.Facts, name: str, colour: str, **look: Any) -> None:
     """A thick line with a band from the lowest to the highest seed, and each diverged seed."""
     layout.mean_line(
-        axes, finished(curves, facts, name, "validation"), "meta_step", f"validation/{name}", colour, linewidth=2,
-        marker=marker or None, markersize=4, markeredgewidth=0,
+        axes, finished(curves, facts, name, "validation"), "meta_step", f"validation/{name}", colour, linewidth=1.5,
+        **look,
     )  # fmt: skip
     for broken in facts.diverged[facts.diverged["variant"] == name].itertuples():
         own = curves[(curves["variant"] == name) & (curves["seed"] == broken.seed)]
@@ -53,34 +54,54 @@ def diverged_key() -> Line2D:
     )
 
 
+def paper_key(figure: int) -> Line2D:
+    look: style.Look = {"linestyle": ":", "linewidth": 0.8, "marker": "x", "markersize": 3.5}
+    return Line2D([], [], color="#444444", label=f"the paper's Fig. {figure}, read off", **look)
+
+
 def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture:
     """One pair of axes with the validation curves of the row's variants.
 
     The caption describes the paper's figure, gives our numbers, and names the variants that the study lacks.
     """
-    shown = present(row.variants, styles)
+    found = present(row.variants, styles)
     facts = captions.read(tables, styles)  # all variants, so that a table without one of them is refused
     curves = read_table(tables / "curves.csv", COLUMNS)
-    if not shown:
+    if not found:
         return nothing(f"{row.subject}, {facts.where}", row.paper + absent(row.variants, styles))
+    shown = layout.comparable(found, facts)
+    smoke = layout.left_out(own for name, own in found.items() if name not in shown)
     facts = captions.read(tables, shown)
     with style.theme():
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        axes = figure.subplots()
-        markers = style.markers(shown)
+        figure, axes = layout.single()
+        looks = style.looks(shown)
         for name, own in shown.items():
-            validation(axes, curves, facts, name, own.colour, markers[name])
-        axes.set_xlim(0, facts.table["meta_steps"].max() * 1.02)
+            validation(axes, curves, facts, name, own.colour, **looks[name])
+        end = facts.table["meta_steps"].max()
+        read_off = [_paper(axes, row.figure, name, own.colour, end) for name, own in shown.items()]
+        axes.set_xlim(0, end * 1.02)
         extra = [diverged_key()] if len(facts.diverged) else []
-        panel = layout.Panel(axes, list(shown), None)
-        layout.finish([panel], shown, facts, extra, ("Meta-steps", "Validation accuracy"))
+        extra += [paper_key(row.figure)] if any(read_off) else []
+        layout.finish(figure, [axes], ("Meta-steps", "Validation accuracy"), START)
+        layout.legend(figure, shown, facts, extra)
         ours = outcomes(tables, facts, shown)
-        return picture.titled(
+        told = f" {paper_curves.READ_OFF}" if any(read_off) else ""
+        return picture.described(
             figure,
             captions.title(facts, row.subject),
-            f"{row.paper} {ours}{absent(row.variants, styles)} {_reading(facts)}{facts.short}",
+            f"{row.paper} {ours}{absent(row.variants, styles)}{smoke}{told} {reading(facts)}{facts.short}",
             f"Line chart of validation accuracy against meta-steps for {captions.listed(shown)}.",
         )
+
+
+def _paper(axes: Axes, figure: int, name: str, colour: str, end: int) -> bool:
+    """The paper's own curve of the variant up to meta-step `end`. Returns whether it has a line there."""
+    points = paper_curves.of(figure, name)
+    points = points[points["meta_step"] <= end]
+    look: style.Look = {"linestyle": ":", "linewidth": 0.8, "marker": "x", "markersize": 3.5, "alpha": 0.9}
+    if len(points) > 1:
+        axes.plot(points["meta_step"], points["accuracy"], color=colour, gid=f"paper/{name}", **look)
+    return len(points) > 1
 
 
 def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> str:
@@ -108,12 +129,12 @@ def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> st
 def nothing(title: str, caption: str) -> Picture:
     """An empty figure with the text that the study has none of its variants."""
     with style.theme():
-        figure = Figure(figsize=(9, 1.6), layout="constrained")
+        figure = Figure(figsize=(style.COLUMN, 0.6), layout="constrained")
         axes = figure.subplots()
         axes.set_axis_off()
         words = "no variant of this figure is in the study"
         axes.text(0.5, 0.5, words, ha="center", va="center", color=style.MUTED, transform=axes.transAxes)
-        return picture.titled(figure, title, caption, "An empty figure: the study has none of its variants.")
+        return picture.described(figure, title, caption, f"{picture.EMPTY}: the study has none of its variants.")
 
 
 def _difference(differences: pd.Series, alike: bool) -> str:
@@ -126,8 +147,9 @@ def _difference(differences: pd.Series, alike: bool) -> str:
     return f" ({100 * differences.mean():+.1f}{interval})"
 
 
-def _reading(facts: captions.Facts) -> str:
-    text = "A line shows the validation accuracy, averaged over the seeds that did not diverge."
+def reading(facts: captions.Facts) -> str:
+    """How to read curves: sentences of the caption."""
+    text = "Means are over the seeds that did not diverge. The first tenth of training may lie below the axis."
     if (facts.table["seeds"] > 1).any():
         text += f" {captions.BAND} +/- gives the 95 % interval over seeds."
     if facts.single:

@@ -138,7 +138,7 @@ def compared(
         floor = numbers(table, REAL)
         floor = f" Real images compared with other real images: {floor}." if floor else ""
         outcomes = curves.outcomes(tables, facts, shown) if accuracies else ""
-        return picture.titled(
+        return picture.described(
             figure,
             captions.title(facts, row.subject),
             f"{row.paper} Ours: {ours}.{floor} {outcomes}{lacking} {GRID} {READING} {judge(samples)}{facts.short}",
@@ -165,7 +165,7 @@ def show(axes: Axes, canvas: np.ndarray, **look: Any) -> None:
 
 def label(axes: Axes, text: str) -> None:
     """Put a label to the left of a row of images, and draw no ticks and no frame."""
-    axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8)
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=style.TINY)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -206,8 +206,7 @@ def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], 
         if problem:
             sections.append((f"{title}: {problem}", None))
         else:
-            told = f"{title}{samples.moment(name)}. {numbers(samples.table, name)}"
-            sections.append((told, mosaic(_fakes(images, name))))
+            sections.append((f"Fakes: {title}{samples.moment(name)}", mosaic(_fakes(images, name))))
     return sections
 
 
@@ -236,13 +235,15 @@ def _why_none(samples: _Samples, name: str, first: str | None, facts: captions.F
 def _stacked(sections: list[Section]) -> Figure:
     heights = [grid.shape[0] if grid is not None else 15 for _, grid in sections]
     width = max([grid.shape[1] for _, grid in sections if grid is not None], default=600)
-    figure = Figure(figsize=(9, 0.6 + 8.8 * sum(heights) / width + 0.24 * len(sections)), layout="constrained")
+    figure = Figure(figsize=(style.PAGE, 0.1 + 6.9 * sum(heights) / width + 0.19 * len(sections)), layout="constrained")
     stacked = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (title, grid) in zip(stacked, sections, strict=True):
         axes.set_axis_off()
-        axes.set_title(title, fontsize=8, loc="left", pad=3)
+        axes.set_title(style.wrapped(title, 110), fontsize=style.TINY, loc="left", pad=2)
         if grid is None:
-            axes.text(0, 0.5, "no images", fontsize=8, color=style.MUTED, va="center", transform=axes.transAxes)
+            axes.text(
+                0, 0.5, "no images", fontsize=style.TINY, color=style.MUTED, va="center", transform=axes.transAxes
+            )
         else:
             show(axes, grid)
             axes.set_anchor("W")

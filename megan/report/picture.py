@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from megan.report import style
 from megan.runs import storage
 
+EMPTY = "An empty figure"  # begins the alternative text of a figure that has nothing to show
 ENDINGS = ("png", "svg", "json")  # the files of one figure
 
 
@@ -21,9 +22,8 @@ class Picture:
     alt: str
 
 
-def titled(figure: Figure, title: str, caption: str, alt: str) -> Picture:
-    """The figure with its title and caption. Only the title is drawn inside it. Call this within `style.theme()`."""
-    figure.suptitle(style.wrapped(title, int(figure.get_figwidth() * 10)), x=0.01, ha="left")
+def described(figure: Figure, title: str, caption: str, alt: str) -> Picture:
+    """The figure with its title and caption, which are written beside it and not drawn inside it."""
     return Picture(figure, title, " ".join(caption.split()), alt)
 
 

@@ -21,9 +21,12 @@ from megan.config.params import Style
 
 Look = dict[str, Any]  # keyword arguments of an artist
 
-DPI = 150
+DPI = 300
+COLUMN, PAGE = 3.4, 7.0  # inches: widths of one and of two columns of a paper
+SMALL, TINY = 8, 7  # points: text of a figure at its printed size
 MUTED = "#9a9a9a"  # references and notes, behind the variants' own colours
-_MARKERS = ("", "s", "^", "D", "v", "P", "*")  # not "o", which marks a curve of one point
+_MARKERS = ("o", "s", "^", "D", "v", "P", "*")
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 3)))
 
 
 @contextmanager
@@ -39,8 +42,14 @@ def theme() -> Iterator[None]:
         "text.parse_math": False,  # a dollar sign in a variant's name is not mathematics
         "grid.color": "#e4e4e4",
         "axes.edgecolor": "#b0b0b0",
-        "figure.titlesize": 11,
-        "figure.titleweight": "bold",
+        "font.size": SMALL,
+        "axes.titlesize": SMALL,
+        "axes.labelsize": SMALL,
+        "xtick.labelsize": TINY,
+        "ytick.labelsize": TINY,
+        "legend.fontsize": TINY,
+        "figure.constrained_layout.h_pad": 0.06,
+        "figure.constrained_layout.w_pad": 0.06,
     }
     with matplotlib.rc_context(settings):
         yield
@@ -51,15 +60,12 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.fill(line, width, break_on_hyphens=False) for line in text.split("\n"))
 
 
-def markers(variants: dict[str, Style]) -> dict[str, str]:
-    """A marker for each variant, so that variants of one colour differ. The first of a colour has none."""
-    used: dict[str, int] = {}
-    chosen = {}
-    for name, variant in variants.items():
-        rank = used.get(variant.colour.lower(), 0)
-        chosen[name] = _MARKERS[rank % len(_MARKERS)]
-        used[variant.colour.lower()] = rank + 1
-    return chosen
+def looks(variants: dict[str, Style]) -> dict[str, Look]:
+    """A marker and a dash pattern for each variant, so that lines differ without colour, in grey print too."""
+    return {
+        name: {"marker": _MARKERS[position % len(_MARKERS)], "linestyle": _DASHES[position % len(_DASHES)]}
+        for position, name in enumerate(variants)
+    }
 
 
 def whole_numbers(axes: Axes, ticks: int) -> None:

@@ -14,6 +14,7 @@ seed and meta-step, with the mean of the critic's value), and `shown_snapshots.s
 
 import hashlib
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy
@@ -24,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from megan.config import paths
 from megan.data.episodes import Sampler, TaskSet
 from megan.meta import generation, setup, snapshots
-from megan.meta.evaluate import Scores, evaluate
+from megan.meta.evaluate import Evaluation, Scores
 from megan.meta.parallel import Workers
 from megan.meta.with_fakes import WithFakes
 from megan.models import encoder
@@ -54,12 +55,16 @@ def run(job: Job) -> None:
         if not healthy:
             empty = torch.empty(0, count, system.inner.test_steps + 1 if every_step else 1, dtype=torch.float64)
             return Scores(*[empty] * 5)
-        return evaluate(
-            system, weights, TaskSet(sampler, seeds, "test", count, queries), workers, every_step=every_step
-        )
+        return evaluation(queries, every_step)(weights)
 
     weights = of_healthy(load_file(source / "weights.safetensors"))
     kept = {step: of_healthy(values) for step, values in snapshots.read(source).items()}
+
+    @cache
+    def evaluation(queries: int, every_step: bool) -> Evaluation:
+        tasks = TaskSet(sampler, seeds, "test", count, queries)
+        return Evaluation(system, tasks, workers, every_step=every_step, times=max(1, len(kept)))
+
     with storage.replacing_folder(job.folder) as folder:
         scores = scored(queries, True, weights)
         tasks, steps = tables(scores, seeds.tolist(), system.has_fake_output)

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from megan.data.episodes import TaskSet
 from megan.meta import first_output, setup, snapshots
-from megan.meta.evaluate import evaluate
+from megan.meta.evaluate import Evaluation
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
 from megan.ops import precision
@@ -65,7 +65,9 @@ class Training:
         if self.settings.data.validates:
             validation = setup.sampler(self.job.params, self.job.item, "validation", self.workers)
             queries = self.settings.tasks.test_queries
-            self.validation = TaskSet(validation, self.seeds, "validation", train.validation_tasks, queries)
+            tasks = TaskSet(validation, self.seeds, "validation", train.validation_tasks, queries)
+            times = 1 + math.ceil(last / train.validate_every)
+            self.validation = Evaluation(self.system, tasks, self.workers, every_step=False, times=times)
         begun, self.started, self.first = self.seconds, time.monotonic(), int(self.state["step"])
         loop = OuterLoop(train, self.settings.tasks.train_queries, last)
         advance = iteration(self.system, self.sampler, self.seeds, loop, self.state, self.workers)
@@ -111,7 +113,7 @@ class Training:
         if not self.settings.data.validates:
             return
         theta = self.state.part("theta")
-        scores = evaluate(self.system, theta, self.validation, self.workers, every_step=False)
+        scores = self.validation(theta)
         means = {key: getattr(scores, key)[:, :, -1].mean(dim=1).tolist() for key in CURVE[3:]}
         self._add_rows(step, "validation", means)
         for index, alive in enumerate(self.state["alive"].tolist()):

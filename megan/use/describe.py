@@ -18,7 +18,7 @@ from megan.config.params import Params
 from megan.data.episodes import Sampler, TaskSet
 from megan.data.packed import Split
 from megan.meta import setup
-from megan.meta.evaluate import evaluate
+from megan.meta.evaluate import Evaluation
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
 from megan.models import encoder
@@ -131,7 +131,10 @@ def measure(params: Params, variant: str) -> Measured:
     spent = statistics.median(_seconds(advance, workers) for _ in range(ITERATIONS))
     memory = _peak(advance)
     tasks = TaskSet(sampler, seeds, "test", workers.default_chunk * workers.threads, study.tasks.test_queries)
-    whole = _seconds(lambda: evaluate(system, state.part("theta"), tasks, workers, every_step=False), workers)
+    times = max(1, tier.test_tasks // tasks.count)  # a whole test is as many of these
+    evaluation, theta = Evaluation(system, tasks, workers, every_step=False, times=times), state.part("theta")
+    evaluation(theta)
+    whole = _seconds(lambda: evaluation(theta), workers)
     count = tasks.count * len(seeds)
     on_device = 0 if workers.is_cpu else torch.cuda.max_memory_allocated(workers.device)
     return Measured(

@@ -326,6 +326,8 @@ def test_one_wrong_key(path, key, value, told):
         ({"head": "mean"}, "network.head = 'mean': expected 'flat'"),
         ({"side": 12}, "network.layers = 'authors': three convolutions without padding leave nothing of data.side 12"),
         ({"side": 16}, None),
+        ({"norm": "after_relu"}, None),
+        ({"layers": "finn", "norm": "after_relu"}, "network.norm = 'after_relu': expected 'before_relu'"),
     ],
 )
 def test_layers_of_the_authors(path, changes, told):

@@ -1,6 +1,8 @@
+import numpy
 import pytest
 import torch
 
+from megan.data import packed
 from megan.data.episodes import Episodes
 
 
@@ -24,3 +26,16 @@ def make_episodes():
         )
 
     return make
+
+
+@pytest.fixture
+def split(tmp_path, monkeypatch):
+    """Random drawings, 28 pixels square: two alphabets of seven characters."""
+    monkeypatch.setenv("MEGAN_CHUNK", "2")
+    source = numpy.random.default_rng(0)
+    packed.write(
+        tmp_path / "test",
+        {letter: source.integers(0, 256, (7, 20, 28, 28), dtype=numpy.uint8) for letter in "AB"},
+        {x: list("abcdefg") for x in "AB"},
+    )
+    return packed.load(tmp_path / "test")

@@ -44,7 +44,12 @@ def network(weights, branch, shared, x, planes=None, own_norm=batch_norm, sizes=
         if sizes.authors:
             kernel = weights[f"{group}.conv{layer}"].permute(3, 2, 0, 1).contiguous()
             z = F.conv2d(x, kernel, weights[f"{group}.bias{layer}"], stride=2 if layer < 3 else 1)
-            x = norm(torch.where(z > 0, z, 0.2 * z if layer < 2 else 0 * z), *scale)
+            slope = 0.2 if layer < 2 else 0.0
+            if sizes.relu_first:
+                x = norm(torch.where(z > 0, z, slope * z), *scale)
+            else:
+                z = norm(z, *scale)
+                x = torch.where(z > 0, z, slope * z)
             continue
         z = convolve(x, weights[f"{group}.conv{layer}"], 1 if sizes.max_pool else 2)
         x = F.relu(norm(z, *scale))

@@ -16,7 +16,7 @@ from megan.config import params
 from megan.data.episodes import Sampler, TaskSet
 from megan.data.packed import Split
 from megan.meta import bounds, capture, generation, systems
-from megan.meta.evaluate import evaluate
+from megan.meta.evaluate import Evaluation
 from megan.meta.iteration import OuterLoop, State, iteration
 from megan.meta.parallel import Workers
 from megan.models import sizes
@@ -156,7 +156,7 @@ def test_no_tensor_of_evaluation_passes_the_bound(pretend, monkeypatch, options,
     tasks = TaskSet(sampler, seeds, "test", bounds.tasks_at_a_time(system, tasks), queries)
     weights = system.initial_weights(seeds, torch.float32)
     with Watch() as watch:
-        evaluate(system, weights, tasks, MetaWorkers(), every_step=True)
+        Evaluation(system, tasks, MetaWorkers(), every_step=True)(weights)
     assert bounds.LARGEST / 20 < watch.largest <= bounds.LARGEST
     if system.makes_fakes:
         with Watch() as watch:

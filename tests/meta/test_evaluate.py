@@ -1,28 +1,32 @@
-"""Scores after each inner step against the slow reference."""
+"""Scores after each inner step against the slow reference; replayed ones are the same."""
 
 import importlib.util
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from megan.meta.evaluate import evaluate
+from megan.data.episodes import Sampler, TaskSet
+from megan.meta import evaluate
+from megan.meta.evaluate import Evaluation, Scores
 from megan.meta.parallel import Workers
+from megan.meta.replayed import Replayed
 
 _spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference.py"))
 reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
+SEEDS, TASKS = torch.tensor([0, 5]), 5
 STEPS = 3
 
 
 def scores(system, episodes, every_step=True):
     tasks = SimpleNamespace(seeds=torch.tensor([0]), count=len(episodes.support), sample=lambda *_: episodes)
     weights = system.initial_weights(torch.tensor([0]), torch.float64)
-    return evaluate(
-        system, weights, tasks, Workers(device="cpu", threads=1, default_chunk=9), every_step=every_step
-    ), weights
+    workers = Workers(device="cpu", threads=1, default_chunk=9)
+    return Evaluation(system, tasks, workers, every_step=every_step)(weights), weights
 
 
 @pytest.mark.parametrize(
@@ -68,3 +72,35 @@ def test_no_probability_without_fakes_or_log_odds(options, make_system, make_epi
     found, _ = scores(make_system(steps=STEPS, **options), make_episodes())
     assert found.p_fake_of_fakes.shape == (1, 2, STEPS + 1)
     assert found.p_fake_of_fakes.isnan().all() and found.p_fake_of_reals.isnan().all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("approach", ["maml", "n_plus_1", "multi_task"])
+def test_long_and_short_agree(approach, threads, make_system, split, monkeypatch):
+    system = make_system(approach=approach, steps=2)
+    tasks = TaskSet(Sampler(split, 3, 1, "alphabet", system.others, torch.float64), SEEDS, "test", TASKS, 2)
+    scores = {}
+    for tasks_from in (1, 1000):
+        monkeypatch.setattr(evaluate, "LONG_EVALUATION", tasks_from)
+        evaluation = Evaluation(system, tasks, Workers(device="cpu", threads=threads), every_step=True)
+        assert isinstance(evaluation._scores, Replayed) == (tasks_from == 1)
+        for seed in (0, 1):  # other weights, the same record
+            weights = system.initial_weights(SEEDS + seed, torch.float64)
+            scores[tasks_from, seed] = evaluation(weights)
+    for seed in (0, 1):
+        for field in fields(Scores):
+            ours, theirs = (getattr(scores[tasks_from, seed], field.name) for tasks_from in (1, 1000))
+            assert ours.shape == (2, TASKS, 3)
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12, equal_nan=True)
+
+
+def test_only_the_last_step_is_scored_where_no_curve_is_wanted(make_system, split):
+    system = make_system(steps=2)
+    tasks = TaskSet(Sampler(split, 3, 1, "alphabet", 0, torch.float64), SEEDS, "test", TASKS, 2)
+    weights = system.initial_weights(SEEDS, torch.float64)
+    all_steps, last = (
+        Evaluation(system, tasks, Workers(device="cpu", threads=1), every_step=every)(weights)
+        for every in (True, False)
+    )
+    assert last.loss.shape == (2, TASKS, 1)
+    torch.testing.assert_close(last.loss[..., 0], all_steps.loss[..., -1], rtol=1e-12, atol=1e-13)

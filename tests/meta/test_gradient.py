@@ -141,7 +141,7 @@ def test_gradient_is_the_slow_references(name, make_system, make_episodes):
         assert relative(*flat) < 1e-9, group
 
 
-AUTHORS = Sizes(side=28, channels=1, filters=6, max_pool=False, flat=True, authors=True)
+AUTHORS = Sizes(side=28, channels=1, filters=6, max_pool=False, flat=True, authors=True, relu_first=True)
 POOLED = Sizes(side=20, channels=3, filters=6, max_pool=True, flat=True)
 SIZES = {
     "colour, max-pooling, the whole map": POOLED,
@@ -150,6 +150,7 @@ SIZES = {
     "grey, pooled, mean": replace(POOLED, channels=1, flat=False),
     "the authors' layers": AUTHORS,
     "the authors' layers on larger colour images": replace(POOLED, side=52, max_pool=False, authors=True),
+    "the authors' layers, batch norm first": replace(AUTHORS, relu_first=False),
 }
 
 

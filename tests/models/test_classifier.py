@@ -11,7 +11,7 @@ from megan.models.classifier import Branch
 from megan.models.sizes import Sizes
 from megan.ops import kernels
 
-AUTHORS = Sizes(side=28, channels=1, filters=64, max_pool=False, flat=True, authors=True)
+AUTHORS = Sizes(side=28, channels=1, filters=64, max_pool=False, flat=True, authors=True, relu_first=True)
 
 
 def weights(branch: Branch) -> dict[str, torch.Tensor]:

@@ -4,8 +4,11 @@ import jobs
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import ROOT
 
+from megan.config import params as parameters
 from megan.config import paths
+from megan.report import paper_curves, style
 from megan.report.figures import FIGURES, comparisons, shared_layers
 from megan.report.statistics import paired_difference
 
@@ -20,8 +23,12 @@ def _lines(picture):
     return {line.get_gid(): line for axes in picture.figure.axes for line in axes.get_lines() if line.get_gid()}
 
 
+def _ours(lines):
+    return [gid for gid in lines if not gid.startswith("paper/")]
+
+
 def _legend(picture):
-    return [text.get_text() for text in picture.figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in picture.figure.legends[0].get_texts()]
 
 
 def _summarised(study):
@@ -41,7 +48,7 @@ def test_curves_of_the_named_variants_alone(made_up, row):
     variants = _summarised(made_up(variants=(*row.variants, "another")))
     picture = row.build([TABLES], variants)
     lines = _lines(picture)
-    assert list(lines) == [f"validation/{name}" for name in row.variants]
+    assert _ours(lines) == [f"validation/{name}" for name in row.variants]
     means = pd.read_csv(TABLES / "curves_mean.csv").query("split == 'validation'")
     for name in row.variants:
         own = means[means["variant"] == name]
@@ -91,12 +98,38 @@ def test_every_seed_diverged(made_up):
     assert "MULTI_TASK_1: every seed diverged" in picture.caption and "points" not in picture.caption
 
 
-def test_a_shorter_run_is_marked_and_not_compared(made_up):
+def test_a_run_of_smoke_length_is_left_out_and_said(made_up):
     variants = _summarised(made_up(variants=WEIGHTING, smoke=("n_plus_1_equal",)))
     picture = FIGURES["weighting"].build([TABLES], variants)
+    assert "validation/n_plus_1_equal" not in _lines(picture) and "N_PLUS_1_EQUAL" not in _legend(picture)
+    assert "Left out, because their runs only show that the code runs: N_PLUS_1_EQUAL." in picture.caption
+
+
+def test_short_runs_of_equal_length_are_compared(made_up):
+    variants = _summarised(made_up(variants=WEIGHTING, smoke=WEIGHTING))
+    picture = FIGURES["weighting"].build([TABLES], variants)
+    assert _ours(_lines(picture)) == [f"validation/{name}" for name in WEIGHTING]
+    assert "Short runs have fewer training tasks" in picture.caption and "Left out" not in picture.caption
+
+
+def test_a_longer_run_that_is_not_short_is_marked_and_not_compared(made_up):
+    variants = _summarised(made_up(variants=WEIGHTING, smoke=("n_plus_1_equal",), smoke_steps=600))
+    picture = FIGURES["weighting"].build([TABLES], variants)
     assert "(not compared: different number of meta-steps); N_PLUS_1_WEIGHTED" in picture.caption
-    assert "Short runs have fewer meta-steps" in picture.caption
-    assert any("short run of 400" in text for text in _legend(picture))
+    assert any("600 meta-steps" in text for text in _legend(picture))
+
+
+def test_lines_differ_without_colour(made_up):
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING))))
+    looks = {(str(lines[gid]._dash_pattern), lines[gid].get_marker()) for gid in _ours(lines)}
+    assert len(looks) == len(WEIGHTING)
+
+
+def test_the_legend_covers_no_axes_and_the_figure_is_one_column(made_up):
+    figure = FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING))).figure
+    figure.draw_without_rendering()
+    legend, axes = figure.legends[0].get_window_extent(), figure.axes[0].get_tightbbox()
+    assert legend.y1 <= axes.y0 and legend.y0 >= 0 and figure.get_figwidth() == style.COLUMN
 
 
 def test_shared_layers(made_up):
@@ -119,3 +152,28 @@ def test_shared_layers(made_up):
         pytest.approx(2 * row["ci95_seeds"]),
     )
     assert axes.get_xticklabels()[2].get_text() == "2\n(seed 0 diverged)"
+
+
+def test_the_papers_points_are_drawn_beside_ours_and_named(made_up):
+    variants = _summarised(made_up(variants=WEIGHTING))
+    picture = FIGURES["weighting"].build([TABLES], variants)
+    lines = _lines(picture)
+    assert {gid for gid in lines if gid.startswith("paper/")} == {"paper/n_plus_1_equal", "paper/n_plus_1_weighted"}
+    drawn = lines["paper/n_plus_1_equal"]
+    assert list(drawn.get_xdata()) == [25, 50, 100, 120] and list(drawn.get_ydata()) == [0.644, 0.646, 0.66, 0.664]
+    assert drawn.get_color() == variants["n_plus_1_equal"].colour
+    assert "the paper's Fig. 5, read off" in _legend(picture) and paper_curves.READ_OFF in picture.caption
+
+
+def test_the_papers_points_beyond_our_run_are_not_drawn(made_up):
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=80))))
+    assert list(lines["paper/n_plus_1_equal"].get_xdata()) == [25, 50]
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=40))))
+    assert _ours(lines) == list(lines), "one point is no curve"
+
+
+def test_the_papers_values_are_shares_of_known_variants():
+    table = paper_curves.read()
+    assert set(table["variant"].dropna()) <= set(parameters.load(ROOT / "params.yaml").variants)
+    assert table["accuracy"].between(0.2, 1).all() and table["reading_error"].between(0.001, 0.01).all()
+    assert not table.duplicated(["figure", "curve", "meta_step"]).any()

@@ -14,13 +14,13 @@ from PIL import Image
 from megan.config import paths
 from megan.report import figures
 from megan.report import picture as pictures
-from megan.report.figures import FIGURES, accuracy, adaptation, convergence
+from megan.report.figures import FIGURES, accuracy, adaptation, convergence, convergence_others
 from megan.report.inputs import ReportError
 
 TABLES = paths.tables("quick")
 NAMES = [
     "convergence", "weighting", "outer_losses", "shared_layers", "gan_losses", "conditioning_accuracy", "accuracy",
-    "adaptation", "examples", "conditioning_samples", "generators", "plain_gan", "realism",
+    "adaptation", "examples", "conditioning_samples", "generators", "plain_gan", "realism", "convergence_others",
 ]  # fmt: skip
 # Those that read the tables alone; what reads samples has tests of its own.
 OF_TABLES = [name for name, entry in FIGURES.items() if entry.reads == ("tables",)]
@@ -39,7 +39,7 @@ def _bands(picture):
 
 
 def _legend(picture):
-    return [text.get_text() for text in picture.figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in picture.figure.legends[0].get_texts()]
 
 
 def _words(picture):
@@ -80,7 +80,7 @@ def test_files_are_the_same_twice(made_up, name):
     assert sorted(out.iterdir()) == sorted(files)
 
 
-def test_words_stand_beside_the_figure_and_only_the_title_in_it(made_up, tmp_path):
+def test_words_stand_beside_the_figure_and_not_in_it(made_up, tmp_path):
     study = made_up(variants=FIGURES["weighting"].variants)
     built = FIGURES["weighting"].build([TABLES], _summarised(study))
     figures.draw("weighting", study.params, tmp_path)
@@ -89,7 +89,7 @@ def test_words_stand_beside_the_figure_and_only_the_title_in_it(made_up, tmp_pat
     assert words["title"].startswith("Weight and schedule of the fakes, study quick")
     assert words["caption"].startswith("The paper says of its Fig. 5") and "\n" not in words["caption"]
     assert words["alt"].startswith("Line chart") and words["alt"].count(". ") == 0
-    assert built.figure.get_suptitle() == words["title"] and not built.figure.get_supxlabel()
+    assert not built.figure.get_suptitle() and not built.figure.texts
 
 
 def test_pictures_have_no_version_and_no_date(made_up, tmp_path):
@@ -126,15 +126,14 @@ def test_convergence_lines(made_up):
     variants = _summarised(made_up())
     picture = convergence.build(TABLES, variants)
     lines = _lines(picture)
-    assert sorted(lines) == ["train/maml", "train/n_plus_1", "validation/maml", "validation/n_plus_1"]
+    assert sorted(lines) == ["validation/maml", "validation/n_plus_1"]
     mean = pd.read_csv(TABLES / "curves_mean.csv").query("variant == 'maml' and split == 'validation'")
     steps, heights = lines["validation/maml"].get_data()
     assert list(steps) == mean["meta_step"].tolist()
     assert np.allclose(heights, mean["accuracy"], atol=1e-6)
     assert lines["validation/maml"].get_color() == variants["maml"].colour
-    assert lines["train/maml"].get_linewidth() < lines["validation/maml"].get_linewidth()
     assert len(_bands(picture)) == 2
-    assert picture.title == "Accuracy during meta-training, study quick (glyphs): 3 seeds, 800 meta-steps"
+    assert picture.title == "Validation accuracy during meta-training, study quick (glyphs): 3 seeds, 800 meta-steps"
     assert "lowest to the highest seed" in picture.caption
 
 
@@ -174,7 +173,8 @@ def test_a_run_of_one_point_still_shows(made_up):
     curves = pd.read_csv(TABLES / "curves.csv")
     curves[(curves["variant"] == "maml") | (curves["meta_step"] == 800)].to_csv(TABLES / "curves.csv", index=False)
     lines = _lines(convergence.build(TABLES, variants))
-    assert lines["validation/n_plus_1"].get_marker() == "o" and lines["validation/maml"].get_marker() in ("", "None")
+    assert list(lines["validation/n_plus_1"].get_xdata()) == [800]
+    assert lines["validation/n_plus_1"].get_marker() not in ("", "None")
 
 
 def test_variants_of_one_colour_differ_in_marker(made_up):
@@ -188,35 +188,47 @@ def test_variants_of_one_colour_differ_in_marker(made_up):
 def test_many_variants_get_a_panel_each(made_up):
     names = ("maml", *(f"v{number}" for number in range(9)))
     variants = _summarised(made_up(variants=names, seeds=(0,)))
-    picture = convergence.build(TABLES, variants)
-    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [name.upper() for name in names]
-    assert [axes.get_lines()[0].get_gid() for axes in picture.figure.axes[1:]] == ["reference/maml"] * 9
-    assert len({axes.get_ylim() for axes in picture.figure.axes}) == 1
-    assert "The dashed grey line is MAML." in picture.caption
+    first, others = convergence.build(TABLES, variants), convergence_others.build(TABLES, variants)
+    assert len(_lines(first)) == 6 and "convergence_others shows the other variants" in first.caption
+    assert [axes.get_title(loc="left") for axes in others.figure.axes] == [name.upper() for name in names[6:]]
+    assert [axes.get_lines()[0].get_gid() for axes in others.figure.axes] == ["reference/maml"] * 4
+    assert len({axes.get_ylim() for axes in others.figure.axes}) == 1
+    assert "The dashed grey line is MAML." in others.caption
+    lines = _lines(others)
+    assert lines["train/v5"].get_linewidth() < lines["validation/v5"].get_linewidth()
+
+
+def test_no_panel_for_a_run_of_smoke_length(made_up):
+    variants = _summarised(made_up(variants=("maml", "n_plus_1", "a", "b"), smoke=("a", "b")))
+    first, others = convergence.build(TABLES, variants), convergence_others.build(TABLES, variants)
+    assert sorted(_lines(first)) == ["validation/maml", "validation/n_plus_1"]
+    assert not _lines(others) and others.alt.startswith(pictures.EMPTY)
+    assert all(
+        "Left out, because their runs only show that the code runs: A; B." in one.caption for one in (first, others)
+    )
 
 
 def test_what_differs_is_noted(made_up):
-    variants = _summarised(made_up(variants=("maml", "a", "b"), smoke=("b",)))
+    variants = _summarised(made_up(variants=("maml", "a", "b"), smoke=("b",), smoke_steps=600))
     picture = accuracy.build(TABLES, variants)
     labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in picture.figure.axes]
     assert labels == [["MAML", "A"], ["B"]]
     assert [axes.get_title(loc="left") for axes in picture.figure.axes] == [
         "Headline: 3 seeds, 800 meta-steps",
-        "Survey: 1 seed, short run of 400 meta-steps",
+        "Survey: 1 seed, 600 meta-steps",
     ]
-    assert "20 tasks per seed" in picture.title and "Short runs have fewer meta-steps than a verdict" in picture.caption
-    assert _legend(convergence.build(TABLES, variants))[2] == "B\n(1 seed, short run of 400\nmeta-steps)"
+    assert "20 tasks per seed" in picture.title and "Compare variants within a tier only" in picture.caption
 
 
 def test_a_tall_legend_fits(made_up):
-    """Beside the axes, whatever the number of lines: the figure grows."""
-    names = ("maml", *(f"v{number}" for number in range(7)))
+    """Below the axes, whatever the number of lines: the figure grows."""
+    names = ("maml", *(f"v{number}" for number in range(5)))
     labels = {name: f"{name}, with a name that needs two lines of the legend" for name in names}
-    variants = _summarised(made_up(variants=names, smoke=names[1:], labels=labels, diverged={"maml": {1: 300}}))
+    variants = _summarised(made_up(variants=names, labels=labels, diverged={"maml": {1: 300}}))
     picture = convergence.build(TABLES, variants)
     picture.figure.draw_without_rendering()
-    legend, whole = picture.figure.axes[0].get_legend().get_window_extent(), picture.figure.bbox
-    assert len(_legend(picture)) == 11
+    legend, whole = picture.figure.legends[0].get_window_extent(), picture.figure.bbox
+    assert len(_legend(picture)) == 7
     assert whole.x0 <= legend.x0 and legend.x1 <= whole.x1 and whole.y0 <= legend.y0 and legend.y1 <= whole.y1
 
 

@@ -58,7 +58,7 @@ def test_a_row_for_each_k_and_a_column_for_each_class(made_up):
     assert labels == ["Real, trained on", "K = 25", "K = 5", "K = 1"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["Alef", "Bet", "Gimel"]
     pictures = [axes.get_images()[0].get_array() for axes in figure.axes]
-    assert {picture.shape for picture in pictures} == {(2 * 28 + 2, 3 * 28 + 4)}
+    assert {picture.shape for picture in pictures} == {(2 * 28 + 2, 6 * 28 + 10)}, "two samples of a class side by side"
     assert len({picture.tobytes() for picture in pictures}) == 4
 
 
@@ -66,8 +66,9 @@ def test_the_picture_is_of_the_first_seed(made_up):
     folder = write()
     images = load_file(folder / "samples.safetensors")["K5"]
     shown = drawn(folder).figure.axes[2].get_images()[0].get_array()
-    assert np.array_equal(shown[:28, 30:58], 255 - images[0, 1, 0]), "column 1 is class 1"
-    assert np.array_equal(shown[30:58, :28], 255 - images[0, 0, 1]), "row 1 is the second sample"
+    assert np.array_equal(shown[:28, 60:88], 255 - images[0, 1, 0]), "columns 2 and 3 are class 1"
+    assert np.array_equal(shown[:28, 90:118], 255 - images[0, 1, 1])
+    assert np.array_equal(shown[30:58, :28], 255 - images[0, 0, 2]), "row 1 goes on with the samples"
 
 
 def test_mixed_classes_fill_a_row_of_ten(made_up):
@@ -144,3 +145,11 @@ def test_a_k_without_images(made_up):
     save_file({"training": rng, "K25": rng, "K5": rng}, folder / "samples.safetensors")
     with pytest.raises(ReportError, match="no 'K1'"):
         drawn(folder)
+
+
+def test_a_synthetic_character_is_named_by_its_letter(made_up):
+    folder = write()
+    record = json.loads((folder / "record.json").read_text())
+    record["classes"] = ["Latin U+0051", "Bet", "Phonetic U+10A0"]
+    (folder / "record.json").write_text(json.dumps(record))
+    assert [text.get_text() for text in drawn(folder).figure.axes[0].texts] == ["Latin Q", "Bet", "Phonetic\nU+10A0"]

@@ -107,7 +107,7 @@ def test_grids_of_the_same_tasks(made_up, row):
         assert np.array_equal(grid[2 + position], grids.mosaic(images[f"fakes/{name}"][:, : grids.MOST_ROWS]))
         kid, distance = f"{0.1 * (position + 1) + 0.01:.3g}", f"{0.2 + 0.1 * position:.3f}"
         told = f"KID {kid} +/- 0.025 over 3 seeds, distance {distance}, likeness 0.800"
-        assert titles[2 + position].startswith(variants[name].label) and told in titles[2 + position]
+        assert titles[2 + position] == f"Fakes: {variants[name].label}"
         assert f"{variants[name].label}: {told}" in picture.caption and variants[name].label in picture.alt
     assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
     assert "Real images compared with other real images: KID 0.002" in picture.caption
@@ -130,8 +130,8 @@ def test_a_gallery_of_a_snapshot(made_up):
         early = position < 2
         shown = images[f"fakes/{name}@1000" if early else f"fakes/{name}"]
         assert np.array_equal(grid[2 + position], grids.mosaic(shown[:, : grids.MOST_ROWS]))
-        assert ("after 1,000 meta-steps. KID 3 +/- 2.5 over 3 seeds" in titles[2 + position]) == early
-        assert (f"{variants[name].label} after 1,000 meta-steps: KID 3 " in picture.caption) == early
+        assert titles[2 + position].endswith("after 1,000 meta-steps") == early
+        assert (f"{variants[name].label} after 1,000 meta-steps: KID 3 +/- 2.5 over 3" in picture.caption) == early
 
 
 def test_generators_say_accuracies(made_up):
@@ -144,7 +144,7 @@ def test_generators_say_accuracies(made_up):
 
 def test_one_seed_shows_the_interval_over_tasks(made_up):
     variants, _ = _made(made_up(variants=CONDITIONING.variants, seeds=(0,)))
-    assert "KID 0.1 (0.05 to 0.9 over tasks)" in _titles(_built(CONDITIONING, variants))[2]
+    assert "KID 0.1 (0.05 to 0.9 over tasks)" in _built(CONDITIONING, variants).caption
 
 
 @ROWS
@@ -202,7 +202,9 @@ def test_examples(made_up):
 
 def test_realism_points(made_up):
     names = ("a", "b", "c", "d", "e", "f")
-    variants, _ = _made(made_up(variants=("maml", *names), smoke=("f",), diverged={"b": {1: 100}}), others=("maml",))
+    variants, _ = _made(
+        made_up(variants=("maml", *names), smoke=("f",), smoke_steps=600, diverged={"b": {1: 100}}), others=("maml",)
+    )
     picture = realism.build(TABLES, SAMPLES, variants)
     lines = _lines(picture)
     seeds = pd.read_csv(TABLES / "seeds.csv")

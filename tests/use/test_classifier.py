@@ -12,7 +12,7 @@ from megan import FewShotClassifier
 from megan.config import paths
 from megan.meta import setup
 from megan.meta.adapt import adapt
-from megan.meta.evaluate import evaluate
+from megan.meta.evaluate import Evaluation
 from megan.use.classifier import ClassifierError
 
 N_PLUS_1 = paths.trained("quick", "n_plus_1")
@@ -28,7 +28,7 @@ def test_predictions_are_those_of_the_meta_test(studies, name, variant):
     system, tasks = setup.system(study, variant), task_set(study, variant)
     row = study.tier(variant).seeds.index(SEED)
     weights = {name: value[row : row + 1] for name, value in load_file(folder / "weights.safetensors").items()}
-    scores = evaluate(system, weights, tasks, setup.workers(study), every_step=False)
+    scores = Evaluation(system, tasks, setup.workers(study), every_step=False)(weights)
     for number in range(TASKS):
         task = tasks.sample(slice(0, 1), torch.tensor([number]))
         adapted = adapt(system, weights, task, system.inner.test_steps, differentiable=False)

@@ -11,7 +11,7 @@ from megan import __main__ as command_line
 from megan.config import paths
 from megan.data.episodes import TaskSet
 from megan.meta import fakes, setup
-from megan.meta.evaluate import evaluate
+from megan.meta.evaluate import Evaluation
 from megan.stages import registry
 from megan.use import show
 from megan.use.trained import load
@@ -34,7 +34,7 @@ def test_it_is_the_task_of_the_meta_test(studies, name, variant):
     tasks = TaskSet(setup.sampler(study, variant, "test", setup.workers(study)), torch.tensor([8]), "test", 3, queries)
     task = tasks.sample(slice(0, 1), torch.tensor([2]))
     assert torch.equal(shown.support, task.support[0]) and torch.equal(shown.query, task.query[0])
-    scores = evaluate(kept.system, kept.weights, tasks, setup.workers(study), every_step=False)
+    scores = Evaluation(kept.system, tasks, setup.workers(study), every_step=False)(kept.weights)
     assert shown.accuracy == float(scores.accuracy[0, 2, -1])
     assert float(shown.fake_wins.double().mean()) == float(scores.fake_wins[0, 2, -1])
     if variant == "maml":

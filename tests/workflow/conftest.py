@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,10 +79,10 @@ class Project:
         return yaml.safe_load(self.path("dvc.lock").read_text(encoding="utf-8"))["stages"]
 
     def results(self) -> dict[str, bytes]:
-        """All that must repeat: everything made except provenance, which tells times and hosts."""
+        """All that must repeat: everything made except provenance, which tells times and hosts, also in the page."""
         made = self.content("data/raw", "data/prepared", "results")
         return {
-            name: content
+            name: re.sub(b"<!-- provenance -->.*<!-- end of provenance -->", b"", content, flags=re.DOTALL)
             for name, content in made.items()
             if "/provenance/" not in name and not name.startswith("results/README")
         }

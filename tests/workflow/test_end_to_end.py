@@ -117,7 +117,7 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
         "megan/report/tables.py": {"summary", "report"},
         "megan/report/statistics.py": {"search", "summary", "claims", "report"},
         "megan/report/claims/decide.py": {"claims", "report"},
-        "megan/report/page.html": {"report"},
+        "megan/report/page/templates/page.html": {"report"},
         "megan/realism/measures.py": tests | {"samples", "gan"},
         "megan/gan/quality.py": {"gan"},
         "megan/stages/test.py": tests,

@@ -1,6 +1,6 @@
 """What is measured for the claims about accuracy and speed: 1 to 7, and 15."""
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims import measures, over_training
 from megan.report.claims.effects import AllOf, AnyOf, Measured
 from megan.report.claims.evidence import Evidence

@@ -1,6 +1,6 @@
 """What is measured for the claims about fakes, GAN losses and the plain GAN: 8 to 14, 16 and 17."""
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims import measures, over_training, stability
 from megan.report.claims.effects import AllOf, Measured
 from megan.report.claims.evidence import Evidence

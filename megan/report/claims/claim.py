@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims.effects import Measured
 from megan.report.claims.evidence import Evidence
 

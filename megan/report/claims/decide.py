@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims import gates
 from megan.report.claims.claim import Claim
 from megan.report.claims.effects import P_EQUAL, P_OPPOSITE, Measured, P, Part, decisive, holm, leaves

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from megan.config.schema import Claims, Least
+from megan.config.claims import Claims, Least
 from megan.report.claims import measures
 from megan.report.claims.about_fakes import BOUNDARY
 from megan.report.claims.claim import PRIMARY, Claim
@@ -124,9 +124,13 @@ def _of_gan(evidence: Evidence, rules: Claims, needed: Least) -> list[str]:
     if seeds < needed.seeds:
         found.append(f"too few seeds: {seeds}, expected at least {needed.seeds}")
     kid = measures.plain_gan_kid(evidence)
-    many = kid[[images for images in kid.columns if images >= BOUNDARY]].median(axis=None)
-    if not many < rules.gan_learnt:
-        found.append(f"learnt nothing: KID {many:.3g} at K >= {BOUNDARY}, expected less than {rules.gan_learnt:g}")
+    many = kid[[images for images in kid.columns if images >= BOUNDARY]].stack()
+    if many.empty:
+        found.append(f"no GAN on {BOUNDARY} images or more")
+    elif not many.median() < rules.gan_learnt:
+        found.append(
+            f"learnt nothing: KID {many.median():.3g} at K >= {BOUNDARY}, expected less than {rules.gan_learnt:g}"
+        )
     return found
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims.effects import AllOf, Part
 from megan.report.claims.evidence import Evidence
 

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims.effects import Part
 from megan.report.claims.evidence import Evidence
 from megan.report.claims.measures import FACTOR, floats

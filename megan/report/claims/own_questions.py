@@ -5,7 +5,7 @@ docs/claims.md describes the same rules in words. A test compares the two.
 
 from functools import partial
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims import measures
 from megan.report.claims.claim import OWN, Claim
 from megan.report.claims.effects import Measured

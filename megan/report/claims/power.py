@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import integrate, stats
 from scipy.special import nctdtr, nctdtrinc
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims import over_training
 from megan.report.claims.measures import FACTOR
 from megan.report.claims.rules import ALL

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from megan.config.schema import Claims
+from megan.config.claims import Claims
 from megan.report.claims.effects import Part
 from megan.report.claims.evidence import Evidence
 from megan.report.claims.measures import FACTOR, floats, log_kid, paired

@@ -25,6 +25,7 @@ FIGURES = {
         *samples.FAKES,
         Entry("plain_gan", reads=("gan",)),
         Entry("realism", reads=("tables", "samples")),
+        Entry("convergence_others", folded=True),
     )
 }
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from megan.config.params import Style
-from megan.report import captions, picture, style
+from megan.report import captions, layout, picture, style
 from megan.report.inputs import read_table
 from megan.report.picture import Picture
 
@@ -36,24 +36,25 @@ class _Group:
 def build(tables: Path, styles: dict[str, Style]) -> Picture:
     """One row for each variant, one panel for each tier. Points, not bars, as the axis does not start at 0."""
     seeds = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])
-    facts = captions.read(tables, styles)
+    drawn = layout.comparable(styles, captions.read(tables, styles))
+    smoke = layout.left_out(own for name, own in styles.items() if name not in drawn)
+    styles, facts = drawn, captions.read(tables, drawn)
     groups = _groups(tables, styles, facts)
     heights = [sum(group.heights) for group in groups]
     with style.theme():
-        figure = Figure(figsize=(9, 1.1 + 0.4 * len(groups) + 0.135 * sum(heights)), layout="constrained")
+        figure = Figure(figsize=(style.PAGE, 0.75 + 0.3 * len(groups) + 0.1 * sum(heights)), layout="constrained")
         stacked = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         for axes, group in zip(stacked, groups, strict=True):
             _panel(axes, group, seeds, styles)
         stacked[-1].set_xlabel("Meta-test accuracy")
         style.percent(stacked[-1], "x", stacked[-1].get_xlim() if facts.table["seeds"].any() else (0, 1))
-        _legend(stacked[0], facts)
-        stacked[0].set_title(stacked[0].get_title(loc="left"), fontsize=9, loc="left", pad=22)
+        _legend(figure, facts)
         subject, several = "Meta-test accuracy", len(groups) > 1
         title = f"{subject}, {facts.where}" if several else captions.title(facts, subject)
-        return picture.titled(
+        return picture.described(
             figure,
             f"{title}, {facts.tasks_a_seed} tasks per seed",
-            _caption(facts, several),
+            _caption(facts, several) + smoke,
             f"Dot plot of the meta-test accuracy, with intervals, of {captions.listed(styles)}.",
         )
 
@@ -84,10 +85,10 @@ def _panel(axes: Axes, group: _Group, seeds: pd.DataFrame, styles: dict[str, Sty
             _row(axes, row, table.loc[name], own, styles[name].colour)
         else:
             _lost(axes, row)
-    axes.set_yticks(rows, group.labels, fontsize=8)
+    axes.set_yticks(rows, group.labels, fontsize=style.TINY)
     axes.set(ylim=(sum(heights), 0))
     axes.grid(axis="y", visible=False)
-    axes.set_title(f"{group.tier.capitalize()}: {group.facts.shared}", fontsize=9, loc="left")
+    axes.set_title(f"{group.tier.capitalize()}: {group.facts.shared}", fontsize=style.SMALL, loc="left")
 
 
 def _row(axes: Axes, row: float, numbers: pd.Series, seeds: pd.Series, colour: str) -> None:
@@ -100,36 +101,42 @@ def _row(axes: Axes, row: float, numbers: pd.Series, seeds: pd.Series, colour: s
     axes.errorbar(mean, row, xerr=numbers["ci95_tasks"], fmt="none", **over_tasks)
     dot: style.Look = {
         "marker": "o",
-        "markersize": 6,
+        "markersize": 5,
         "markeredgecolor": "white",
         "linestyle": "",
         "color": colour,
         "zorder": 4,
     }
     axes.plot(mean, row, gid=f"mean/{name}", **dot)
-    circle: style.Look = {"s": 16, "facecolor": "white", "edgecolor": colour, "linewidth": 0.9, "zorder": 4}
+    if len(seeds) < 2:
+        return  # the dot of the mean is the seed
+    circle: style.Look = {"s": 9, "facecolor": "white", "edgecolor": colour, "linewidth": 0.9, "zorder": 4}
     axes.scatter(seeds, [row + _BELOW] * len(seeds), gid=f"seeds/{name}", **circle)
 
 
 def _lost(axes: Axes, row: float) -> None:
-    look: style.Look = {"fontsize": 8, "color": style.MUTED, "bbox": {"facecolor": "white", "edgecolor": "none"}}
+    look: style.Look = {
+        "fontsize": style.TINY,
+        "color": style.MUTED,
+        "bbox": {"facecolor": "white", "edgecolor": "none"},
+    }
     place: style.Look = {"ha": "center", "va": "center", "transform": axes.get_yaxis_transform()}
     axes.text(0.5, row, "every seed diverged", **place, **look)
 
 
-def _legend(axes: Axes, facts: captions.Facts) -> None:
-    """A legend between the title of the figure and that of the first panel."""
+def _legend(figure: Figure, facts: captions.Facts) -> None:
+    """A legend above the panels."""
     handles = [
         Line2D([], [], color=GREY, marker="o", linestyle="", label="mean"),
-        Line2D([], [], color=GREY, marker="o", markerfacecolor="white", markersize=4, linestyle="", label="one seed"),
         Line2D([], [], color=GREY, linewidth=4, alpha=0.45, label="95 % over tasks"),
     ]
     if (facts.table["seeds"] > 1).any():
+        hollow: style.Look = {"markerfacecolor": "white", "markersize": 3.5, "linestyle": ""}
+        handles.insert(1, Line2D([], [], color=GREY, marker="o", label="one seed", **hollow))
         handles.append(Line2D([], [], color=GREY, linewidth=1, marker="|", label="95 % over seeds"))
     if any(name in facts.table.index and facts.table.loc[name, "seeds"] for name in REFERENCES):
-        handles.append(Line2D([], [], color=style.MUTED, linestyle="--", linewidth=1, label="mean of MAML in its tier"))
-    place: style.Look = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(handles), "columnspacing": 1.5}
-    axes.legend(handles=handles, fontsize=8, frameon=False, **place)
+        handles.append(Line2D([], [], color=style.MUTED, linestyle="--", linewidth=1, label="MAML of its tier"))
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), columnspacing=1.2, frameon=False)
 
 
 def _caption(facts: captions.Facts, several: bool) -> str:

@@ -1,4 +1,4 @@
-"""Meta-test accuracy after each inner step: the gain from adaptation."""
+"""Meta-test accuracy after each inner step of the longest runs: the gain from adaptation."""
 
 from pathlib import Path
 
@@ -11,23 +11,22 @@ from megan.report.picture import Picture
 def build(tables: Path, styles: dict[str, Style]) -> Picture:
     """One line for each variant, from step 0 (before adaptation) to the last step; a band over seeds."""
     steps = read_table(tables / "steps.csv", ["variant", "seed", "inner_step", "accuracy"])
-    facts = captions.read(tables, styles)
+    choice = layout.chosen(styles, captions.read(tables, styles))
+    facts = captions.read(tables, choice.first)
     with style.theme():
-        figure, panels = layout.panels(styles, facts)
-        chosen = style.markers(styles) if len(panels) == 1 else {}
-        for panel in panels:
-            if panel.reference:
-                layout.reference_line(panel, steps[steps["variant"] == panel.reference], "inner_step")
-            for name in panel.variants:
-                own, marker = steps[steps["variant"] == name], chosen.get(name) or "o"
-                look: style.Look = {"linewidth": 2, "marker": marker, "markersize": 4, "markeredgewidth": 0}
-                layout.mean_line(panel.axes, own, "inner_step", f"steps/{name}", styles[name].colour, **look)
-        layout.finish(panels, styles, facts, [], ("Inner steps", "Meta-test accuracy"))
-        return picture.titled(
+        figure, axes = layout.single()
+        looks = style.looks(choice.first)
+        for name, own in choice.first.items():
+            rows = steps[steps["variant"] == name]
+            layout.mean_line(axes, rows, "inner_step", f"steps/{name}", own.colour, linewidth=1.5, **looks[name])
+        layout.finish(figure, [axes], ("Inner steps", "Meta-test accuracy"))
+        layout.legend(figure, choice.first, facts, [])
+        others = f" The page's chart shows the other {len(choice.others)} variants." if choice.others else ""
+        return picture.described(
             figure,
             captions.title(facts, "Meta-test accuracy during adaptation"),
-            _caption(facts) + layout.behind(panels, styles) + facts.short,
-            f"Line charts of meta-test accuracy after each inner step for {captions.listed(styles)}.",
+            f"{_caption(facts)}{others}{choice.sentence}{facts.short}",
+            f"Line chart of meta-test accuracy after each inner step for {captions.listed(choice.first)}.",
         )
 
 

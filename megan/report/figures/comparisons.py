@@ -28,6 +28,7 @@ class Curves(Comparison):
 N_PLUS_1 = (
     Curves(
         "weighting",
+        figure=5,
         variants=("maml", "n_plus_1_equal", "n_plus_1_weighted", "n_plus_1"),
         subject="Weight and schedule of the fakes",
         paper="The paper says of its Fig. 5: with equal weight, the fakes inhibited the training of N+1."
@@ -36,6 +37,7 @@ N_PLUS_1 = (
     ),
     Curves(
         "outer_losses",
+        figure=6,
         variants=("maml", "n_plus_1", "n_plus_1_real_fake", "n_plus_1_hybrid"),
         subject="Outer losses",
         paper="The paper says of its Fig. 6: the outer loss on real images alone (grey) was the best of"
@@ -46,6 +48,7 @@ N_PLUS_1 = (
 MULTI_TASK = (
     Curves(
         "gan_losses",
+        figure=10,
         variants=(
             "maml_short",
             "multi_task_vanilla",
@@ -60,6 +63,7 @@ MULTI_TASK = (
     ),
     Curves(
         "conditioning_accuracy",
+        figure=8,
         variants=("multi_task_0", "multi_task_slow", "multi_task_label"),
         subject="Conditioning of the generator, and its inner step",
         paper="The paper's Fig. 8, right, shows the accuracy of the classifiers that were trained with the fakes of"

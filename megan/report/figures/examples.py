@@ -27,13 +27,13 @@ def build(tables: Path, samples: Path, styles: dict[str, Style]) -> Picture:
     examples = images["examples"]
     with style.theme():
         columns, height, width = examples.shape[1:4]
-        figure = Figure(figsize=(9, 0.6 + 7.2 * len(names) * height / (columns * width)), layout="constrained")
+        figure = Figure(figsize=(style.PAGE, 0.3 + 6.4 * len(names) * height / (columns * width)), layout="constrained")
         stacked = figure.subplots(len(names), 1, squeeze=False)[:, 0]
         for axes, name, row in zip(stacked, names, examples, strict=True):
             _row(axes, style.wrapped(name.replace("_", " "), 24), row)
         title = f"Classes of {facts.where}"
         alt = f"Grid of images by class, one row for each of {', '.join(names).replace('_', ' ')}."
-        return picture.titled(figure, title, f"{PAPER} {OURS}", alt)
+        return picture.described(figure, title, f"{PAPER} {OURS}", alt)
 
 
 def _row(axes: Axes, label: str, images: np.ndarray) -> None:

@@ -20,6 +20,8 @@ from megan.report.statistics import seed_interval
 
 ROWS = 2  # samples of each GAN of one class, above each other
 COLUMNS = 10  # samples of a GAN of mixed classes, side by side
+LEAST = 6  # images side by side that fill a column of a paper
+LABELS = 1.15  # inches to the left of the images
 KEYS = ["study", "dataset", "title", "classes", "seeds", "parameters", "judge_accuracy"]  # of the record
 NUMBERS = ["kid", "kid_low", "kid_high", "collapse", "nearest", "kid_real", "collapse_real", "nearest_real"]
 PAPER = (
@@ -56,10 +58,15 @@ class _Result:
         return self.record.get("images_of") == "all"
 
     def grid(self, name: str) -> np.ndarray:
-        """Images of the first seed, uint8 [rows, columns, height, width]; 0, drawn as white, where a GAN diverged."""
+        """Images of the first seed, uint8 [rows, columns, height, width]; 0, drawn as white, where a GAN diverged.
+
+        If the classes are few, each has several samples side by side.
+        """
         images = self.images[name][0]
         if not self.mixed:
-            return images[:, :ROWS].swapaxes(0, 1)
+            across = max(1, min(LEAST // len(images), images.shape[1] // ROWS))
+            shown = images[:, : ROWS * across].reshape(len(images), ROWS, across, *images.shape[2:])
+            return shown.swapaxes(0, 1).reshape(ROWS, len(images) * across, *images.shape[2:])
         shown = np.zeros((ROWS * COLUMNS, *images.shape[2:]), images.dtype)  # white where there are fewer
         some = images[0, : ROWS * COLUMNS]
         shown[: len(some)] = some
@@ -76,8 +83,10 @@ def build(gan: Path, _: dict[str, Style]) -> Picture:
     rows = [("Real, trained on", result.grid("training"))]
     rows += [(_label(result.quality, count), result.grid(f"K{count}")) for count in counts]
     with style.theme():
-        height = 0.9 + len(rows) * ROWS * 7.0 / max(len(classes), COLUMNS)
-        figure = Figure(figsize=(9, height), layout="constrained")
+        columns = rows[0][1].shape[1]
+        side = min(0.5, (style.PAGE - LABELS) / columns)  # inches of one image
+        size = (LABELS + side * columns, 0.35 + len(rows) * (ROWS * side + 0.06))
+        figure = Figure(figsize=size, layout="constrained")
         stacked = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
         for axes, (label, images) in zip(stacked, rows, strict=True):
             grids.show(axes, grids.mosaic(images[None]))
@@ -89,13 +98,19 @@ def build(gan: Path, _: dict[str, Style]) -> Picture:
             f"Grid of {result.dataset} images: real ones, then samples of plain GANs trained on"
             f" {', '.join(map(str, counts))} images."
         )
-        return picture.titled(figure, _title(result), _caption(result, counts), alt)
+        return picture.described(figure, _title(result), _caption(result, counts), alt)
 
 
 def _name_columns(axes: Axes, names: list[str]) -> None:
     place: style.Look = {"ha": "center", "va": "bottom", "transform": axes.transAxes}
     for column, name in enumerate(names):
-        axes.text((column + 0.5) / len(names), 1.04, style.wrapped(name, 8), fontsize=7, **place)
+        axes.text((column + 0.5) / len(names), 1.04, style.wrapped(_readable(name), 8), fontsize=6, **place)
+
+
+def _readable(name: str) -> str:
+    """A class of the synthetic characters by its letter: "Latin U+0051" is "Latin Q". Other names stay."""
+    script, _, code = name.rpartition(" U+")
+    return f"{script} {chr(int(code, 16))}" if script and int(code, 16) < 0x250 else name
 
 
 def _read(gan: Path) -> _Result:

@@ -11,11 +11,12 @@ from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from megan.config.params import Style
-from megan.report import captions, curves, grids, picture, style
+from megan.report import captions, curves, grids, layout, picture, style
 from megan.report.inputs import read_table
 from megan.report.picture import Picture
 
 FEWEST = 5  # variants that a rank correlation needs
+INK = "#222222"  # of the numbers beside the dots
 SUBJECT = "Realism and accuracy"
 PAPER = (
     "The paper, sections 5.1.2 and 5.1.3 (no figure): without sharing, generators of more realistic fakes helped the"
@@ -27,34 +28,37 @@ HEIGHTS = {"accuracy": "Meta-test accuracy", "distance": "Distance to the suppor
 def build(tables: Path, samples: Path, styles: dict[str, Style]) -> Picture:
     """One row for each tier: accuracy, and distance to the support image, against KID. Numbers mark the variants."""
     facts = captions.read(tables, styles)
+    drawn = layout.comparable(styles, facts)
+    smoke = layout.left_out(own for name, own in styles.items() if name not in drawn)
+    styles, facts = drawn, captions.read(tables, drawn)
     rows = grids.realism(samples, styles, facts)
     accuracy = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])[["variant", "seed", "accuracy"]]
     runs = rows[rows["variant"] != grids.REAL].merge(accuracy, on=["variant", "seed"])
     runs = runs.dropna(subset=["kid", "accuracy"])
     title = f"{SUBJECT}, {facts.where}"
     if runs.empty:
-        return curves.nothing(title, f"{PAPER} In this study no variant has finished a seed with fakes.")
+        return curves.nothing(title, f"{PAPER} In this study no variant has finished a seed with fakes.{smoke}")
     found = set(runs["variant"])
     numbers = {name: number for number, name in enumerate((name for name in styles if name in found), 1)}
     tiers = [tier for tier in facts.table["tier"].unique() if (facts.table.loc[list(numbers), "tier"] == tier).any()]
     with style.theme():
-        height = max(0.7 + 2.9 * len(tiers), 0.8 + 0.17 * (len(numbers) + 2))
-        figure = Figure(figsize=(10, height), layout="constrained")
+        height = max(0.3 + 2.1 * len(tiers), 0.4 + 0.14 * (len(numbers) + 2))
+        figure = Figure(figsize=(style.PAGE, height), layout="constrained")
         for pair, tier in zip(figure.subplots(len(tiers), 2, squeeze=False), tiers, strict=True):
             own = {name: styles[name] for name in numbers if facts.table.loc[name, "tier"] == tier}
             _row(pair, runs[runs["variant"].isin(own)], numbers, own)
             _reals(pair, rows)
             shared = captions.read(tables, own).shared
-            pair[0].set_title(f"{tier.capitalize()}: {shared}", fontsize=9, loc="left")
+            pair[0].set_title(f"{tier.capitalize()}: {shared}", fontsize=style.SMALL, loc="left")
         for axes in figure.axes[-2:]:
             axes.set_xlabel("KID (left: more realistic)")
         handles = _variants(numbers, styles, facts) + _real_lines(rows)
-        figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False, labelspacing=0.35)
+        figure.legend(handles=handles, loc="outside right upper", fontsize=6, frameon=False, labelspacing=0.35)
         ours = f"Ours: {_correlations(runs, facts, tiers)} {_reading(rows)}"
-        return picture.titled(
+        return picture.described(
             figure,
             title,
-            f"{PAPER} {ours} {grids.READING} {grids.judge(samples)}{facts.short}",
+            f"{PAPER} {ours} {grids.READING} {grids.judge(samples)}{smoke}{facts.short}",
             "Scatter plots against KID, a measure of realism: of the meta-test accuracy, and of the distance between"
             " fakes and support images.",
         )
@@ -65,10 +69,8 @@ def _row(pair: np.ndarray, runs: pd.DataFrame, numbers: dict[str, int], styles: 
     for axes, (column, words) in zip(pair, HEIGHTS.items(), strict=True):
         for name, own in styles.items():
             _variant(axes, runs.loc[runs["variant"] == name, ["kid", column]], f"{column}/{name}", own.colour)
-            mean = runs.loc[runs["variant"] == name, ["kid", column]].mean()
-            ink: style.Look = {"fontsize": 6, "ha": "center", "va": "center", "color": _ink(own.colour), "zorder": 4}
-            axes.annotate(str(numbers[name]), tuple(mean), **ink)
         _scale(axes, runs["kid"])
+        _number(axes, runs.groupby("variant")[["kid", column]].mean(), numbers)
         axes.set_ylabel(words)
     style.percent(pair[0], "y", pair[0].get_ylim())
 
@@ -78,14 +80,21 @@ def _variant(axes: Axes, points: pd.DataFrame, gid: str, colour: str) -> None:
     if len(points) > 1:
         open_dot: style.Look = {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgecolor": colour}
         axes.plot(*points.to_numpy().T, linestyle="", gid=f"seeds/{gid}", zorder=2, **open_dot)
-    dot: style.Look = {"marker": "o", "markersize": 10, "markeredgecolor": "white", "color": colour}
+    dot: style.Look = {"marker": "o", "markersize": 5.5, "markeredgecolor": "white", "color": colour}
     axes.plot(*points.mean(), linestyle="", clip_on=False, gid=f"mean/{gid}", zorder=3, **dot)
 
 
-def _ink(colour: str) -> str:
-    """Black or white, so that text is readable on `colour`."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "white"
+def _number(axes: Axes, means: pd.DataFrame, numbers: dict[str, int]) -> None:
+    """The number of each variant beside its dot, raised until it covers no other number."""
+    taken: list[tuple[float, float]] = []
+    for name, mean in means.sort_values(means.columns[1]).iterrows():
+        x, y = axes.transData.transform(tuple(mean)) * 72 / axes.figure.dpi  # points
+        lift = 0.0
+        while any(abs(x - other) < 8 and abs(y + lift - height) < 6 for other, height in taken):
+            lift += 1.0
+        taken.append((x, y + lift))
+        place: style.Look = {"xytext": (4, lift), "textcoords": "offset points", "va": "center", "fontsize": 6}
+        axes.annotate(str(numbers[str(name)]), tuple(mean), color=INK, zorder=4, **place)
 
 
 def _reals(pair: np.ndarray, rows: pd.DataFrame) -> None:

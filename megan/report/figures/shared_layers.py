@@ -12,6 +12,7 @@ from megan.report.picture import Picture
 
 REFERENCE = "maml_short"
 VARIANTS = tuple(f"multi_task_{shared}" for shared in range(5))
+LEAST_SPAN = 0.05  # of the axis: a shorter one would make noise look like an effect
 SUBJECT = "Layers shared by classifier and discriminator"
 PAPER = (
     "The paper, section 4.1 (no figure): for any number of shared layers, multi-task was at best slightly below MAML."
@@ -28,7 +29,7 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
     facts = captions.read(tables, shown)
     seeds = read_table(tables / "seeds.csv", ["variant", "seed", "accuracy"])
     with style.theme():
-        figure = Figure(figsize=(9, 3.9), layout="constrained")
+        figure = Figure(figsize=(style.COLUMN, 2.6), layout="constrained")
         axes = figure.subplots()
         if REFERENCE in shown and facts.table.loc[REFERENCE, "seeds"]:
             _reference(axes, facts, shown[REFERENCE])
@@ -36,11 +37,12 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
             if name in shown:
                 colour, own = shown[name].colour, seeds.loc[seeds["variant"] == name, "accuracy"]
                 _point(axes, facts, shared, name, colour)
-                circle: style.Look = {"s": 18, "facecolor": "white", "edgecolor": colour, "linewidth": 0.9, "zorder": 4}
-                axes.scatter([shared + 0.12] * len(own), own, gid=f"seeds/{name}", **circle)
-        _scales(axes, facts)
+                circle: style.Look = {"s": 10, "facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "zorder": 4}
+                if len(own) > 1:
+                    axes.scatter([shared + 0.16] * len(own), own, gid=f"seeds/{name}", **circle)
+        _scales(figure, axes, facts)
         ours = f"{curves.outcomes(tables, facts, shown)}{curves.absent(names, styles)}"
-        return picture.titled(
+        return picture.described(
             figure,
             captions.title(facts, SUBJECT),
             f"{PAPER} {ours} {_reading(facts)}{facts.short}",
@@ -48,14 +50,14 @@ def build(tables: Path, styles: dict[str, Style]) -> Picture:
         )
 
 
-def _scales(axes: Axes, facts: captions.Facts) -> None:
-    axes.set(
-        xlim=(-0.5, 4.5), xlabel="Shared layers (0: two networks; 4: all but the heads)", ylabel="Meta-test accuracy"
-    )
+def _scales(figure: Figure, axes: Axes, facts: captions.Facts) -> None:
+    axes.set(xlim=(-0.5, 4.5), xlabel="Shared layers", ylabel="Meta-test accuracy")
     axes.set_xticks(range(5), [_tick(shared, facts) for shared in range(5)])
-    style.percent(axes, "y", axes.get_ylim() if facts.table["seeds"].any() else (0, 1))
+    low, high = axes.get_ylim() if facts.table["seeds"].any() else (0.0, 1.0)
+    room = max(0.0, LEAST_SPAN - (high - low)) / 2
+    style.percent(axes, "y", (low - room, high + room))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8, frameon=False)
+        figure.legend(loc="outside upper right", ncols=2, frameon=False)
 
 
 def _reference(axes: Axes, facts: captions.Facts, own: Style) -> None:
@@ -71,14 +73,16 @@ def _point(axes: Axes, facts: captions.Facts, shared: int, name: str, colour: st
     row = facts.table.loc[name]
     if not row["seeds"]:
         place: style.Look = {"ha": "center", "va": "center", "transform": axes.get_xaxis_transform()}
-        axes.text(shared, 0.5, "every seed\ndiverged", fontsize=8, color=style.MUTED, **place)
+        axes.text(shared, 0.5, "every seed\ndiverged", fontsize=style.TINY, color=style.MUTED, **place)
         return
+    over_tasks: style.Look = {"elinewidth": 4, "alpha": 0.45, "ecolor": colour, "zorder": 1}
+    axes.errorbar(shared, row["accuracy"], yerr=row["ci95_tasks"], fmt="none", **over_tasks)
     if row["seeds"] > 1:
         bar: style.Look = {"elinewidth": 1, "capsize": 3, "ecolor": colour, "zorder": 2}
         axes.errorbar(shared, row["accuracy"], yerr=row["ci95_seeds"], fmt="none", **bar)
     dot: style.Look = {
         "marker": "o",
-        "markersize": 7,
+        "markersize": 5,
         "markeredgecolor": "white",
         "linestyle": "",
         "color": colour,
@@ -95,9 +99,10 @@ def _tick(shared: int, facts: captions.Facts) -> str:
 
 
 def _reading(facts: captions.Facts) -> str:
-    text = captions.DOTS
+    layers = "0 shared layers are two networks, 4 all but the heads."
+    text = f"{captions.DOTS} Wide bars are 95 % intervals over tasks. {layers}"
     if (facts.table["seeds"] > 1).any():
-        text += " Bars, the band and +/- give the 95 % interval over seeds, cut at the ends of the axis."
+        text += " Thin bars, the band and +/- give the 95 % interval over seeds, cut at the ends of the axis."
     if facts.single:
         text += " A variant with one finished seed has no interval."
     return f"{text} {captions.AXIS}"

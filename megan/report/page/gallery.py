@@ -1,0 +1,113 @@
+"""Fakes of each variant on the same tasks, as small pictures that the page's sliders choose from.
+
+`grids.safetensors` holds `fakes/VARIANT`, the fakes of the tested weights after the last inner step.
+It may also hold `fakes/VARIANT@META_STEP` and `fakes/VARIANT@META_STEP.INNER_STEP`, of the same
+shape: fakes of other moments. The page then shows a slider for each.
+"""
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from megan.config import paths
+from megan.config.params import Params
+from megan.report import captions, grids
+from megan.report.inputs import read_json
+from megan.report.page.variants import Variant
+
+NAME = re.compile(r"fakes/(?P<variant>[^@]+)(@(?P<meta>\d+)(\.(?P<inner>\d+))?)?$")
+LAST = "last"  # the moment that is tested: the chosen checkpoint, after the last inner step
+MOST_TASKS, MOST_COLUMNS = 4, 10
+_RULE, _PAPER_GREY = 6, 232  # pixels between support images and fakes; its grey level
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures of one variant: moment -> one data URL for each task. The moments are those of `Gallery`."""
+
+    name: str
+    label: str
+    tier: str
+    numbers: str
+    pictures: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cards of all variants with fakes. `meta` and `inner` are the moments other than the last, in order."""
+
+    cards: list[Card]
+    tasks: int
+    width: int
+    height: int
+    seed: int | None
+    meta: list[int]
+    inner: list[int]
+    judge: str
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script reads."""
+        return {"meta": self.meta, "inner": self.inner, "pictures": {card.name: card.pictures for card in self.cards}}
+
+
+def read(params: Params, variants: list[Variant]) -> Gallery:
+    """Raises `ReportError` if the samples are missing or damaged."""
+    folder = paths.samples(params.study)
+    images, seed = grids.read(folder), read_json(folder / "record.json", ["seed"])["seed"]
+    facts = captions.read(paths.tables(params.study), params.styles)
+    table = grids.realism(folder, params.styles, facts)
+    moments = [match for match in map(NAME.match, images) if match]
+    cards, shape = [], (0, 0)
+    for variant in variants:
+        own = [match for match in moments if match["variant"] == variant.name]
+        support = images.get(f"support/{variant.name}")
+        if not own or support is None:
+            continue
+        pictures = {_moment(match): _tasks(images[match.group()], support) for match in own}
+        shape = _size(images[own[0].group()], support)
+        urls = {moment: [_url(canvas) for canvas in canvases] for moment, canvases in pictures.items()}
+        cards.append(Card(variant.name, variant.label, variant.tier, grids.numbers(table, variant.name), urls))
+    counts = {len(urls) for card in cards for urls in card.pictures.values()}
+    return Gallery(
+        cards, min(counts, default=0), *shape, seed,
+        sorted({int(match["meta"]) for match in moments if match["meta"]}),
+        sorted({int(match["inner"]) for match in moments if match["inner"]}),
+        grids.judge(folder) if cards else "",
+    )  # fmt: skip
+
+
+def _moment(match: re.Match[str]) -> str:
+    """The key of a moment: "last", "500" or "500.2"."""
+    return match.group().partition("@")[2] or LAST
+
+
+def _size(fakes: np.ndarray, support: np.ndarray) -> tuple[int, int]:
+    height, width = _tasks(fakes, support)[0].shape[:2]
+    return width, height
+
+
+def _tasks(fakes: np.ndarray, support: np.ndarray) -> list[np.ndarray]:
+    """One canvas for each task: the support images, then one row for each draw.
+
+    `fakes` uint8 [tasks, draws, fakes, height, width(, channels)]; `support` [tasks, ways * shots, ...].
+    """
+    columns = min(MOST_COLUMNS, support.shape[1], fakes.shape[2])
+    canvases = []
+    for task in range(min(MOST_TASKS, len(fakes))):
+        reals = grids.mosaic(support[task][None, None, :columns])
+        drawn = grids.mosaic(fakes[task][None, : grids.MOST_ROWS, :columns])
+        rule = np.full((_RULE, *reals.shape[1:]), _PAPER_GREY, np.uint8)
+        canvases.append(np.concatenate([reals, rule, drawn]))
+    return canvases
+
+
+def _url(canvas: np.ndarray) -> str:
+    """A PNG of a canvas uint8 [height, width(, channels)]."""
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
