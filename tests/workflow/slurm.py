@@ -127,5 +127,6 @@ def ask(*command: str) -> list[str]:
 
 def jobs() -> list[Row]:
     """Every job there has been, in the order of submission."""
-    lines = ask("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%k|%T|%N|%S|%e|%b")
-    return [Row(*line.replace("rule_compute_", "").split("|")) for line in lines]
+    columns = "jobid:|,comment:|,state:|,nodelist:|,starttime:|,endtime:|,tres-per-job:|"
+    lines = ask("squeue", "--states=all", "--noheader", "--sort=i", f"--Format={columns}")
+    return [Row(*line.replace("rule_compute_", "").rstrip("|").split("|")) for line in lines]
