@@ -50,10 +50,11 @@ for STAGE in [stage for stage in TODO if stage.name in needs.JOBS]:
         params:
             command=f"{JOB} compute {PARAMS.study} {STAGE.address}",
             stage=STAGE.address,
+            threads=NEEDS.threads,  # also where a node shows fewer, since it decides the rounding of some stages
         message:
             STAGE.address
         shell:
-            "MEGAN_THREADS={threads} {params.command} > {log} 2>&1 && touch {output}"
+            "MEGAN_THREADS={params.threads} {params.command} > {log} 2>&1 && touch {output}"
             " || {{ code=$?; echo '{params.stage}: failed with exit code' $code >> {log}; exit $code; }}"
 
     rule:
