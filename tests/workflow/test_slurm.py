@@ -42,8 +42,16 @@ def paused(prepared, tmp_path_factory) -> Project:
     return project
 
 
+@pytest.fixture(scope="module")
+def local(paused, tmp_path_factory) -> Project:
+    """The same on one machine, undisturbed. It also compiles the kernels, which takes as long as a job may."""
+    project = paused.copy(tmp_path_factory.mktemp("local") / "project")
+    project.run("dvc repro")
+    return project
+
+
 @pytest.fixture
-def cluster(paused, spare):
+def cluster(paused, local, spare):
     """A copy of the project, with a Slurm to run it. Jobs ask for a GPU; without CUDA they compute on the CPU."""
     project = spare(paused)
     project.environment = project.environment | {
@@ -75,18 +83,18 @@ def kill_all(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def test_cancelled_cut_drained_and_orphaned(cluster, paused, spare, tmp_path):
+def test_cancelled_cut_drained_and_orphaned(cluster, local, tmp_path):
     """Each ends in the tables of a run on one machine that nothing disturbed, byte for byte."""
     first = cluster.start(COMMAND, tmp_path / "first.log")
-    cancelled = wait_for(lambda: steps(cluster, "maml") >= 2 and running("train_maml"), "a checkpoint", seconds=240)
+    cancelled = wait_for(lambda: steps(cluster, "maml") >= 2 and running("train_maml"), "a checkpoint", seconds=600)
     slurm.ask("scancel", cancelled.job)
     again = wait_for(
-        lambda: (job := running("train_maml")) and job.job != cancelled.job and job, "the job once more", seconds=240
+        lambda: (job := running("train_maml")) and job.job != cancelled.job and job, "the job once more", seconds=600
     )
     slurm.ask("scontrol", "update", f"nodename={again.node}", "state=drain", "reason=test")
     before_draining = {job.job for job in slurm.jobs()}
 
-    wait_for(lambda: running("train_n_plus_1"), "a job on another node", seconds=120)
+    wait_for(lambda: running("train_n_plus_1"), "a job on another node", seconds=600)
     kill_all(first)
     orphans = [job.job for job in slurm.jobs() if job.state in ("RUNNING", "PENDING")]
     assert orphans
@@ -96,7 +104,7 @@ def test_cancelled_cut_drained_and_orphaned(cluster, paused, spare, tmp_path):
         lambda: "Slurm has jobs of this folder" in (text := (tmp_path / "second.log").read_text()) and text, "the news"
     )
     assert all(job in told for job in orphans)
-    code = second.wait(1200)
+    code = second.wait(2400)
     rows = slurm.jobs()
     print(*rows, (tmp_path / "second.log").read_text(), sep="\n")
     assert code == 0
@@ -115,8 +123,6 @@ def test_cancelled_cut_drained_and_orphaned(cluster, paused, spare, tmp_path):
 
     assert status(cluster) == set()
     assert ran(cluster.run("dvc repro")) == []
-    local = spare(paused)
-    local.run("dvc repro")
     assert differing(cluster.content("results/quick/tables"), local.content("results/quick/tables")) == []
     assert differing(cluster.results(), local.results()) == []
 
