@@ -1,8 +1,8 @@
-"""The inner loop, once, for meta-training and meta-testing.
+"""The inner loop of meta-training and meta-testing.
 
     theta' <- theta' - alpha * grad L(theta'),   S times                (section 1.2, Algorithm 1)
 
-The weights of all tasks move at once, along the leading axis.
+All tasks are adapted at once. They are the leading axis of the weights.
 """
 
 from collections.abc import Iterator
@@ -35,9 +35,9 @@ def trajectory(
 
 
 def descend(weights: Weights, losses: list[Descent], differentiable: bool) -> Weights:
-    """One step: each group of weights moves along the sum of its own losses' gradients.
+    """One step: each group of weights descends along the sum of its own losses' gradients.
 
-    All gradients are taken at the same point before any group moves. A loss passes no
+    All gradients are taken at the same point before any group changes. A loss passes no
     gradient to a group that does not descend on it.
     """
     moved = dict(weights)

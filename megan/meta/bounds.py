@@ -1,4 +1,4 @@
-"""How many tasks CUDA evaluates at a time, so that no tensor grows beyond a bound."""
+"""The number of tasks that CUDA evaluates at a time, so that no tensor exceeds a bound."""
 
 from megan.data.episodes import TaskSet
 from megan.meta.system import System
@@ -10,9 +10,9 @@ LARGEST = 2**30  # bytes of one tensor
 
 
 def tasks_at_a_time(system: System, tasks: TaskSet) -> int:
-    """Tasks of every seed such that adapting to them and scoring them makes no tensor above `LARGEST`; at least one.
+    """Tasks of every seed, at least one, such that no tensor of adaptation and scoring exceeds `LARGEST`.
 
-    The largest are the gathered patches of a convolution: one of the classifier's, or the generator's at full
+    The largest tensors are the gathered patches of a convolution: one of the classifier's, or the generator's at full
     resolution.
     """
     sampler, sizes = tasks.sampler, system.sizes

@@ -12,10 +12,10 @@ WARM_UPS = 3  # eager iterations before capture, for lazy initialisation and aut
 
 
 def captured(advance: Callable[[], None], state: dict[str, Tensor]) -> Callable[[], None]:
-    """`advance`, which changes `state` in place, as one graph; `advance` itself where capture fails, with one line.
+    """`advance`, which changes `state` in place, as one graph; or `advance` itself, and a message, if capture fails.
 
     Warm-up and capture leave `state` as it was.
-    **Raises** what `advance` raises without a capture, and `RuntimeError` where memory does not suffice.
+    **Raises** what `advance` raises without a capture, and `RuntimeError` if memory does not suffice.
     """
     before = {name: value.clone() for name, value in state.items()}
     stream = torch.cuda.Stream()
@@ -40,6 +40,6 @@ def _recorded(advance: Callable[[], None]) -> Callable[[], None]:
         if is_out_of_memory(error):  # a graph holds all its tensors at once: smaller chunks may fit
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        progress.say(f"no CUDA graph, so every meta-iteration is launched anew: {reason:.200}")
+        progress.say(f"no CUDA graph, so the kernels of every meta-iteration are launched one by one: {reason:.200}")
         return advance
     return graph.replay

@@ -18,7 +18,7 @@ from megan.models.initial import Weights
 
 @dataclass(frozen=True)
 class Scores:
-    """On the CPU, float64 [seeds, tasks, counts]: after each number of inner steps that was asked for."""
+    """Scores of each task, on the CPU: float64 [seeds, tasks, counts], for each requested number of inner steps."""
 
     accuracy: Tensor
     fake_wins: Tensor
@@ -28,7 +28,7 @@ class Scores:
 
 
 def drawn(weights: Weights, tasks: TaskSet, chunk: Chunk, workers: Workers) -> tuple[Weights, Episodes]:
-    """The meta-trained weights of a chunk's seeds, of [seeds, ...]; and its tasks."""
+    """The meta-trained weights [seeds, ...] of a chunk's seeds, and its tasks."""
     group, numbers = chunk[0], workers.numbers(chunk[1])
     return {name: weight[group] for name, weight in weights.items()}, tasks.sample(group, numbers)
 
@@ -41,8 +41,8 @@ def begin(weights: Weights, episodes: Episodes) -> Weights:
 class Evaluation:
     """Scores on `tasks` after `inner.test_steps` inner steps, for one set of meta-trained weights after another.
 
-    `every_step`: score before the first inner step and after each, else after the last only. `times`: how
-    many sets of weights will be scored in the whole run.
+    **Arguments** `every_step`: score before the first inner step and after each, else only after the last; `times`:
+    the number of sets of weights that will be scored in the whole run.
     """
 
     def __init__(self, system: System, tasks: TaskSet, workers: Workers, *, every_step: bool, times: int = 1) -> None:
@@ -58,7 +58,7 @@ class Evaluation:
             return drawn(weights, tasks, chunk, workers)
 
         groups = workers.seed_groups(len(tasks.seeds))
-        # In runs on CUDA too: a meta-test of thousands of tasks need not fit at once.
+        # In parts on CUDA too: the thousands of tasks of a meta-test may need too much memory at once.
         most = None if workers.is_cpu else bounds.tasks_at_a_time(system, tasks)
         scored = workers.map_chunks(ChunkWork(inputs, self._scores), groups, tasks.count, most)
         # [5, seeds * tasks of a chunk, counts] -> [5, seeds, tasks, counts]

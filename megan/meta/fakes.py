@@ -1,7 +1,7 @@
-"""What stands in for more examples: F_i of Algorithm 1, or a control in the generator's place.
+"""Fakes: F_i of Algorithm 1, or those of a control that replaces the generator.
 
-The controls are not the paper's. They show whether the generator makes the difference, or only
-one more output, other images, or ordinary augmentation.
+The controls are not the paper's. They show whether an effect is due to the generator, or only
+to one more output, to other images, or to ordinary augmentation.
 """
 
 import torch
@@ -25,15 +25,15 @@ BEND = 0.08  # of half the image's side, elastic displacement at a 4x4 grid of p
 def make(variant: Variant, architecture: Generator | None, weights: Weights, episodes: Episodes, step: int) -> Tensor:
     """Fakes for inner step `step`: [tasks, M * ways * shots, side, side, channels].
 
-    They are in the order of the support images, M times over; `labels` gives their classes.
+    Their order is that of the support images, repeated M times; `labels` gives their classes.
     """
     count = variant.fakes_per_real
     images = episodes.support.repeat(1, count, 1, 1, 1)
-    key = streams.bits(episodes.key, step + 1)[:, step]  # a stream an inner step
+    key = streams.bits(episodes.key, step + 1)[:, step]  # one stream for each inner step
     if variant.fake_source == "noise":
         return streams.uniform(key, images[0].numel()).to(images.dtype).view_as(images)
     if variant.fake_source == "alphabet":
-        assert episodes.others is not None, "the sampler draws them for a variant that asks for them"
+        assert episodes.others is not None, "the sampler draws them for a variant that needs them"
         return episodes.others
     if variant.fake_source == "augmentation":
         return augmented(images, key)
@@ -42,7 +42,7 @@ def make(variant: Variant, architecture: Generator | None, weights: Weights, epi
     noise = noise.to(images.dtype).view(*images.shape[:2], variant.noise_size)
     prototypes = None
     if architecture.prototype_size:
-        assert episodes.prototypes is not None, "the split has embeddings for a variant that asks for them"
+        assert episodes.prototypes is not None, "the split has embeddings for a variant that needs them"
         prototypes = episodes.prototypes[:, labels(variant, episodes)]
     painted = generator.generate(weights, architecture, noise, images, labels(variant, episodes), prototypes)
     return painted.detach() if variant.fake_source == "frozen_generator" else painted

@@ -1,4 +1,4 @@
-"""What a generator paints before any training: grey (0.5 on average), or with the mean ink of the data."""
+"""The output of a generator before any training: grey (0.5 on average), or with the mean ink of the data."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ WIDEST = 20.0  # bound on the bias
 
 
 def set_bias(system: System, weights: Weights, sampler: Sampler, seeds: Tensor) -> None:
-    """Put the bias of `ink_bias` into `weights` in place, for a variant with `first_output: ink` and a generator."""
+    """Set the bias in `weights` to `ink_bias`, in place, for a variant with `first_output: ink` and a generator."""
     if system.variant.first_output == "ink" and isinstance(system, WithFakes) and system.generator:
         weights["gen.bias"].copy_(ink_bias(system, weights, sampler, seeds))
 

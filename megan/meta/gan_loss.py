@@ -1,4 +1,4 @@
-"""What a GAN loss is. Each is one module of `megan/meta/gan_losses`; its name there is its name in `params.yaml`."""
+"""The interface of a GAN loss. Each is a module of `megan/meta/gan_losses`, with the name that `params.yaml` has."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class GanLoss:
-    """What critic and generator descend on (section 3.4), one value for each task.
+    """The losses of critic and generator (section 3.4), one value for each task.
 
     Critic values are `[tasks, images]`, losses `[tasks]`. Where a loss is about probabilities, D = sigmoid(critic
     value).
@@ -19,7 +19,7 @@ class GanLoss:
     critic: Callable[[Tensor, Tensor], Tensor]  # of values of reals and of fakes
     generator: Callable[[Tensor], Tensor]  # of values of fakes
     clips_weights: bool = False  # the critic's weights are clipped (Arjovsky et al. 2017)
-    penalises_gradient: bool = False  # `gradient_penalty` joins the critic's loss
+    penalises_gradient: bool = False  # `gradient_penalty` is added to the critic's loss
 
 
 def load(name: str) -> GanLoss:
@@ -35,7 +35,7 @@ def gradient_penalty(on_between: Tensor, between: Tensor, of_batch: bool = False
     images' gradients together, as in the authors' code.
     """
     (slope,) = torch.autograd.grad(on_between.sum(), between, create_graph=True)
-    # The tiny term keeps the derivative of the root finite where the slope is zero.
+    # The small term keeps the derivative of the root finite where the slope is zero.
     squares = slope.square().sum(dim=(2, 3, 4))
     squares = squares.sum(dim=1, keepdim=True) if of_batch else squares
     norm = (squares + 1e-12).sqrt()

@@ -1,4 +1,4 @@
-"""Fakes of adapted generators, kept so that they can be judged and looked at (Fig. 8, Fig. 9)."""
+"""Fakes of adapted generators, kept for measurements and figures (Fig. 8, Fig. 9)."""
 
 from dataclasses import dataclass
 
@@ -18,19 +18,19 @@ from megan.models.initial import Weights
 
 @dataclass(frozen=True)
 class Samples:
-    """On the CPU; images uint8, as files keep them: colour with a last axis of channels.
+    """Samples on the CPU. Images are uint8, as in files; colour images have a last axis of channels.
 
-    The same tasks and reals for every variant with the same seed.
+    Variants with the same seed have the same tasks and reals.
     """
 
-    fakes: Tensor  # [seeds, tasks, draws, M * ways * shots, height, width], in the order of the support, M times over
+    fakes: Tensor  # [seeds, tasks, draws, M * ways * shots, height, width], in the order of the support, M times
     support: Tensor  # [seeds, tasks, ways * shots, height, width]
     query: Tensor  # [seeds, tasks, queries, ways, height, width]: other drawings of the same classes
     wasserstein: Tensor  # float64 [seeds, tasks]
 
 
 def draw(system: WithFakes, weights: Weights, tasks: TaskSet, draws: int, workers: Workers) -> Samples:
-    """Adapt to `tasks`, then make each task's fakes `draws` times over.
+    """Adapt to `tasks`, then make the fakes of each task `draws` times.
 
     **Arguments** `weights` [seeds, ...] each; `tasks`: the first of those that
     `evaluate.Evaluation` scores under the same purpose. Each draw has its own noise.
@@ -74,7 +74,7 @@ def _wasserstein(system: WithFakes, weights: Weights, episodes: Episodes, made: 
 
 
 def _bytes(images: Tensor) -> Tensor:
-    """Images of 0 to 1, [..., side, side, channels] -> uint8, as a file keeps them; values beyond are cut off."""
+    """Images of 0 to 1, [..., side, side, channels] -> uint8, as in a file; other values are clamped."""
     return (channels.without_axis(images).nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
 
 

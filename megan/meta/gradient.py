@@ -4,7 +4,7 @@ With `inner.first_order` the gradients of inner steps count as constants (Finn e
 weights are then the initial ones plus a constant, so that their gradients are those of the initial weights too.
 
 Work is cut into chunks of tasks. On a CPU a chunk never mixes seeds, and its size does not
-depend on other seeds. Chunks are summed in the order of their tasks, whichever finishes first.
+depend on other seeds. Chunks are summed in the order of their tasks, not in the order in which they finish.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from megan.meta.adapt import adapt
 from megan.meta.system import System
 from megan.models.initial import Weights
 
-QUERY_IMAGES = 64  # about so many at a time go through the adapted weights on a CPU
+QUERY_IMAGES = 64  # about as many are classified at a time on a CPU
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Outer:
     fake_wins: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it by name, to hand from one process to another."""
+        """All values by name, to send from one process to another."""
         gradient = {f"gradient/{name}": value for name, value in self.gradient.items()}
         return {**gradient, "loss": self.loss, "accuracy": self.accuracy, "fake_wins": self.fake_wins}
 
@@ -55,7 +55,7 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
     """One chunk's share of the outer gradient.
 
     **Arguments** `meta` [seeds, ...] each; `episodes` of seeds * tasks tasks; `meta_batch`:
-    how many tasks the mean is taken over. The chunk holds some of them.
+    the number of tasks that the mean is taken over. The chunk holds some of them.
     **Returns** sums over the chunk's tasks divided by `meta_batch`.
     """
     seeds = len(next(iter(meta.values())))
@@ -66,7 +66,7 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
     parts = [_outer(system, adapted, episodes, tasks, meta_batch) for tasks in _parts(episodes)]
     logits = torch.cat([logits for logits, _ in parts])
     gradient = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-    descents = list(zip(*(found for _, found in parts), strict=True))  # the parts of each
+    descents = list(zip(*(found for _, found in parts), strict=True))  # the parts of each loss
     parts.clear()
     while descents:
         parts_of_one = descents.pop(0)
@@ -80,7 +80,7 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
             cast(Tensor, sum((root[name] * slope).sum() for name, slope in slopes.items())),
             [leaves[name] for name in share],
             retain_graph=bool(descents),
-            allow_unused=True,  # such as a critic that has met no fake yet: its gradient is zero
+            allow_unused=True,  # such as a critic that has had no fakes yet: its gradient is zero
             materialize_grads=True,
         )
         for (name, weight), value in zip(share.items(), found, strict=True):
@@ -95,7 +95,7 @@ def outer_gradient(system: System, meta: Weights, episodes: Episodes, meta_batch
 
 @dataclass(frozen=True)
 class _Slopes:
-    """What a `Descent` leaves behind: its gradient at the adapted weights, and its rates."""
+    """The gradient of a `Descent` at the adapted weights, and its rates."""
 
     slopes: Weights  # [tasks, ...]; weights that it does not depend on are left out
     rates: dict[str, float]
@@ -148,7 +148,7 @@ def joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def stacked(seeds: list[Outer]) -> Outer:
-    """Seeds computed apart, side by side along the seed axis."""
+    """Seeds that were computed separately, joined along the seed axis."""
     names = seeds[0].gradient
     return Outer(
         {name: torch.cat([seed.gradient[name] for seed in seeds]) for name in names},

@@ -48,7 +48,7 @@ class State(dict[str, Tensor]):
         return {name.partition("/")[2]: value for name, value in self.items() if name.startswith(f"{prefix}/")}
 
     def assign(self, other: dict[str, Tensor]) -> None:
-        """Copy values in place, so that a captured graph goes on with them."""
+        """Copy values in place, so that a captured graph continues with them."""
         for name, value in self.items():
             value.copy_(other[name])
 
@@ -58,10 +58,10 @@ class State(dict[str, Tensor]):
 
 @dataclass(frozen=True)
 class OuterLoop:
-    """What `params.yaml` tells the outer loop."""
+    """The parameters of the outer loop."""
 
     train: Train
-    queries: int  # a class, in meta-training
+    queries: int  # for each class, in meta-training
     meta_steps: int
 
 

@@ -1,7 +1,7 @@
 """Adam (Kingma and Ba 2015) for the outer loop, with a seed axis.
 
-torch.optim would step all seeds or none. Here a seed that is no longer finite is frozen while
-the others go on. The step count is on the device, so that a captured graph can advance it.
+torch.optim would update all seeds or none. Here a seed that is no longer finite is frozen while
+the others continue. The step count is on the device, so that a captured graph can advance it.
 """
 
 import math
@@ -28,7 +28,7 @@ def adam(
     """One step in place.
 
     **Arguments** all weights [seeds, ...]; `moments` the first and the second; `step` int64
-    scalar, 0 at the first call; `alive` bool [seeds]: dead seeds keep weights and moments.
+    scalar, 0 at the first call; `alive` bool [seeds]: the other seeds keep weights and moments.
     """
     first, second = moments
     count = (step + 1).double()
@@ -51,7 +51,7 @@ def finite(gradient: Weights, loss: Tensor) -> Tensor:
 
 
 def _flat(values: Weights) -> Tensor:
-    """All of them side by side, [seeds, numbers]: on CUDA one kernel for all weights instead of one for each."""
+    """All weights in one tensor, [seeds, numbers]: on CUDA one kernel for all weights instead of one for each."""
     return torch.cat([value.flatten(1) for value in values.values()], dim=1)
 
 

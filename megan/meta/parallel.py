@@ -1,9 +1,9 @@
-"""How a device is kept busy: the chunks of tasks, and the cores that work on them.
+"""Divides work into chunks of tasks, and distributes the chunks to the cores of a CPU.
 
 On a CPU each core has one process (one thread where a process cannot be forked). It takes
 chunks of one seed each, which stay in its cache. On CUDA one chunk holds all seeds. The size of
-a chunk changes results by rounding only; the number of cores not at all. So where memory does
-not suffice, the same work is done in smaller chunks.
+a chunk changes results by rounding only; the number of cores does not change them. So if memory
+does not suffice, the same work is done in smaller chunks.
 """
 
 import gc
@@ -23,11 +23,11 @@ from megan.runs import progress
 
 Chunk = tuple[slice, range]  # seeds, and numbers of tasks
 
-CPU_CHUNK = 4  # tasks of 28x28 images; with 2 the interpreter costs a fifth, with 8 memory doubles for little gain
+CPU_CHUNK = 4  # tasks of 28x28 images; with 2 the interpreter takes a fifth of the time, with 8 memory doubles
 
 
 def cpu_chunk(side: int) -> int:
-    """Tasks a chunk on a CPU, for images of `side` pixels: as many as take about as much memory as 4 of 28 pixels."""
+    """Tasks in a chunk on a CPU, for images of `side` pixels: they need about the memory of 4 tasks of 28 pixels."""
     return max(1, CPU_CHUNK * 28**2 // side**2)
 
 
@@ -36,11 +36,11 @@ class OutOfMemoryError(MeganError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device could not allocate: CUDA has an exception of its own, the CPU a bare `RuntimeError`."""
-    told = str(error)
+    """Whether a device could not allocate: CUDA has an exception of its own, the CPU raises a `RuntimeError`."""
+    message = str(error)
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError)
-        and ("can't allocate memory" in told or "not enough memory" in told or "std::bad_alloc" in told)
+        and ("can't allocate memory" in message or "not enough memory" in message or "std::bad_alloc" in message)
     )
 
 
@@ -50,14 +50,14 @@ class Workers:
 
     device: str = field(default_factory=machine.device)
     threads: int = field(default_factory=machine.threads)
-    default_chunk: int = CPU_CHUNK  # tasks a chunk on a CPU, unless MEGAN_CHUNK says otherwise
-    _limit: int | None = field(default=None, init=False)  # tasks a chunk that memory has been found to hold
+    default_chunk: int = CPU_CHUNK  # tasks in a chunk on a CPU, unless MEGAN_CHUNK is set
+    _limit: int | None = field(default=None, init=False)  # tasks in a chunk, once memory did not suffice for more
 
     def __post_init__(self) -> None:
         self._processes: Processes | None = None
         self._pool: ThreadPoolExecutor | None = None
         if self.is_cpu:
-            torch.set_num_threads(1)  # one thread a chunk: the chunks are what runs in parallel
+            torch.set_num_threads(1)  # one thread for each chunk, since chunks run in parallel
             if self.threads > 1 and not processes.supported():
                 self._pool = ThreadPoolExecutor(self.threads)
 
@@ -66,20 +66,20 @@ class Workers:
         return self.device == "cpu"
 
     def rounding(self) -> dict[str, str | int]:
-        """What rounding depends on. On a CPU runs with equal values here agree to the last bit."""
+        """The settings that rounding depends on. On a CPU, runs with equal settings agree to the last bit."""
         chunk = self._limit or machine.chunk(self.default_chunk if self.is_cpu else 0)
         return {"device": self.device, "kernel": kernels.name(self.device), "chunk": chunk}
 
     def chunk_size(self, tasks: int, most: int | None = None) -> int:
         """Tasks in a chunk: `MEGAN_CHUNK`, or the best size measured for the device.
 
-        It is never above `most`, nor above what memory has been found to hold.
+        It is never above `most`, nor above the size that memory was found to suffice for.
         """
         size = machine.chunk(self.default_chunk if self.is_cpu else tasks)
         return min(bound for bound in (size, tasks, most, self._limit) if bound)
 
     def task_chunks(self, tasks: int, most: int | None = None) -> list[range]:
-        """Task numbers 0..tasks-1 in runs of one chunk."""
+        """The task numbers 0..tasks-1, divided into chunks."""
         size = self.chunk_size(tasks, most)
         return [range(start, min(start + size, tasks)) for start in range(0, tasks, size)]
 
@@ -88,19 +88,19 @@ class Workers:
         return torch.arange(tasks.start, tasks.stop, device=self.device)
 
     def share(self, state: Tensors) -> None:
-        """Let all work mapped from now on see later changes of `state` in place, whichever process makes them."""
+        """Move `state` to memory that the processes of later calls of `map` share, so that all see changes in place."""
         if self.is_cpu and self._pool is None and self.threads > 1:
             state.update(processes.shared(state))
 
     def seed_groups(self, seeds: int) -> list[slice]:
-        """Which seeds share a chunk: one each on a CPU, all together on CUDA."""
+        """The seeds that share a chunk: each alone on a CPU, all together on CUDA."""
         return [slice(s, s + 1) for s in range(seeds)] if self.is_cpu else [slice(0, seeds)]
 
     def map(self, work: Callable[[Any], Tensors], jobs: Sequence[Any]) -> list[Tensors]:
-        """`[work(job) for job in jobs]`, in that order whatever finishes first.
+        """`[work(job) for job in jobs]`, in this order, which is not the order in which jobs finish.
 
         The same `work` and `jobs` run in the same processes again. There `work` reads everything
-        as it was the first time, except what was given to `share`. If it has a method `prepare`, that is
+        as it was the first time, except tensors given to `share`. If `work` has a method `prepare`, it is
         called with the jobs before the processes are forked.
         """
         if self._pool is not None:
@@ -119,12 +119,12 @@ class Workers:
     def map_chunks(
         self, work: Callable[[Chunk], Tensors], groups: list[slice], tasks: int, most: int | None = None
     ) -> list[list[Tensors]]:
-        """`work((group, tasks))` on tasks 0..tasks-1 of every group, cut into chunks.
+        """`work((group, tasks))` on tasks 0..tasks-1 of every group, divided into chunks.
 
-        Where memory does not suffice, everything is done again in chunks of half the size, which
-        is kept from then on.
+        If memory does not suffice, everything is done again in chunks of half the size. Later
+        calls keep that size.
         **Returns** a list for each group, in the order of the tasks.
-        **Raises** `OutOfMemoryError` when one task at a time is too much.
+        **Raises** `OutOfMemoryError` if memory does not suffice for one task at a time.
         """
         while True:
             size = self.chunk_size(tasks, most)
@@ -133,7 +133,7 @@ class Workers:
                 results = iter(self.map(work, [(group, numbers) for group in groups for numbers in chunks]))
                 return [[next(results) for _ in chunks] for _ in groups]
             except (MemoryError, RuntimeError) as error:
-                # A graph being captured has recorded half of the work: its owner begins anew.
+                # A graph being captured has recorded half of the work: the caller must capture it again.
                 if not is_out_of_memory(error) or (not self.is_cpu and torch.cuda.is_current_stream_capturing()):
                     raise
             self.lower_chunk(size)  # here, where the failed attempt's tensors are freed
@@ -149,7 +149,7 @@ class Workers:
         self._limit = size // 2
         progress.say(
             f"out of memory on {self.device} with {size} tasks at a time;"
-            f" going on with {self._limit} (MEGAN_CHUNK={self._limit} begins so)"
+            f" continuing with {self._limit} (MEGAN_CHUNK={self._limit} begins with it)"
         )
         gc.collect()
         if not self.is_cpu:

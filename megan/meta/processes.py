@@ -1,7 +1,7 @@
-"""Processes that share one list of jobs on a CPU: forks of this one, since threads would queue for the interpreter.
+"""Processes that share one list of jobs on a CPU. They are forks, since threads would wait for the interpreter's lock.
 
-A fork already knows the work and the jobs, and is told only to begin. It sends back tensors, in
-a format without code. It ends when this process ends, for whatever reason.
+A fork has the work and the jobs in its memory, so it receives only the signal to begin. It sends back
+tensors, in a format that holds no code. It ends when this process ends, for any reason.
 """
 
 import ctypes
@@ -36,7 +36,7 @@ class ProcessEndedError(MeganError):
 
 
 def supported() -> bool:
-    """Whether work can be forked: on Linux, and where autograd has no threads of a GPU, which no fork survives."""
+    """Whether work can be forked: on Linux, and where autograd has no threads for a GPU, which a fork would lose."""
     return sys.platform == "linux" and not torch.cuda.is_available()
 
 
@@ -54,7 +54,7 @@ def shared(values: Tensors) -> Tensors:
 class Processes:
     """`count` processes, this one among them, that do `[work(job) for job in jobs]` at every call of `run`.
 
-    `work` reads everything as it was at the beginning, except what is `shared`.
+    `work` reads everything as it was at the beginning, except tensors that are `shared`.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Processes:
     def run(self) -> list[Tensors]:
         """The results in the order of the jobs.
 
-        **Raises** what `work` raises here; `MemoryError` or `RuntimeError` for what it raised in a fork;
-        `ProcessEndedError` when a fork is gone. After any of these the processes are closed.
+        **Raises** what `work` raises in this process; `MemoryError` or `RuntimeError` for an error in a fork;
+        `ProcessEndedError` if a fork has ended. After any of these the processes are closed.
         """
         results: list[Tensors] = [{} for _ in self.jobs]
         try:
@@ -99,7 +99,7 @@ class Processes:
         except (EOFError, ConnectionError):
             self.close()
             raise ProcessEndedError(
-                "a process that worked on tasks was ended from outside, for want of memory most likely;"
+                "a process that worked on tasks was killed from outside, most likely because memory ran out;"
                 " lower MEGAN_THREADS or MEGAN_CHUNK"
             ) from None
         except BaseException:
@@ -136,7 +136,7 @@ class Processes:
                 connection.recv_bytes()
             except (EOFError, OSError):
                 return
-            # All jobs, then the answers: a pipe fills up soon, and the parent reads it only after its own share.
+            # First all jobs, then the answers: a pipe holds little, and the parent reads only after its own jobs.
             answers = [self._answer(self.jobs[index]) for index in range(number, len(self.jobs), self.count)]
             for answer in answers:
                 connection.send_bytes(answer)
@@ -152,8 +152,8 @@ def _received(answer: bytes) -> Tensors:
     kind, content = answer[:1], answer[1:]
     if kind == TENSORS:
         return load(content)
-    told = content.decode()
-    raise MemoryError(told) if kind == NO_MEMORY else RuntimeError(told)
+    message = content.decode()
+    raise MemoryError(message) if kind == NO_MEMORY else RuntimeError(message)
 
 
 def _end(owner: int, connections: list[Connection], pids: list[int]) -> None:

@@ -1,7 +1,7 @@
 """Work on chunks of tasks, recorded once for each shape and replayed from then on (`megan.replay`).
 
-Recording takes about as long as working on three chunks, and a replay saves a third or more of the work, so
-only long work is recorded. How long it is follows from the parameters: a run that is resumed does as it began.
+Recording takes about as long as computing three chunks, and a replay saves a third or more of the time, so only
+long work is recorded. Its length is computed from the parameters, so a resumed run continues in the same way.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ Function = Callable[[Weights, Episodes], Tensors]
 
 
 class Replayed:
-    """`function` of the weights of a seed [1, ...] and of tasks, replayed; `joined` makes one result of several tasks'.
+    """`function` of the weights of a seed [1, ...] and of tasks, replayed; `joined` combines the results of tasks.
 
-    With native kernels each task is replayed by itself: nothing is won by doing several at once, and the values of
-    one stay in the cache. What cannot be recorded is computed as it is written.
+    With native kernels each task is replayed by itself: several at once would not be faster, and the values of
+    one stay in the cache. A function that cannot be recorded is called directly.
     """
 
     def __init__(self, function: Function, joined: Callable[[list[Tensors]], Tensors]) -> None:
@@ -50,7 +50,7 @@ class Replayed:
         return self.joined(found)
 
     def prepare(self, weights: Weights, episodes: Episodes) -> None:
-        """Record for the shapes of these arguments, unless that is done."""
+        """Record for the shapes of these arguments, unless there is a record already."""
         self._found(weights, _parts(episodes)[0])
 
     def _found(self, weights: Weights, episodes: Episodes) -> tuple[list[str], Replay] | None:
@@ -76,20 +76,20 @@ class Replayed:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            # An error of the function itself comes again where it is computed as it is written.
+            # An error of the function itself is raised again when it is called directly.
             progress.say(f"not recorded, computed step by step: {type(error).__name__}: {str(error):.300}")
             return None
 
 
 def _give_back() -> None:
-    """Give freed memory back to the system, where the C library can."""
+    """Return freed memory to the system, if the C library can."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclasses.dataclass(eq=False)
 class ChunkWork:
-    """`function` of what `inputs` finds for a chunk: the work that `Workers.map_chunks` hands to processes."""
+    """`function` of the `inputs` of a chunk: the work that `Workers.map_chunks` distributes to processes."""
 
     inputs: Callable[[Chunk], tuple[Weights, Episodes]]
     function: Function | Replayed
@@ -107,7 +107,7 @@ class ChunkWork:
 def replayed(
     function: Function, joined: Callable[[list[Tensors]], Tensors], workers: Workers, is_long: bool
 ) -> Function | Replayed:
-    """`function`, replayed where that is worth while: long work on a CPU. (On CUDA a whole step is one graph.)"""
+    """`function`, replayed if that saves time: for long work on a CPU. (On CUDA a whole step is one graph.)"""
     return Replayed(function, joined) if workers.is_cpu and is_long else function
 
 
@@ -119,7 +119,7 @@ def _parts(episodes: Episodes) -> list[Episodes]:
 
 
 def _fields(episodes: Episodes) -> list[str]:
-    """The fields that differ from chunk to chunk. Labels do not: they are part of what is recorded."""
+    """The fields that differ from chunk to chunk. Labels do not: the record contains them as constants."""
     names = [field.name for field in dataclasses.fields(episodes) if not field.name.endswith("_labels")]
     return [name for name in names if isinstance(getattr(episodes, name), Tensor)]
 
@@ -136,7 +136,7 @@ def _with_tensors(weights: Weights, episodes: Episodes, tensors: Sequence[Tensor
 
 
 def _key(weights: Weights, episodes: Episodes) -> tuple:
-    """What a record depends on besides the values of `_tensors`."""
+    """All that a record depends on, except the values of `_tensors`."""
     shapes = [(tuple(value.shape), value.dtype) for value in _tensors(weights, episodes)]
     labels = [tuple(value.tolist()) for value in (episodes.support_labels, episodes.query_labels)]
     return (tuple(weights), tuple(_fields(episodes)), tuple(shapes), tuple(labels), episodes.ways)

@@ -1,4 +1,4 @@
-"""Put a variant of `params.yaml` together: its system, and the task samplers of its splits."""
+"""Builds a variant of `params.yaml`: its system, and the task samplers of its splits."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def workers(params: Params) -> Workers:
 
 
 def sampler(params: Params, name: str, part: str, workers: Workers) -> Sampler:
-    """The sampler of split `part` on the device, with all that the variant needs besides the images."""
+    """The sampler of split `part` on the device, with all data that the variant needs in addition to the images."""
     dtype = precision.use(params.settings(name).train.precision)
     tasks, split = params.current.tasks, _split(params, name, part, workers)
     return Sampler(split, tasks.ways, tasks.shots, tasks.scope, system(params, name).others, dtype)
@@ -51,18 +51,18 @@ def _split(params: Params, name: str, part: str, workers: Workers) -> Split:
 
 
 def _check_encoder(params: Params, name: str) -> None:
-    """Refuse to condition on prototypes of an encoder that guesses."""
+    """Raise `EncoderError` if a variant conditions on prototypes of an encoder that is no better than guessing."""
     metrics, steps = encoder.metrics(params, "encoder"), params.current.encoder.steps
     if not learnt.has_learnt(metrics):
         raise EncoderError(
             f"variants.{name}.conditioning = 'prototype': the encoder in {paths.encoder(params.study)}"
             f" {learnt.described(metrics)}; raise encoder.steps = {steps} ({paths.settings(params.study)}) and run"
-            " dvc repro, or take the variant out"
+            " dvc repro, or remove the variant"
         )
 
 
 def embed(images: torch.Tensor, network: torch.nn.Module, workers: Workers) -> torch.Tensor:
-    """Features [images, 512] of uint8 images [images, side, side, channels] in an encoder; the cores share the work."""
+    """Features [images, 512] of uint8 images [images, side, side, channels] in an encoder, computed on all cores."""
     batches = images.split(encoder.BATCH)
 
     def features(number: int) -> Tensors:

@@ -1,6 +1,6 @@
-"""Weights at stated meta-steps, in one file: `STEP/NAME`, each [seeds, ...].
+"""Weights at given meta-steps, in one file: `STEP/NAME`, each [seeds, ...].
 
-Training keeps them and reads none; meta-test scores them, so that a curve over training is of meta-test tasks.
+Training writes them and does not read them. Meta-test scores them, so a curve over training shows meta-test tasks.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The interface of a system for the engine: initial weights, losses on one task, predictions.
+"""The interface between a system and the engine: initial weights, losses on one task, predictions.
 
 The base class implements what all systems have in common. MAML, which has no fakes, adds nothing.
 """
@@ -48,7 +48,7 @@ class System:
 
     @property
     def makes_fakes(self) -> bool:
-        """Whether any loss uses fakes. Such a variant has samples to show."""
+        """Whether any loss uses fakes. Figures show samples of such a variant."""
         return False
 
     @property
@@ -78,9 +78,9 @@ class System:
         return Descent(losses.cross_entropy(logits, episodes.support_labels), {"shared": rate, "cls": rate})
 
     def answer(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
-        """Class logits of the query [tasks, images, outputs] for adapted weights, as the outer loop has them.
+        """Class logits of the query [tasks, images, outputs] for adapted weights, as the outer loop computes them.
 
-        `step`: the number of the noise of fakes, if there are any in the query's batch.
+        `step` keys the noise of the fakes, if there are any in the batch of the query.
         """
         return self.classify(weights, episodes.query)
 
@@ -100,13 +100,13 @@ class System:
     def fake_probabilities(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
         """Mean probability of "fake" for real query images, and for new fakes: float64 [2, tasks].
 
-        Of N+1's fake output, or one less the discriminator's D. NaN without fakes, and where a critic value is no
-        log-odds (multi-task under a Wasserstein loss). `step` is the number of the fakes' noise.
+        It is that of N+1's fake output, or 1 - D of the discriminator. NaN without fakes, and if critic values are no
+        log-odds (multi-task under a Wasserstein loss). `step` keys the noise of the fakes.
         """
         return torch.full((2, len(episodes.query)), torch.nan, dtype=torch.float64, device=episodes.query.device)
 
     def scores(self, logits: Tensor, episodes: Episodes) -> tuple[Tensor, Tensor]:
-        """Accuracy by the largest of the N class outputs, and share of queries won by the fake output; each [tasks]."""
+        """Accuracy of the largest of N class outputs; share of queries whose fake output is larger; both [tasks]."""
         correct = logits[..., : self.ways].argmax(dim=-1) == episodes.query_labels
         fake_wins = logits.argmax(dim=-1) >= self.ways
         return correct.double().mean(dim=1), fake_wins.double().mean(dim=1)

@@ -49,7 +49,7 @@ class WithFakes(System):
         return bool(self.variant.fake_steps) or self.variant.uses_outer_fakes
 
     @property
-    def queries_meet_fakes(self) -> bool:
+    def fakes_in_query_batch(self) -> bool:
         """Whether the classifier has the queries and outer fakes in one batch."""
         variant = self.variant
         classified = variant.outer_fake_weight or (self.has_fake_output and variant.uses_outer_fakes)
@@ -66,8 +66,8 @@ class WithFakes(System):
     def sees_fakes(self, step: int) -> bool:
         """Whether inner step `step` (from 0) trains on fakes (section 4.2).
 
-        The last `fake_steps` of meta-training's steps do. Meta-test may take more or fewer steps; its fakes come in
-        after as many steps from the start.
+        The last `fake_steps` of meta-training's steps do. Meta-test may take more or fewer steps; it uses fakes from
+        the same step on.
         """
         return self.variant.fake_steps > 0 and step >= self.inner.steps - self.variant.fake_steps
 
@@ -125,7 +125,7 @@ class WithFakes(System):
     def criticise_both(
         self, weights: Weights, reals: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Critic values of reals and of fakes, each given with its labels, in one batch or two as before."""
+        """Critic values of reals and of fakes, each given with labels, in one batch or two as in `classify_both`."""
         if self.variant.batch_statistics == "apart":
             return self.criticise(weights, *reals), self.criticise(weights, *made, 0)
         images, labels = (
@@ -139,7 +139,7 @@ class WithFakes(System):
         """Critic values of real query images and of the fakes `made`, [tasks, images] each.
 
         The batches are like those of adaptation: as many reals as the support holds, and fakes
-        among them unless batch statistics are apart. `number` picks other queries for each draw of fakes.
+        among them unless `batch_statistics` is `apart`. `number` selects other queries for each draw of fakes.
         """
         ways, shots = episodes.ways, episodes.support.shape[1] // episodes.ways
         query = episodes.query.unflatten(1, (ways, -1))
@@ -187,7 +187,7 @@ class WithFakes(System):
         return {name: clipped(value) if self.is_critics_own(name) else value for name, value in weights.items()}
 
     def answer(self, weights: Weights, episodes: Episodes, step: int) -> Tensor:
-        if not self.queries_meet_fakes:
+        if not self.fakes_in_query_batch:
             return super().answer(weights, episodes, step)
         return self.classify_both(weights, episodes.query, self.fakes(weights, episodes, step))[0]
 
@@ -225,7 +225,7 @@ class WithFakes(System):
 
     def _outer_logits(self, weights: Weights, episodes: Episodes, made: Tensor) -> tuple[Tensor, Tensor | None]:
         """Class logits of the query, and of outer fakes if their classes are in the outer loss."""
-        if self.queries_meet_fakes:
+        if self.fakes_in_query_batch:
             on_query, on_fake = self.classify_both(weights, episodes.query, made)
             return on_query, on_fake if self.variant.outer_fake_weight else None
         on_query = self.classify(weights, episodes.query)

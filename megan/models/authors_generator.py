@@ -2,12 +2,12 @@
 
 The image goes through a transposed convolution to 64 planes, leaky ReLU and batch normalisation. The code (noise and
 other conditions) goes through a linear layer to 64 more. Both together go through a transposed convolution from 128
-to 64 planes (ReLU, batch normalisation, ReLU), a convolution (ReLU, batch normalisation) and a convolution that
-paints. All have biases and start as in He et al. 2015.
+to 64 planes (ReLU, batch normalisation, ReLU), a convolution (ReLU, batch normalisation) and a last convolution that
+gives the image. All have biases, and initial weights as in He et al. 2015.
 
 **Reading**: 3x3 kernels, stride 1, padding 1, and the slope 0.2 of the code's other networks. A transposed convolution
-of this kind is a convolution with the mirrored weights, so both are `conv`. Without an image the code makes all 128
-planes.
+of this kind is a convolution with mirrored weights, so both are `conv`. Without an image all 128 planes are made from
+the code.
 """
 
 import math
@@ -37,29 +37,29 @@ def initial_weights(
     def layer(name: str, inputs: int, outputs: int, fan: int) -> None:
         deviation = math.sqrt(2 / (9 * fan))
         draws = initial.normal(seeds, f"gen.{name}", (3, 3, inputs, outputs), deviation, dtype)
-        weights[f"gen.{name}.conv"], weights[f"gen.{name}.bias"] = draws, nothing(outputs)
+        weights[f"gen.{name}.conv"], weights[f"gen.{name}.bias"] = draws, zeros(outputs)
         weights[f"gen.{name}.gamma"], weights[f"gen.{name}.beta"] = initial.norm(seeds, outputs, dtype)
 
-    def nothing(size: int) -> Tensor:
+    def zeros(size: int) -> Tensor:
         return torch.zeros(len(seeds), size, dtype=dtype, device=seeds.device)
 
     size, pixels = code
     made = PLANES if sees_image else 2 * PLANES
     weights["gen.code"] = initial.normal(seeds, "gen.code", (size, pixels * made), math.sqrt(2 / size), dtype)
-    weights["gen.code_bias"] = nothing(pixels * made)
-    # The code's fan-in of a transposed convolution is its number of outputs.
+    weights["gen.code_bias"] = zeros(pixels * made)
+    # In the authors' code the fan-in of a transposed convolution is its number of outputs.
     if sees_image:
         layer("image", channels, PLANES, fan=PLANES)
     layer("join", 2 * PLANES, PLANES, fan=PLANES)
     layer("refine", PLANES, PLANES, fan=PLANES)
     deviation = math.sqrt(2 / (9 * PLANES))
     weights["gen.paint"] = initial.normal(seeds, "gen.paint", (3, 3, PLANES, channels), deviation, dtype)
-    weights["gen.bias"] = nothing(channels)
+    weights["gen.bias"] = zeros(channels)
     return weights
 
 
 def last_map(weights: Weights, code: Tensor, images: Tensor | None) -> Tensor:
-    """The map that is painted from.
+    """The input of the last convolution.
 
     **Arguments** `code` [tasks, fakes, length]; `images` [tasks, fakes, side, side, channels].
     **Returns** [tasks, fakes, side, side, 64].
@@ -75,7 +75,7 @@ def last_map(weights: Weights, code: Tensor, images: Tensor | None) -> Tensor:
 
 
 def _planes(images: Tensor | None) -> int:
-    """Planes that the code makes."""
+    """The number of planes made from the code."""
     return 2 * PLANES if images is None else PLANES
 
 

@@ -4,12 +4,12 @@ Finn et al. 2017, section 5.2: four 3x3 convolutions, each with batch normalisat
 batch and ReLU; a linear head. For Omniglot 64 filters with stride 2, and the head on the spatial mean of
 the last map; for mini-ImageNet 32 filters with stride 1 and 2x2 max-pooling, and the head on the whole map.
 
-The authors' code (`network.layers: authors`) has three 3x3 convolutions of stride 2 without padding and one that covers
-the map that is left (28-13-6-2-1), with biases; ReLU, leaky in the first two layers, before batch normalisation
-(`network.norm: after_relu`) or after it; He et al.'s initial weights (2015).
+The authors' code (`network.layers: authors`) has three 3x3 convolutions of stride 2 without padding, and one that
+covers the remaining map (28-13-6-2-1), with biases; ReLU, leaky in the first two layers, before batch normalisation
+(`network.norm: after_relu`) or after it; initial weights as in He et al. 2015.
 
-MAML and N+1 have the branch `cls` alone. Multi-task (section
-3.2, Fig. 4) has a second branch `dsc` with one output, and the first layers `shared`.
+MAML and N+1 have only the branch `cls`. Multi-task (section 3.2, Fig. 4) has a second branch `dsc` with one
+output, and the first layers `shared`.
 
 Information for one branch only (the real/fake value for the classifier, the label for the
 discriminator) is added as constant input channels (planes) at the first layer that only this branch
@@ -31,7 +31,7 @@ from megan.ops.normalisation import layer_norm_relu, norm_relu, norm_relu_of_fir
 from megan.ops.pooling import max_pool, norm_relu_pool
 
 LEAK = 0.2  # slope of the authors' leaky ReLU below zero
-LEAKY = 2  # first layers that have it
+LEAKY = 2  # number of first layers that have it
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def initial_weights(seeds: Tensor, branch: Branch, dtype: torch.dtype) -> Weight
             weights[f"{group}.conv{layer}"] = initial.conv(seeds, stream, channels, filters, dtype)
         weights[f"{group}.gamma{layer}"], weights[f"{group}.beta{layer}"] = initial.norm(seeds, filters, dtype)
     features = sizes.features + (branch.planes if branch.entry == LAYERS else 0)
-    # A map's pixels are many and alike, so that their weights would add up under the mean's deviation.
+    # The pixels of a map are many and similar: with the deviation used for the mean, their sum would be too large.
     deviation = sizes.features**-0.5 if sizes.flat else 1 / sizes.features
     deviation = math.sqrt(2 / sizes.features) if sizes.authors else deviation
     # Drawn output by output, so that one more output does not change the others' draws.
@@ -101,7 +101,7 @@ def _unpadded(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
 
 
 def _rectified(x: Tensor, layer: int) -> Tensor:
-    """The authors' ReLU, which leaks in the first layers."""
+    """The authors' ReLU, leaky in the first layers."""
     return F.leaky_relu(x, LEAK) if layer < LEAKY else x.relu()
 
 
@@ -130,8 +130,8 @@ def logits(
     """Outputs of one branch.
 
     **Arguments** `images` [tasks, images, side, side, channels]; `planes` [tasks, images,
-    branch.planes], needed if the branch has any; `first`: batch normalisation uses the
-    statistics of so many first images, else of all.
+    branch.planes], needed if the branch has any; `first`: the number of first
+    images whose statistics batch normalisation uses; all, if None.
     **Returns** [tasks, images, outputs].
     """
     x = images

@@ -25,7 +25,7 @@ def resnet(classes: int, stem_stride: int, side: int, channels: int) -> nn.Modul
     """A ResNet-18 (He et al. 2016) for images [images, channels, side, side].
 
     A 3x3 stem of stride 1 or 2 replaces the 7x7 one of stride 2. The max-pooling that follows stays only where the
-    stem's map is larger than 28 pixels, or almost nothing would be left. Stride 2 costs a quarter of stride 1.
+    stem's map is larger than 28 pixels: a smaller map would become too small. Stride 2 costs a quarter of stride 1.
     """
     from torchvision.models import (
         resnet18,
@@ -55,7 +55,7 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def metrics(params: Params, which: Literal["encoder", "judge"]) -> dict[str, Any]:
-    """What stage `encoder` or `judge` wrote of its network; see `learnt.has_learnt`."""
+    """The metrics of the network that stage `encoder` or `judge` wrote; see `learnt.has_learnt`."""
     return _metrics(getattr(paths, which)(params.study))
 
 
@@ -69,7 +69,7 @@ def load(params: Params, device: str, which: Literal["encoder", "judge"]) -> nn.
 
 
 def read(folder: Path, options: Encoder, data: Data, device: str) -> nn.Module:
-    """The network that a stage `encoder` or `judge` with these `options` left in `folder`, in eval mode."""
+    """The network that a stage `encoder` or `judge` with these `options` wrote to `folder`, in eval mode."""
     weights = load_file(folder / "weights.safetensors", device=device)
     if isinstance(options, PrototypeEncoder) and options.weights == "imagenet":
         return imagenet.network(weights, _metrics(folder)["dark"]).to(device)
@@ -88,9 +88,9 @@ def embed(images: Tensor, network: nn.Module) -> Tensor:
 
 
 def prototype_rows(embeddings: Tensor, network: nn.Module) -> Tensor:
-    """Of embeddings [..., 512] of `network` those whose means are prototypes.
+    """Scale embeddings [..., 512] of `network` so that the mean of a class is its prototype.
 
-    Those of an encoder trained here have mean square one; those of ImageNet are the pooled features themselves.
+    Those of an encoder trained here get mean square one; those of ImageNet remain the pooled features.
     """
     if isinstance(network, imagenet.Enlarged):
         return embeddings

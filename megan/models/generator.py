@@ -2,10 +2,10 @@
 
 `standard`: two strided convolutions encode a conditioning image to a map of a quarter of its side. A
 linear layer turns the noise and any other condition into a second such map. Three convolutions at a
-quarter, half and all of the side decode both together: for Omniglot at 7, 14 and 28 pixels. `fcn`:
+quarter, half and all of the side decode both: for Omniglot at 7, 14 and 28 pixels. `fcn`:
 convolutions at full resolution over the image and a map made from the noise. The paper gives no layers:
-**Reading**, sized so that making a fake costs about as much as classifying it. `authors`: that of the
-authors' code, see `authors_generator`; a fake costs about thirty times as much.
+**Reading**, sized so that making a fake costs about as much as classifying it. `authors`: the generator of
+the authors' code, see `authors_generator`; a fake costs about thirty times as much.
 
 With `skip` the output is G(x) + x, a residual on the conditioning image x.
 """
@@ -110,7 +110,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _last_map(weights: Weights, generator: Generator, code: Tensor, images: Tensor) -> Tensor:
-    """The map that `standard` and `fcn` paint from: [tasks, fakes, side, side, filters]."""
+    """The input of the last convolution of `standard` and `fcn`: [tasks, fakes, side, side, filters]."""
     spread = code @ weights["gen.code"]
     x = spread.view(*code.shape[:2], generator.side, generator.side, generator.code_channels)
     if generator.architecture == "standard":

@@ -2,7 +2,7 @@
 
 As in the authors' code: an image is enlarged to 224 pixels (nearest neighbour), a grey one repeated to three channels,
 and the pooled features are the embedding. **Reading**: colours are normalised as in ImageNet training, which
-torchvision asks for and their code leaves out; ink is dark on light, as their images are.
+torchvision requires and their code omits; ink is dark on a light ground, as in their images.
 """
 
 import pickle

@@ -1,6 +1,6 @@
-"""Whether a pre-trained network has learnt anything. What relies on one that has not would show chance as a result.
+"""Whether a pre-trained network has learnt anything. Results that use one that has not would only show chance.
 
-The rule: guessing would get as many held-out images right with a probability below `DOUBT`.
+It has, if guessing would classify as many held-out images correctly with a probability below `DOUBT`.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def has_learnt(metrics: dict[str, Any]) -> bool:
 
 
 def described(metrics: dict[str, Any]) -> str:
-    """The accuracy, and that of guessing, in words."""
+    """The accuracy, and that of guessing, as text."""
     return (
         f"recognises {metrics['validation_accuracy']:.2%} of {metrics['validation_drawings']:,} held-out images of"
         f" {metrics['classes']:,} classes, which is not clearly more than guessing ({1 / metrics['classes']:.2%})"

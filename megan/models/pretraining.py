@@ -65,14 +65,14 @@ def _save(
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
-    told = {
+    state = {
         "step": step,
         "seconds": seconds,
         "groups": optimiser.state_dict()["param_groups"],
         "schedule": schedule.state_dict(),
     }
     resume.save(
-        {name: value.cpu().contiguous() for name, value in tensors.items()}, {"told": json.dumps(told, default=str)}
+        {name: value.cpu().contiguous() for name, value in tensors.items()}, {"told": json.dumps(state, default=str)}
     )
 
 
@@ -84,7 +84,7 @@ def _restore(
     if not saved:
         return 0, 0.0
     tensors, text = saved
-    told = json.loads(text["told"])
+    state = json.loads(text["told"])
     network.load_state_dict(
         {name.removeprefix("network/"): value for name, value in tensors.items() if name.startswith("network/")}
     )
@@ -93,9 +93,9 @@ def _restore(
         if name.startswith("optimiser/"):
             _, index, moment = name.split("/")
             moments.setdefault(int(index), {})[moment] = value
-    optimiser.load_state_dict({"state": moments, "param_groups": told["groups"]})
-    schedule.load_state_dict(told["schedule"])
-    return told["step"], told["seconds"]
+    optimiser.load_state_dict({"state": moments, "param_groups": state["groups"]})
+    schedule.load_state_dict(state["schedule"])
+    return state["step"], state["seconds"]
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The sizes of the networks: of the images as the study states them, and of its classifier."""
+"""The sizes of images and networks, from the parameters of a study."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ LAYERS = 4  # convolutions of a classifier; each halves the map
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the shapes of all weights follow from."""
+    """The sizes that determine the shapes of all weights."""
 
     side: int  # pixels of an image
     channels: int
@@ -39,7 +39,7 @@ class Sizes:
 
     @property
     def features(self) -> int:
-        """Numbers that the head sees of an image."""
+        """Length of the head's input for one image."""
         return self.filters * (self.last_side**2 if self.flat else 1)
 
 

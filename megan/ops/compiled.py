@@ -1,7 +1,7 @@
-"""The library of a C++ source: one compiled beforehand, else compiled for this very CPU at first use and kept.
+"""Loads the library of a C++ source: one compiled beforehand, or else one compiled for this CPU at first use.
 
-By `$CXX`, or the first of c++, g++ and clang++, or ziglang's; kept in `machine.cache()` under
-a digest of the source, compiler, flags and CPU. `$CXX` compiles even where a wheel brought a library.
+The compiler is `$CXX`, or the first of c++, g++ and clang++, or ziglang's. The library is kept in `machine.cache()`,
+under a digest of the source, compiler, flags and CPU. If `$CXX` is set, libraries compiled beforehand are not used.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from megan.config import machine
 from megan.ops import prebuilt
 
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
-ARCHITECTURES = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler takes
+ARCHITECTURES = (("-march=native",), ("-mcpu=native",), ())  # the first that the compiler accepts
 
 
 class Unavailable(Exception):
@@ -29,8 +29,9 @@ class Unavailable(Exception):
 
 
 def library(source_file: Path, *included: Path) -> ctypes.CDLL:
-    """The source's library, compiled unless a wheel or the cache has it; `included`: files beside it that it includes.
+    """The library of `source_file`, which is compiled unless a wheel or the cache has it.
 
+    **Arguments** `included`: files of the same folder that it includes.
     **Raises** `Unavailable`.
     """
     try:
@@ -55,12 +56,12 @@ def library(source_file: Path, *included: Path) -> ctypes.CDLL:
 
 
 def read(*sources: Path) -> bytes:
-    """What a library depends on: the file that is compiled, then those that it includes."""
+    """The content that a library is compiled from: the source file, then those that it includes."""
     return b"\0".join(path.read_bytes() for path in sources)
 
 
 def _compiler() -> tuple[list[str], str]:
-    """The compiler's command line and what it says of its version."""
+    """The compiler's command line, and the version that it prints."""
     named = os.environ.get("CXX")
     candidates = [named] if named else ["c++", "g++", "clang++", *_ziglang()]
     for candidate in candidates:
@@ -78,21 +79,21 @@ def _compiler() -> tuple[list[str], str]:
         if answer.returncode == 0:
             return command, answer.stdout
     raise Unavailable(
-        f"CXX = {named!r} is no C++ compiler that runs"
+        f"CXX = {named!r} is no C++ compiler that can be run"
         if named
-        else "no C++ compiler (c++, g++ or clang++) on the PATH; pip install 'megan[compiler]' brings one"
+        else "no C++ compiler (c++, g++ or clang++) on the PATH; pip install 'megan[compiler]' installs one"
     )
 
 
 def _ziglang() -> list[str]:
-    """The compiler that `megan[compiler]` brings, where it is installed."""
+    """The compiler that `megan[compiler]` installs, if it is there."""
     if importlib.util.find_spec("ziglang") is None:
         return []
     return [shlex.join([sys.executable, "-m", "ziglang", "c++"])]
 
 
 def _compile(compiler: list[str], source_file: Path, path: Path) -> None:
-    """Compiles into a file beside `path` and renames: processes that race write the same library."""
+    """Compile into a temporary file in the same folder, then rename it. Several processes may do so at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=path.stem, suffix=".tmp", dir=path.parent)

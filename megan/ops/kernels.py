@@ -1,7 +1,7 @@
-"""The one place that chooses how a device computes the primitives.
+"""Chooses how a device computes the primitives. No other module does.
 
-CUDA: gathered patches and batched matrix products. CPU: the native kernels where they were
-compiled beforehand or a C++ compiler is at hand, else the better of torch's formulations for
+CUDA: gathered patches and batched matrix products. CPU: the native kernels if they were
+compiled beforehand or a C++ compiler is installed, else the faster of torch's formulations for
 each shape. `MEGAN_KERNEL` overrides the choice.
 Max-pooling alone is plain torch everywhere. On a CPU it is one kernel with the batch norm and the ReLU before it.
 """
@@ -20,9 +20,9 @@ def _formulation(x: Tensor) -> ModuleType:
 
 
 def name(device: str) -> str:
-    """What `device` computes with: `gathered`, `by shape`, or `native`, with its level where it was built beforehand.
+    """The kernels of `device`: `gathered`, `by shape`, or `native`, with its level if it was compiled beforehand.
 
-    It says what rounding depends on, so it goes to provenance, and no unfinished state passes from one to another.
+    Rounding depends on it. So it is written to provenance, and an unfinished run does not continue with other kernels.
     """
     if device.startswith("cuda"):
         return "gathered"
@@ -54,10 +54,10 @@ def pool_gather(x: Tensor, which: Tensor) -> Tensor:
 
 
 def normalisation(x: Tensor) -> ModuleType | None:
-    """The module with fused `norm_relu` kernels, or None where plain torch is to serve."""
+    """The module with fused `norm_relu` kernels, or None if plain torch computes it."""
     return native if not x.is_cuda and native.available() else None
 
 
 def pools_with_normalisation(x: Tensor) -> bool:
-    """Whether the kernels of `native_pooling` serve; else pooling follows normalisation."""
+    """Whether the kernels of `native_pooling` are used; if not, normalisation and pooling are two operations."""
     return normalisation(x) is native

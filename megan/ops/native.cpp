@@ -4,7 +4,7 @@
 //     x [T, B, H, W, C]   w [T, 3, 3, C, O]   z [T, B, OH, OW, O]   padding 1, stride 1 or 2; or none, stride 2
 // Each call runs on the calling thread only; scratch memory belongs to the thread, so calls
 // from several threads are independent. Sums run in an order that depends on the shape of
-// one task alone: a task's result does not change with the tasks beside it.
+// one task alone: a task's result does not depend on the other tasks.
 // Built without -ffast-math: NaN and infinity in an input reach the output.
 
 #include <algorithm>
@@ -201,7 +201,7 @@ template <class F> void pad(const F *image, Int H, Int W, Int K, F *padded) {
     for (Int r = 0; r < H; ++r) std::copy(image + r * W * K, image + (r + 1) * W * K, padded + ((r + 1) * (W + 2) + 1) * K);
 }
 
-// What the source and result of a product look like: [B, SH, SW, K] -> [B, DH, DW, N].
+// The shapes of the source and result of a product: [B, SH, SW, K] -> [B, DH, DW, N].
 struct Sizes { Int B, SH, SW, K, DH, DW, N; };
 
 inline Int result_index(const Sizes &s, const Plan &plan, Int b, Int r, Int c) {
@@ -213,7 +213,7 @@ inline Int result_index(const Sizes &s, const Plan &plan, Int b, Int r, Int c) {
 // padding is read as zeros.
 template <class F>
 void product(Int terms, const F *const *sources, const F *const *w, bool transposed, F *out, const Sizes &s, const Plan &plan) {
-    // A few pixels do not repay the packing of weights that vectors can read where they are.
+    // For a few pixels, packing weights that vectors can read in place costs more than it saves.
     const bool direct = terms == 1 && !transposed && s.N % kLanes<F> == 0 && s.B * plan.rows * plan.cols < 128;
     const Int depth = terms * plan.taps * s.K;
     F *packed = direct ? nullptr : scratch<kPack, F>(depth * ceil_div(s.N, kLanes<F>) * kLanes<F>);
@@ -368,7 +368,7 @@ void products(Terms<F> of, bool transposed, F *out, Int T, const Sizes &s, const
     }
 }
 
-// Output rows (or columns) of an image with so many.
+// Output rows (or columns) of an image with `size` rows (or columns).
 inline Int outputs(Int size, Int stride, Int padding) { return (size + 2 * padding - 3) / stride + 1; }
 
 template <class F>
@@ -396,7 +396,7 @@ void conv_data_grad(Terms<F> of, F *dx, Int T, Int B, Int H, Int W, Int C, Int O
 
 // ---- weight gradient: for each tap, a sum over pixels of outer products -------------------
 // Taken over chunks of pixels, so that their rows stay in the caches over all tiles.
-// With `add` the result joins what is in dw.
+// With `add` the result is added to dw.
 // R rows (broadcast from a) x NV vectors (from b) of the sum over pixels of a[i]^T b[at[i]].
 template <class F, int R, int NV>
 void outer(const F *const *a, const int *at, Int pixels, Int r0, const F *b, F *out, Int ld, bool add) {

@@ -7,7 +7,7 @@ last, without autograd:
 
 3x3 convolution, padding 1, stride 1 or 2, OH = (H - 1) // stride + 1; or no padding, stride 2,
 OH = (H - 1) // 2. A call runs on the calling thread alone and releases the interpreter lock;
-calls from several threads are independent. A task's result does not depend on the tasks beside it.
+calls from several threads are independent. A task's result does not depend on the other tasks.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ from megan.config import machine
 from megan.ops import compiled, extent, prebuilt
 from megan.runs import progress
 
-# What is compiled, then what it includes.
+# The file that is compiled, then those that it includes.
 SOURCES = (
     Path(__file__).with_name("program.cpp"),
     Path(__file__).with_name("native.cpp"),
@@ -210,7 +210,7 @@ def _wrong(name: str, *tensors: Tensor, **numbers: object) -> ValueError:
 
 
 def _prepare(name: str, first: Tensor, *others: Tensor | None) -> list[Any]:
-    """The tensors contiguous (None stays None), checked to be of one type that the kernels know."""
+    """The tensors, made contiguous (None stays None). They must be on the CPU, all float32 or all float64."""
     dtype = first.dtype
     if dtype not in _TYPES:
         raise ValueError(f"{name}: {dtype}, expected float32 or float64")
@@ -223,18 +223,18 @@ def _prepare(name: str, first: Tensor, *others: Tensor | None) -> list[Any]:
 
 
 def _run(name: str, inputs: Sequence[Any], outputs: Sequence[Tensor], *numbers: float) -> None:
-    """Call a kernel, and tell whoever records this thread's calls."""
+    """Call a kernel, and report the call to this thread's listener, if there is one."""
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in (*inputs, *outputs)]
     if function(name, outputs[0].dtype)(*pointers, *numbers):
-        raise MemoryError(f"{name}: no memory for scratch")
-    if (told := getattr(_listeners, "told", None)) is not None:
-        told(name, inputs, outputs, numbers)
+        raise MemoryError(f"{name}: no memory for intermediate values")
+    if (listener := getattr(_listeners, "listener", None)) is not None:
+        listener(name, inputs, outputs, numbers)
 
 
 def function(name: str, dtype: torch.dtype | None = None) -> Any:
-    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 without memory.
+    """The C function of a kernel: pointers of its inputs, of its outputs, its numbers -> 0, or 1 if memory ran out.
 
-    `run_program` has no type: it takes the first and the last address of instructions.
+    `run_program` has no type: its arguments are the first and the last address of instructions.
     """
     found = _functions.get((name, dtype))
     if found is None:
@@ -246,17 +246,17 @@ def function(name: str, dtype: torch.dtype | None = None) -> Any:
 
 
 @contextmanager
-def listening(told: Listener) -> Iterator[None]:
-    """Tell `told` of every kernel that this thread runs: its name, inputs, outputs and numbers."""
-    _listeners.told = told
+def listening(listener: Listener) -> Iterator[None]:
+    """Call `listener` for every kernel that this thread runs, with its name, inputs, outputs and numbers."""
+    _listeners.listener = listener
     try:
         yield
     finally:
-        _listeners.told = None
+        _listeners.listener = None
 
 
 def _load() -> None:
-    """Compiles where needed and loads, once a process; afterwards `_functions` or `_failure` is set."""
+    """Compile the kernels if needed, and load them, once in a process. This sets `_functions` or `_failure`."""
     global _failure, _level
     if _functions or _failure is not None:
         return

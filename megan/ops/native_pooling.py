@@ -1,8 +1,8 @@
-"""Batch norm, ReLU and 2x2 max-pooling in one kernel each way: raw, without autograd, as those of `native`.
+"""Batch norm, ReLU and 2x2 max-pooling in one kernel, and its derivatives; without autograd, as in `native`.
 
     z, dz, uz [T, B, H, W, O]    y, dy [T, B, H // 2, W // 2, O]    all others [T, O]
 
-Of equal pixels of a window the first is the largest. An odd last row or column is in no window.
+Of equal pixels in a window the first counts as the largest. An odd last row or column is in no window.
 """
 
 import torch

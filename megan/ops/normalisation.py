@@ -90,7 +90,7 @@ def _moments(y: Tensor, xhat: Tensor) -> tuple[Tensor, Tensor]:
 def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
     """constant + the sum of factor * y over the terms (y, factor): y like z, the others [tasks, channels].
 
-    P is linear, so each result is such a sum: one pass over memory a term, which is what time goes to.
+    P is linear, so each result is such a sum: one pass over memory for each term. These passes take most of the time.
     """
     found = _wide(constant)
     for y, factor in terms:
@@ -156,7 +156,7 @@ class _NormRelu(Function):
 
 
 class _NormReluGrad(Function):
-    """`mean` and `r` come along to save work; they are functions of z, and its derivative counts them."""
+    """`mean` and `r` are arguments to save work. They are functions of z, and the derivative for z includes them."""
 
     @staticmethod
     def forward(

@@ -2,9 +2,9 @@
 //
 //     z, dz, uz [T, B, H, W, O]   y, dy [T, B, H / 2, W / 2, O]
 //
-// The normalised image is never in memory, only its largest pixels. Which pixel of a window that is
-// follows from z in each kernel anew, by the same arithmetic; of equal ones it is the first. Below
-// ReLU's zero no gradient passes, so the largest is sought before it. Pixels of an odd last row or
+// The normalised image is never in memory, only its largest pixels. Each kernel finds them again
+// from z, with the same arithmetic; of equal ones it takes the first. Below ReLU's zero no
+// gradient passes, so the largest is found before ReLU. Pixels of an odd last row or
 // column are in no window, but count in the statistics.
 
 struct Images { Int B, H, W, O; };  // of one task

@@ -1,7 +1,7 @@
 """2x2 max-pooling with a task axis, closed under differentiation.
 
 Which of the four pixels is the largest does not change under a small step, so pooling is linear around a point: it
-gathers one pixel of each window. Its derivative scatters into these pixels, and theirs gathers again.
+gathers one pixel of each window. Its derivative scatters into these pixels, and the derivative of that gathers again.
 
 Where the kernels are native, batch norm, ReLU and pooling are one operation. The normalised image and its gradient
 are then never in memory, only a quarter of their pixels.
@@ -90,7 +90,7 @@ class _NormReluPool(Function):
 
 
 class _NormReluPoolGrad(Function):
-    """`mean` and `r` come along to save work; they are functions of z, and its derivative counts them."""
+    """`mean` and `r` are arguments to save work. They are functions of z, and the derivative for z includes them."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, r: Tensor, dy: Tensor) -> tuple:

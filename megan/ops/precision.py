@@ -1,6 +1,6 @@
-"""What `train.precision` means: the type of weights and images, and how CUDA multiplies.
+"""The meaning of `train.precision`: the type of weights and images, and how CUDA multiplies.
 
-`tf32` keeps float32 and lets CUDA's matrix products and convolutions round their factors to 10 bits of
+`tf32` keeps float32 and allows CUDA to round the factors of matrix products and convolutions to 10 bits of
 mantissa. That changes numbers by far more than rounding, so it is a parameter and part of what identifies a
 result; under `float32` no factor is rounded. On a CPU the two are the same.
 """

@@ -1,8 +1,8 @@
-// A recorded program (megan/replay) in one call: a list of instructions that are done one after the other.
+// Runs a recorded program (megan/replay) in one call: a list of instructions, one after the other.
 //
 // An instruction is a row of 64-bit words: [code, number of words, type, fields ...]; type 0 is float, 1 is
-// double. Fields are sizes, strides in elements, addresses, and numbers as the bits of a double. Who writes the
-// rows (megan/replay/words.py) answers for shapes and addresses; nothing is checked here.
+// double. Fields are sizes, strides in elements, addresses, and numbers as the bits of a double. The writer of the
+// rows (megan/replay/words.py) must give right shapes and addresses; nothing is checked here.
 
 #include "native.cpp"
 
@@ -91,7 +91,7 @@ template <class F> void loop(Fields f) {
     F *values = scratch<kRows, F>((inputs + steps) * kBlockSize);
     const F *value[128] = {};
     Int index[kMostDims] = {};
-    // The last step may write where its result belongs: nothing is read after it.
+    // The last step may write directly to the output, because nothing is read after it.
     const bool direct = outputs == 1 && operand[inputs].value == inputs + steps - 1 && operand[inputs].strides[dims - 1] == 1 && steps > 0;
     for (;;) {
         for (Int start = 0; start < inner; start += kBlockSize) {
@@ -133,7 +133,7 @@ template <class F> void loop(Fields f) {
 
 // ---- sums ---------------------------------------------------------------------------------
 // [kept dims, summed dims, sizes (kept, then summed), from, its strides, to, its strides (kept), scale]
-// The last kept dimension is done a block at a time, or one by one where the last summed one is contiguous.
+// The last kept dimension is computed in blocks, or one by one if the last summed one is contiguous.
 template <class F> void sum(Fields f) {
     const Int kept = f.integer(), summed = f.integer(), *sizes = f.row(kept + summed);
     const F *from = f.address<F>();

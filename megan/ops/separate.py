@@ -1,7 +1,7 @@
-"""The convolution's three primitives as torch's own convolution, task after task.
+"""The convolution's three primitives as torch's own convolution, one task after the other.
 
-A task's images are a channels-last image batch as they lie, which oneDNN takes without
-copying. Shapes as in `convolution`.
+In memory the images of a task are a channels-last batch already, so oneDNN makes no copy.
+Shapes as in `convolution`.
 """
 
 import torch
@@ -11,7 +11,7 @@ from megan.ops.extent import outputs
 
 
 def _planar(x: Tensor) -> Tensor:
-    """[images, height, width, channels] -> a view [images, channels, height, width]; so backwards by `_last`."""
+    """[images, height, width, channels] -> a view [images, channels, height, width]; `_last` is the reverse."""
     return x.permute(0, 3, 1, 2)
 
 
@@ -50,7 +50,7 @@ def conv_data_grad(dz: Tensor, w: Tensor, height: int, width: int, stride: int, 
 
 def conv_weight_grad(x: Tensor, dz: Tensor, stride: int, padding: int = 1) -> Tensor:
     dw = dz.new_empty(len(x), 3, 3, x.shape[4], dz.shape[4])
-    # Stands for the filters, whose values do not matter; in float64 torch takes no view with a single output.
+    # Replaces the filters, whose values do not matter. In float64 torch accepts no view with a single output.
     shape = dz.new_empty(dz.shape[4], x.shape[4], 3, 3)
     for task in range(len(x)):
         found = _backward(dz[task], x[task], shape, (stride, padding), [False, True])[1]

@@ -1,8 +1,8 @@
 """Counter-based random streams: a draw depends on its key alone, never on earlier draws.
 
-A key is (seed, purpose, step, task). Two variants with the same seed therefore meet the
-same tasks however much other randomness either one uses, a resumed run continues as if
-never stopped, and a task's draws do not depend on how many tasks ride along.
+A key is (seed, purpose, step, task). Therefore two variants with the same seed have the same
+tasks, whatever other random numbers each of them draws. A resumed run continues as if it had
+never stopped. The draws of a task do not depend on the number of other tasks.
 
 The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast
 splittable pseudorandom number generators"), in wrapping 64-bit integer arithmetic, so that
@@ -68,7 +68,7 @@ def uniform(key: Tensor, count: int) -> Tensor:
 def normal(key: Tensor, count: int) -> Tensor:
     """Standard normal by Box and Muller (1958): `key` [...] -> float64 [..., count].
 
-    Fewer draws of a key are the first of more.
+    A smaller `count` gives the first of the draws of a larger one.
     """
     pairs = uniform(key, count + count % 2).unflatten(-1, (-1, 2))
     radius = (-2.0 * pairs[..., 0].log()).sqrt()

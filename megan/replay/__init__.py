@@ -1,6 +1,7 @@
 """A computation recorded once and replayed on other values, without Python, autograd or an allocator in between.
 
-`record` writes down what runs below autograd, as the `program`; `clean` removes what need not run again; `lower` says
-it in operations of the native program (megan/ops/program.cpp), element-wise ones with `loops`; `arena` finds a place
-for each buffer; `run` makes the calls, with `words` for the native program and `call` for what is left to torch.
+`record` keeps the operations that run below autograd, as a `program`. `clean` removes those that need not run again.
+`lower` translates them to the native program (megan/ops/program.cpp), element-wise ones with `loops`; `merge` combines
+additions with other operations. `arena` assigns memory to each buffer. `run` makes the calls, with `words` for the
+native program and `call` for the operations of torch that remain.
 """

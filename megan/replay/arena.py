@@ -1,4 +1,4 @@
-"""One piece of memory for all buffers of a program: two share a place if they are never needed at the same time."""
+"""One piece of memory for all buffers of a program. Two buffers overlap if they are never needed at the same time."""
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Plan:
 
 
 def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
-    """The first and last operation, by number, that needs each buffer. Inputs are there before the first one.
+    """The first and last operation, by number, that needs each buffer. Inputs are needed before the first one.
 
-    Constants have a place of their own.
+    Constants have memory of their own.
     """
     found: dict[int, tuple[int, int]] = {view.buffer: (-1, -1) for view in program.inputs}
     for number, operation in enumerate(program.operations):
@@ -31,7 +31,7 @@ def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
 
 
 def plan(program: Program) -> Plan:
-    """Each buffer in the smallest gap that holds it when it is first needed."""
+    """Put each buffer into the smallest gap that is large enough when the buffer is first needed."""
     spans = lifetimes(program)
     begin: dict[int, list[int]] = {}
     end: dict[int, list[int]] = {}
@@ -67,7 +67,7 @@ class _Free:
                 insort(self._gaps, (start + size, most - size))
             return start
         start = self.end
-        if self._gaps and sum(self._gaps[-1]) == self.end:  # the last gap, made longer
+        if self._gaps and sum(self._gaps[-1]) == self.end:  # extend the last gap
             start = self._gaps.pop()[0]
         self.end = start + size
         return start

@@ -1,4 +1,4 @@
-"""How one recorded operation is called by itself, with its results in places given beforehand."""
+"""Calls of single recorded operations, which write their results to memory that was assigned beforehand."""
 
 import functools
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def tensor(content: Tensor, view: View, start: int = 0) -> Tensor:
 
 
 def step(operation: Operation, place: Place) -> Callable[[], Any]:
-    """The operation as a call without arguments, which finds and leaves its tensors at `place`."""
+    """The operation as a function without arguments. `place` gives the tensor of each of its views."""
     args = mapped(place, operation.args)
     kwargs = {name: mapped(place, value) for name, value in operation.kwargs.items()}
     outputs = [place(view) for view in operation.outputs if view is not None]
@@ -50,7 +50,7 @@ def _kernel(operation: Operation, args: tuple, outputs: list[Tensor]) -> Callabl
 
     def run() -> None:
         if call():
-            raise MemoryError(f"{operation.target}: no memory for scratch")
+            raise MemoryError(f"{operation.target}: no memory for intermediate values")
 
     return run
 
@@ -67,13 +67,13 @@ def _copied(call: Callable[[], Any], outputs: list[Tensor]) -> None:
 
 
 def _without_layout(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Where results lie and of what type is said by their places."""
+    """The arguments without layout and type, which the tensors given for the results determine."""
     return {name: value for name, value in kwargs.items() if name not in _LAYOUT}
 
 
 @functools.cache
 def into_places(target: Any) -> Any | None:
-    """The overload of an aten operation that takes the places of its results, if there is one."""
+    """The overload of an aten operation that writes its results to given tensors, if there is one."""
     packet = getattr(torch.ops.aten, target._schema.name.split("::")[1])
     wanted = [(a.name, str(a.type)) for a in target._schema.arguments if a.name not in _LAYOUT]
     for name in packet.overloads():

@@ -1,4 +1,4 @@
-"""What a recorded program need not do again: dead code, constants, the same thing twice."""
+"""Removes operations that need not run in a replay: dead code, constants, repetitions."""
 
 from collections import Counter
 from typing import Any
@@ -15,7 +15,7 @@ def cleaned(program: Program) -> Program:
 
 
 def writers(program: Program) -> Counter[int]:
-    """How many operations write each buffer; what holds something from the start counts one more."""
+    """The number of operations that write each buffer, plus one if the buffer has contents from the start."""
     count = Counter(program.fixed())
     for operation in program.operations:
         count.update(operation.writes)
@@ -23,7 +23,7 @@ def writers(program: Program) -> Counter[int]:
 
 
 def without_dead_code(program: Program) -> Program:
-    """Only operations that some output depends on."""
+    """Keep only operations that some output depends on."""
     needed, kept = {view.buffer for view in program.outputs}, []
     for operation in reversed(program.operations):
         if operation.writes & needed:
@@ -34,7 +34,7 @@ def without_dead_code(program: Program) -> Program:
 
 
 def without_repeats(program: Program) -> Program:
-    """Each operation once for the same arguments, as long as nobody writes its arguments or results again."""
+    """Keep each operation once for the same arguments, if no operation writes its arguments or results again."""
     count, names = writers(program), dict[int, int]()
     first: dict[Any, Operation] = {}
     kept = []
@@ -54,7 +54,7 @@ def without_repeats(program: Program) -> Program:
 
 
 def with_constants(program: Program) -> Program:
-    """Operations that depend on no input are done now."""
+    """Compute operations that depend on no input now, and keep their results as constants."""
     varying = {view.buffer for view in program.inputs}
     size = -1
     while size != len(varying):  # a buffer that is written later may make an earlier one vary
@@ -75,7 +75,7 @@ def with_constants(program: Program) -> Program:
 
 
 def _frozen(value: Any) -> Any:
-    """Something that can be compared and hashed; 1 and 1.0 differ."""
+    """The value in a form that can be compared and hashed; 1 and 1.0 differ."""
     if isinstance(value, tuple | list):
         return tuple(_frozen(item) for item in value)
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Element-wise operations as loops: several steps on each element, which the native program does in one pass.
+"""Element-wise operations as loops: several steps on each element, which the native program computes in one pass.
 
 A loop is an operation `loop` with arguments (inputs, steps, results). Its values are numbered: first the inputs, views
-of one shape, then the result of each step (name, value, value, number). `results` are the values that it keeps.
+of one shape, then the result of each step (name, value, value, number). `results` are the values that it writes.
 """
 
 import math
@@ -14,14 +14,14 @@ from megan.replay.program import Operation, View
 
 Step = tuple[str, int, int, float]
 
-FEW = 4096  # elements up to which a function of the C library is as fast as torch's vectors
+FEW = 4096  # elements up to which a function of the C library is as fast as torch's vectorised one
 TYPES = (torch.float32, torch.float64)
 
 aten = torch.ops.aten
 
 
 def loop(inputs: Sequence[View], steps: Sequence[Step], output: View, result: int | None = None) -> Operation:
-    """A loop with one result, the last value if not said otherwise."""
+    """A loop with one result, by default the last value."""
     results = (len(inputs) + len(steps) - 1 if result is None else result,)
     spread = tuple(expanded(view, output.shape) for view in inputs)
     return Operation("loop", (spread, tuple(steps), results), {}, (output,), frozenset([output.buffer]))
@@ -52,9 +52,9 @@ def contiguous(view: View) -> bool:
 
 
 def elementwise(operation: Operation, number: Callable[[View], float | None]) -> Operation | None:
-    """The loop of an element-wise operation, or None where it is another or of another type.
+    """The loop of an element-wise operation, or None for any other operation or type.
 
-    `number` gives the value of a view that is one constant.
+    `number` gives the value of a view of a single constant, else None.
     """
     rule = _RULES.get(operation.target)
     if rule is None or 0 in operation.output.shape:
@@ -72,7 +72,7 @@ def elementwise(operation: Operation, number: Callable[[View], float | None]) ->
 
 
 def _argument(value: Any, number: Callable[[View], float | None]) -> Any:
-    """Views of one constant become numbers."""
+    """Replace the view of a single constant by its number."""
     if isinstance(value, View) and not value.shape and (found := number(value)) is not None:
         return found
     return value

@@ -1,4 +1,4 @@
-"""Operations of aten in terms of what the native program knows. Any other stays as it is, a call of torch."""
+"""Translates operations of aten to those of the native program. Any other operation stays a call of torch."""
 
 import math
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from megan.replay.program import Operation, Program, View
 aten = torch.ops.aten
 Made = list[Operation] | None
 
-MOST_PRODUCTS = 1 << 22  # multiplications up to which a plain loop does a matrix product as fast as a library
+MOST_PRODUCTS = 1 << 22  # multiplications up to which a plain loop computes a matrix product as fast as a library
 
 
 def lowered(program: Program) -> Program:
-    """The same program; what its operations do is said by `loops` and the functions below."""
+    """The same program, with its operations translated by `loops` and the functions below."""
 
     def number(view: View) -> float | None:
         content = program.constants.get(view.buffer)
@@ -35,7 +35,7 @@ def lowered(program: Program) -> Program:
 
 
 def _floating(operation: Operation) -> bool:
-    """Whether everything but an index is of one type that the native program knows, and there is something to do."""
+    """Whether all tensors except an index have one type that the native program knows, and the result is not empty."""
     found = [view for view in (*operation.inputs(), *operation.outputs) if view]
     types = {view.dtype for view in found}
     empty = any(0 in view.shape for view in found)
@@ -55,7 +55,7 @@ def part(view: View, dim: int, start: int, count: int, step: int = 1) -> View:
 
 
 def without(view: View, dim: int, index: int) -> View:
-    """A view at one place of a dimension, which goes."""
+    """A view at one index of a dimension, without that dimension."""
     one = part(view, dim, index, 1)
     return View(one.buffer, one.offset, _less(one.shape, dim), _less(one.stride, dim), one.dtype)
 
@@ -184,7 +184,7 @@ def _product(operation: Operation) -> Made:
 
 
 def _along(view: View, dim: int, shape: tuple[int, ...]) -> View:
-    """A view read at the places of an index of `shape`, without the step along `dim`."""
+    """A view with the `shape` of an index and stride 0 along `dim`."""
     stride = tuple(0 if d == dim else s for d, s in enumerate(view.stride))
     return View(view.buffer, view.offset, shape, stride, view.dtype)
 

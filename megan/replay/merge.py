@@ -1,4 +1,4 @@
-"""Additions that the kernels do on the way: two convolutions added are one call, weight gradients join a sum."""
+"""Combines additions with kernels: the sum of two convolutions is one call; a weight gradient is added to a sum."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ def merged(program: Program) -> Program:
 
 
 def _added(operation: Operation) -> tuple[View, View] | None:
-    """The two whole buffers that an operation adds, if that is what it does."""
+    """The two whole buffers that an operation adds; None if it does something else."""
     if operation.target != "loop" or operation.args[1] != (("add", 0, 1, 0.0),):
         return None
     first, second = operation.args[0]
@@ -27,7 +27,7 @@ def _added(operation: Operation) -> tuple[View, View] | None:
 
 
 class _Waiting:
-    """Operations so far; one whose result has one reader may still be taken back, to be done by its reader."""
+    """The operations so far. One whose result has a single reader can still be removed and combined with its reader."""
 
     def __init__(self, program: Program) -> None:
         self.kept: list[Operation | None] = []
@@ -42,7 +42,7 @@ class _Waiting:
         self.kept.append(operation)
 
     def maker(self, view: View, targets: tuple[str, ...]) -> Operation | None:
-        """Who made a buffer that nobody else reads, as long as its own arguments have not changed since."""
+        """The operation that made a buffer with a single reader, if its own arguments have not changed since then."""
         operation = self.kept[self._maker[view.buffer]] if view.buffer in self._maker else None
         if operation is None or operation.target not in targets or self.readers[view.buffer] != 1:
             return None
@@ -68,7 +68,7 @@ def _with_pairs(program: Program) -> Program:
 
 
 def _with_sums_in_place(program: Program) -> Program:
-    """A weight gradient that is added to a buffer which nobody needs afterwards is summed up in that buffer."""
+    """Add a weight gradient to a buffer in place, if the old content of that buffer is not needed afterwards."""
     waiting, names = _Waiting(program), dict[int, int]()
     last = {buffer: index for index, operation in enumerate(program.operations) for buffer in operation.reads()}
     lasting = program.fixed() | {view.buffer for view in program.outputs}

@@ -1,7 +1,7 @@
 """A recorded computation: a flat list of operations on buffers.
 
-A tensor is a view of a buffer. Operations that only make another view of one leave no trace: what
-reads the view later says itself where it reads.
+A tensor is a view of a buffer. Operations that only make another view are not recorded: a later
+operation contains the views that it reads.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class View:
-    """Where a tensor lies: in which buffer, and in that buffer with which layout."""
+    """The location of a tensor: its buffer, and its layout in the buffer."""
 
     buffer: int
     offset: int  # in elements of `dtype`, as the stride
@@ -33,10 +33,10 @@ class View:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: an aten overload, or what the native program does, by its name there.
+    """One operation: an aten overload, or the name of an operation of the native program.
 
-    `args` and `kwargs` are the call's, with a `View` for each tensor; `outputs` what it returns (None for
-    what is no tensor). `writes` are the buffers that it changes or fills.
+    `args` and `kwargs` are the call's, with a `View` for each tensor; `outputs` are its results (None for
+    one that is no tensor). `writes` are the buffers that it changes or fills.
     """
 
     target: Any
@@ -61,7 +61,7 @@ class Operation:
         yield from views((self.args, tuple(self.kwargs.values())))
 
     def reads(self) -> set[int]:
-        """Buffers whose contents matter, those that it changes in part included."""
+        """Buffers whose contents it needs, including those that it changes only in part."""
         return {view.buffer for view in self.inputs()}
 
     def renamed(self, names: dict[int, int]) -> "Operation":
@@ -81,7 +81,7 @@ class Operation:
 
 @dataclass
 class Program:
-    """What was recorded: `operations` in order, from the views `inputs` to the views `outputs`."""
+    """A recording: `operations` in order, from the views `inputs` to the views `outputs`."""
 
     inputs: tuple[View, ...]
     outputs: tuple[View, ...]
@@ -90,7 +90,7 @@ class Program:
     constants: dict[int, Tensor] = field(default_factory=dict)  # buffers that no run changes: flat tensors of bytes
 
     def fixed(self) -> set[int]:
-        """Buffers that hold something before the first operation."""
+        """Buffers that have contents before the first operation."""
         return {view.buffer for view in self.inputs} | set(self.constants)
 
 
@@ -104,7 +104,7 @@ def views(value: Any) -> Iterator[View]:
 
 
 def mapped(change: Callable[[View], Any], value: Any) -> Any:
-    """Nested tuples and lists with `change` made to each view."""
+    """Nested tuples and lists with `change` applied to each view."""
     if isinstance(value, View):
         return change(value)
     if isinstance(value, tuple | list):

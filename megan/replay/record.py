@@ -1,7 +1,7 @@
-"""Recording a computation as it runs: every operation below autograd, and every native kernel.
+"""Records a computation as it runs: every operation below autograd, and every native kernel.
 
-A buffer is known by its storage. Weak references keep a storage's address from being used again
-while the record is made, but not its memory.
+A buffer is identified by its storage. During recording, weak references keep the address of a
+storage from being used again; they do not keep its memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,15 +17,15 @@ from megan.replay.program import Operation, Program, View, views
 
 
 class Unrecordable(Exception):
-    """The computation does something that a record cannot hold; the message says what."""
+    """The computation does something that cannot be recorded; the message says what."""
 
 
 _RANDOM = torch.Tag.nondeterministic_seeded
 _DEPENDS_ON_VALUES = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
-# They promise memory, not contents.
+# They allocate memory without contents.
 _EMPTY = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty_strided")
 
-# Operations that may be given memory with no contents: they fill it, or need no more than its shape.
+# Operations whose arguments may have no contents: they fill them, or need only their shapes.
 _NEED_NO_CONTENTS = (
     torch.ops.aten.copy_.default,
     torch.ops.aten.fill_.Scalar,
@@ -36,9 +36,9 @@ _NEED_NO_CONTENTS = (
 
 
 def record(function: Callable[[Sequence[Tensor]], Sequence[Tensor]], inputs: Sequence[Tensor]) -> Program:
-    """Run `function(inputs)` once and keep what it did.
+    """Run `function(inputs)` once and record its operations.
 
-    Any other tensor that it reads is taken to be a constant.
+    Any other tensor that it reads is assumed to be constant.
     **Raises** `Unrecordable`.
     """
     recorder = _Recorder()
@@ -75,7 +75,7 @@ class _Recorder(TorchDispatchMode):
         return False  # nothing here is compiled; torch would import its compiler, which takes most of a second
 
     def view(self, tensor: Tensor, fresh: bool = False) -> View:
-        """Where a tensor lies. A storage that is not known yet is an operation's own output or comes from outside."""
+        """The location of a tensor. A storage that is not known yet is an operation's output or comes from outside."""
         if not tensor.is_cpu or tensor.layout is not torch.strided or tensor.is_conj() or tensor.is_neg():
             raise Unrecordable(f"a tensor on {tensor.device} with layout {tensor.layout}")
         storage = tensor.untyped_storage()
@@ -104,7 +104,7 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         before = self._known(args), {name: self._known(value) for name, value in kwargs.items()}
         if _RANDOM in func.tags or (_DEPENDS_ON_VALUES & set(func.tags) and self._decides(func, before[0])):
-            raise Unrecordable(f"{func} gives another result, or another shape, at another time")
+            raise Unrecordable(f"{func} may give another result, or another shape, at another time")
         known = len(self.sizes)
         result = func(*args, **kwargs)
         returned = result if isinstance(result, tuple | list) else (result,)
@@ -117,7 +117,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _decides(self, func: Any, args: tuple) -> bool:
-        """Whether an input's values decide what comes of an operation that may depend on values."""
+        """Whether the shape of an operation's result, or which operations follow, depends on values of the inputs."""
         deciding = views(args)
         if func is torch.ops.aten.index.Tensor:  # only masks decide how many elements are picked
             deciding = (view for view in views(args[1]) if view.dtype in (torch.bool, torch.uint8))
@@ -125,10 +125,10 @@ class _Recorder(TorchDispatchMode):
 
     def _add(self, operation: Operation) -> None:
         if operation.writes & (self.outside.keys() - self.given):
-            raise Unrecordable(f"{operation.target} changes a tensor that was made elsewhere")
+            raise Unrecordable(f"{operation.target} changes a tensor that was made elsewhere, before the recording")
         unknown = operation.reads() - self._written - self.outside.keys() - self.given
         if unknown and operation.target not in _NEED_NO_CONTENTS:
-            raise Unrecordable(f"{operation.target} reads what something that was not seen has written")
+            raise Unrecordable(f"{operation.target} reads memory written by an operation that was not seen")
         self.operations.append(operation)
         self._written |= operation.writes
         if operation.reads() & self.varying:

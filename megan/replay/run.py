@@ -1,4 +1,4 @@
-"""Replaying a program: its buffers lie in one arena, and its operations are calls made beforehand."""
+"""Replays a program: its buffers are in one arena, and the calls of its operations are prepared beforehand."""
 
 import functools
 import itertools
@@ -25,7 +25,7 @@ class Replay:
         plan = arena.plan(program)
         memory = torch.empty(plan.size + arena.ALIGNMENT, dtype=torch.uint8)
         first = -memory.data_ptr() % arena.ALIGNMENT
-        self._held: list[Any] = [program.constants]  # what steps know by address only
+        self._held: list[Any] = [program.constants]  # kept in memory, since steps have only its address
 
         def place(view: View) -> Tensor:
             if view.buffer in program.constants:
@@ -61,4 +61,4 @@ class Replay:
 
 def _run(function: Any, begin: int, end: int) -> None:
     if function(begin, end):
-        raise MemoryError("a recorded program: no memory for scratch")
+        raise MemoryError("a recorded program: no memory for intermediate values")

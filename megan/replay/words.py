@@ -31,7 +31,7 @@ def known(operation: Operation) -> bool:
 
 
 def words(operation: Operation, address: Address) -> list[int]:
-    """The instruction of an operation that the native program knows, given where views begin in memory."""
+    """The instruction of an operation that the native program knows; `address` gives where a view begins in memory."""
     fields = _FIELDS.get(operation.target, _kernel)(operation, address)
     output = operation.output
     assert output is not None
@@ -44,7 +44,7 @@ def bits(number: float) -> int:
 
 
 def collapsed(views: Sequence[View], keep: int = 1) -> tuple[list[int], list[list[int]]]:
-    """Sizes, and the strides of each view, with neighbours made one where all views allow; at least `keep` dims."""
+    """Sizes, and strides of each view, with adjacent dimensions merged if all views allow it, but `keep` at least."""
     sizes: list[int] = []
     strides: list[list[int]] = [[] for _ in views]
     for dim, size in enumerate(views[0].shape):
@@ -60,7 +60,7 @@ def collapsed(views: Sequence[View], keep: int = 1) -> tuple[list[int], list[lis
             for row, step in zip(strides, own, strict=True):
                 row.append(step)
     if len(sizes) > MOST_DIMS:
-        raise ValueError(f"views of {len(sizes)} dimensions, the native program knows {MOST_DIMS}")
+        raise ValueError(f"views of {len(sizes)} dimensions: the native program has at most {MOST_DIMS}")
     while len(sizes) < keep:
         sizes.insert(0, 1)
         for row in strides:
@@ -69,7 +69,7 @@ def collapsed(views: Sequence[View], keep: int = 1) -> tuple[list[int], list[lis
 
 
 def _ordered(views: Sequence[View], by: View) -> list[View]:
-    """The same views with dimensions in the order in which `by` lies in memory."""
+    """The same views with dimensions in the order that `by` has in memory."""
     dims = sorted(range(len(by.shape)), key=lambda d: -by.stride[d])
     return [view.permuted(dims) for view in views]
 
@@ -82,7 +82,7 @@ def _kernel(operation: Operation, address: Address) -> Iterable[int]:
 
 
 def _weight_grad_add(operation: Operation, address: Address) -> Iterable[int]:
-    """Its last argument is what it adds to: the place of its result."""
+    """Its last argument is the buffer that it adds to, which is also its result."""
     return _kernel(replace(operation, args=operation.args[:-1]), address)
 
 

@@ -1,6 +1,6 @@
-"""Stage `download`: the public files of the study's data sets, or a manifest of what else they are made from.
+"""Stage `download`: gets the public files of the study's data sets, or writes a manifest of other sources.
 
-`megan.data.sets` says what these are. Also the weights of the encoder, if they were trained on ImageNet.
+`megan.data.sets` defines these. Also gets the weights of the encoder, if they were trained on ImageNet.
 """
 
 import shutil

@@ -23,7 +23,7 @@ def run(job: Job) -> None:
     """Pre-train, and write `weights.safetensors` and `metrics.json`. Stage `judge` calls this too."""
     options, device = getattr(job.settings, job.stage), machine.device()
     if isinstance(options, PrototypeEncoder) and options.weights == "imagenet":
-        return _take_over(job)
+        return _use_imagenet(job)
     torch.set_num_threads(machine.threads())
     rounding = {"device": device, "kernel": "torch", "threads": machine.threads()}
     with checkpoint.resumable(job, rounding) as resume:
@@ -44,7 +44,7 @@ def run(job: Job) -> None:
         }
         progress.say(f"{job.stage}: {accuracy:.1%} accuracy on held-out images of {classes} classes")
         if not learnt.has_learnt(metrics):
-            progress.say(f"{job.stage} {learnt.described(metrics)}; what relies on it will not be made")
+            progress.say(f"{job.stage} {learnt.described(metrics)}; results that need it are left out or refused")
         storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=seconds))
         with storage.replacing_folder(job.folder) as folder:
             save_file(
@@ -55,8 +55,8 @@ def run(job: Job) -> None:
             result.write(folder, job.identity, {"study": job.study})
 
 
-def _take_over(job: Job) -> None:
-    """Write the weights that were trained on ImageNet, and how the data's images have to be shown to them."""
+def _use_imagenet(job: Job) -> None:
+    """Write the weights that were trained on ImageNet, and whether 1 is ink in the images of the data set."""
     weights = imagenet.read(weights_file.path(paths.raw(job.study)))
     ink = json.loads((paths.prepared(job.study) / "splits.json").read_text(encoding="utf-8"))["ink"]
     with storage.replacing_folder(job.folder) as folder:

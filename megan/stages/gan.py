@@ -21,7 +21,7 @@ from megan.runs.interrupt import Interrupt
 from megan.runs.job import Job
 
 SHOWN = 4  # samples kept of each GAN of one class
-SHOWN_MIXED = 20  # of each GAN of all classes
+SHOWN_MIXED = 20  # samples kept of each GAN of all classes
 
 
 def run(job: Job) -> None:
@@ -36,10 +36,10 @@ def run(job: Job) -> None:
         if resume is None:
             return
         images = real_images(job.study, options)
-        tensors, told = _work(images, options, device, resume)
-        storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=told["seconds"]))
+        tensors, state = _work(images, options, device, resume)
+        storage.write_json(job.provenance, provenance.describe(rounding, wall_seconds=state["seconds"]))
         with storage.replacing_folder(job.folder) as folder:
-            table = pandas.DataFrame(told["quality"], columns=QUALITY)
+            table = pandas.DataFrame(state["quality"], columns=QUALITY)
             table.to_csv(folder / "quality.csv", index=False)
             quality.losses_table(tensors, options).to_csv(folder / "losses.csv", index=False)
             save_file(
@@ -55,40 +55,40 @@ def run(job: Job) -> None:
                 "images_of": options.images_of,
                 "seeds": list(options.seeds),
             }
-            content |= {"diverged": lost.to_dict("records"), "judge_accuracy": told["judge_accuracy"]}
+            content |= {"diverged": lost.to_dict("records"), "judge_accuracy": state["judge_accuracy"]}
             result.write(folder, job.identity, content)
 
 
 def _work(images: Images, options: Gan, device: str, resume: checkpoint.Resume) -> tuple[dict[str, Tensor], dict]:
     """Train the classifier, then the GANs of one K after the other. Save after each."""
-    tensors, told = _restore(resume)
-    started, before = time.monotonic(), told["seconds"]
+    tensors, state = _restore(resume)
+    started, before = time.monotonic(), state["seconds"]
     by_class, shown = images, SHOWN
     if options.images_of == "all":
         images, shown = mixed(by_class), SHOWN_MIXED
     chosen = choose(options, images.train.shape[1], device)
     with (
         Interrupt("gan") as interrupt,
-        progress.bar("gan", len(options.images) * options.updates, told["done"] * options.updates) as bar,
+        progress.bar("gan", len(options.images) * options.updates, state["done"] * options.updates) as bar,
     ):
         network = quality.classifier(images.apart, options, device, tensors)
-        told["judge_accuracy"] = image_classifier.accuracy(network, by_class.held)
+        state["judge_accuracy"] = image_classifier.accuracy(network, by_class.held)
         tensors["training"] = picked(images.train, chosen[:, :, :shown])
 
         def moved() -> None:
             bar.update()
             interrupt.stop_if_asked()
 
-        for count in options.images[told["done"] :]:
+        for count in options.images[state["done"] :]:
             bar.set_postfix_str(f"K = {count}", refresh=False)
             few = picked(images.train, chosen[:, :, :count])
             trained = train(few.to(device), options, moved)
-            told["quality"] += quality.quality(trained, few, images, network, options)
+            state["quality"] += quality.quality(trained, few, images, network, options)
             tensors[f"K{count}"] = to_bytes(trained.samples[:, :, :shown])
             tensors[f"losses/{count}"] = trained.losses
-            told = {**told, "done": told["done"] + 1, "seconds": before + time.monotonic() - started}
-            resume.save(tensors, {"told": json.dumps(told)})
-    return tensors, told
+            state = {**state, "done": state["done"] + 1, "seconds": before + time.monotonic() - started}
+            resume.save(tensors, {"told": json.dumps(state)})
+    return tensors, state
 
 
 def _restore(resume: checkpoint.Resume) -> tuple[dict[str, Tensor], dict]:

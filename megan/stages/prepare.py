@@ -44,7 +44,7 @@ def run(job: Job) -> None:
             for name, chosen in splits.items()
         },
     }
-    if not source.ink:  # drawings of other alphabets may be as alike as they like
+    if not source.ink:  # drawings of different alphabets may well be nearly identical
         record["near_identical"] = near_identical.across(cuts, splits)
         _say_alike(record["near_identical"])
     try:

@@ -230,7 +230,7 @@ class Digests:
         return storage.digest({file.relative_to(path).as_posix(): storage.digest_file(file) for file in files})
 
     def _maker(self, path: str) -> str:
-        """The stage that makes `path`; "" if there is none, so that `dvc repro` runs all stages."""
+        """The stage that writes `path`; "" if there is none, so that `dvc repro` runs all stages."""
         return next((stage.target for stage in self._stages.values() if path in stage.outputs), "")
 
     def _results(self, path: str) -> list[Stage]:

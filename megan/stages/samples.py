@@ -5,7 +5,7 @@ of real images), `tasks.csv` (one row for each variant, seed and sampled task) a
 variant, seed and meta-step whose weights were kept: the realism of its fakes, and the critic's value), all from
 stage `test`, `grids.safetensors` and `record.json`.
 
-If the judge has learnt nothing, the numbers in its features are left empty, and the column `judge_learnt` says so.
+If the judge has learnt nothing, the measures in its features are left empty, and the column `judge_learnt` is False.
 """
 
 import json
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     tasks = _tables(made, "fakes.csv", fake_quality.TASKS)
     early = {name: folder for name, folder in made.items() if "snapshot_realism.csv" in records[name]["files"]}
     snapshots = _tables(early, "snapshot_realism.csv", fake_quality.OVER_TRAINING)
-    measured, tasks, snapshots = _of_a_judge_that_learnt(job, measured, tasks, snapshots)
+    measured, tasks, snapshots = _without_numbers_of_chance(job, measured, tasks, snapshots)
     split = packed.load(paths.split(job.study, "train"))
     (grids, seed), alphabets = _grids(made), _rows(split)
     grids |= _early_grids(early, seed)
@@ -66,7 +66,7 @@ def run(job: Job) -> None:
 
 
 def _data(job: Job) -> dict[str, Any]:
-    """What figures of images say of the data set, and whether 255 is ink."""
+    """The title of the data set in figures, and whether 255 is ink."""
     found = dataset.load(job.settings.data.dataset)
     return {"title": found.title, "ink": found.characters is None or found.characters.ink}
 
@@ -74,18 +74,18 @@ def _data(job: Job) -> dict[str, Any]:
 def _judge_accuracy(job: Job) -> dict[str, Any]:
     """The judge's accuracy on held-out drawings (0 to 1), the number of classes, and whether that is above chance."""
     metrics = _judge_metrics(job)
-    told = {key: metrics[key] for key in ("validation_accuracy", "classes")}
-    return {**told, "learnt": learnt.has_learnt(metrics)}
+    found = {key: metrics[key] for key in ("validation_accuracy", "classes")}
+    return {**found, "learnt": learnt.has_learnt(metrics)}
 
 
 def _judge_metrics(job: Job) -> dict[str, Any]:
     return json.loads((paths.judge(job.study) / "metrics.json").read_text(encoding="utf-8"))
 
 
-def _of_a_judge_that_learnt(job: Job, *tables: pd.DataFrame) -> list[pd.DataFrame]:
-    """The tables with the column `judge_learnt`; without the numbers in the judge's features if it has learnt nothing.
+def _without_numbers_of_chance(job: Job, *tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """The tables with the column `judge_learnt`; without the measures in the judge's features if it has learnt nothing.
 
-    Features of a network that guesses would give numbers that look like measurements.
+    Measures in the features of a network that guesses would have no meaning.
     """
     metrics = _judge_metrics(job)
     known = learnt.has_learnt(metrics)

@@ -1,6 +1,6 @@
 """Stage `search`: ranks the variants of each approach by their last validation accuracy.
 
-It reads the curves of meta-training alone, so a choice that follows it has seen no meta-test task.
+It reads only the curves of meta-training, so a choice by this rank uses no meta-test task.
 """
 
 from megan.report import search

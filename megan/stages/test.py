@@ -107,7 +107,7 @@ class Fakes:
         return self.known[key]
 
     def made(self, weights: Weights) -> fake_quality.Made:
-        """Samples of generators that begin with `weights` [seeds, ...] each."""
+        """Samples of generators that start from `weights` [seeds, ...] each."""
         samples = generation.draw(self.system, weights, self.tasks, self.draws, self.workers)
         return fake_quality.Made(
             fakes=samples.fakes,
@@ -165,7 +165,7 @@ def tables(scores: Scores, seeds: list[int], has_fake_output: bool) -> tuple[pan
 
 
 def by_queries(scores: dict[int, Scores], seeds: list[int]) -> pandas.DataFrame:
-    """`queries.csv`: seed, queries (a class), mean accuracy after the last inner step, and its standard error."""
+    """`queries.csv`: seed, queries (for each class), mean accuracy after the last inner step, its standard error."""
     rows = [
         (seed, queries, float(accuracy.mean()), float(accuracy.std() / len(accuracy) ** 0.5))
         for queries, found in scores.items()

@@ -26,7 +26,7 @@ from megan.runs import checkpoint, progress, provenance, result, storage
 from megan.runs.interrupt import Interrupt
 from megan.runs.job import Job
 
-DOUBTS = ["p_fake_of_reals", "p_fake_of_fakes"]  # of validation alone
+DOUBTS = ["p_fake_of_reals", "p_fake_of_fakes"]  # columns with values for validation only
 CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins", *DOUBTS]
 
 
@@ -122,7 +122,7 @@ class Training:
                 self._keep(index, step)
 
     def _keep(self, index: int, step: int) -> None:
-        """Keep the present weights of one seed, as those that are tested."""
+        """Keep the current weights of one seed. They are tested unless better ones follow."""
         self.best_step[index] = step
         for key, value in self.state.part("theta").items():
             self.best[key][index] = value[index].cpu()
@@ -146,8 +146,8 @@ class Training:
     def _save(self) -> None:
         tensors = self.state.snapshot() | {f"best/{key}": value for key, value in self.best.items()}
         tensors |= {f"snapshot/{key}": value for key, value in self.snapshots.items()}
-        told = {key: getattr(self, key) for key in ("rows", "best_accuracy", "best_step", "seconds")}
-        self.resume.save(tensors, {"progress": json.dumps(told)})
+        reached = {key: getattr(self, key) for key in ("rows", "best_accuracy", "best_step", "seconds")}
+        self.resume.save(tensors, {"progress": json.dumps(reached)})
         self._write_curve(self.resume.folder / "curve.csv")
 
     def _restore(self) -> None:

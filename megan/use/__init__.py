@@ -1,1 +1,1 @@
-"""What one does with a trained variant: classify images of one's own, draw a task, tell what it costs."""
+"""Uses of a trained variant: classify one's own images, draw a task, measure memory and time."""

@@ -1,4 +1,4 @@
-"""`FewShotClassifier`: a meta-trained variant with the manners of scikit-learn. How to use it: docs/classifier.md."""
+"""`FewShotClassifier`: a meta-trained variant with the interface of scikit-learn. How to use it: docs/classifier.md."""
 
 import os
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ from megan.use.trained import Trained
 
 Images = ArrayLike | Sequence[str | os.PathLike[str]]
 
-MOST_IMAGES = 1024  # that are classified at a time where each has the support beside it
+MOST_IMAGES = 1024  # in all batches at a time, if each classified image has a batch with the whole support
 MOST_STREAMS = 2**31 - 1
 
 
 class ClassifierError(MeganError, ValueError):
-    """The classes, labels or options given cannot be used; the message says what can."""
+    """The classes, labels or options given cannot be used; the message says what is expected."""
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):
@@ -39,12 +39,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     **Arguments** `checkpoint`: the folder of a trained variant, `results/<study>/train/<variant>`, or a record with
     weights, `results/record/<study>`; `variant`: which one, for a record that holds several; `seed`: which one, else
-    that with the best accuracy on validation tasks; `statistics`: what batch normalisation sees beside an image that
-    is classified: `queries`, all images of the call, as in meta-testing, or `support`, the images of `fit`, so that
-    each image has its prediction whatever else is in the call; `ink`: what image files show, `dark` strokes on light
-    paper, which are turned over, or `bright` ones; `auto`: as the data set of the checkpoint has it, `dark` for
-    handwriting and `bright` for photographs. Arrays are never turned over. `random_state`: number of the stream of
-    the noise that fakes are made from; N is the stream of task N of the meta-test.
+    that with the best accuracy on validation tasks; `statistics`: the images whose statistics batch normalisation
+    uses for an image that is classified: `queries`, all images of the call, as in meta-testing, or `support`, the
+    images of `fit` and itself, so that its prediction does not depend on the other images of the call; `ink`: the
+    content of image files: `dark` strokes on light paper, which are inverted, or `bright` ones; `auto`: that of the
+    data set of the checkpoint, `dark` for handwriting and `bright` for photographs. Arrays are never inverted.
+    `random_state`: number of the stream of the noise that fakes are made from; N is the stream of task N of the
+    meta-test.
 
     **Attributes**, after `fit`: `classes_` [classes], sorted; `n_features_in_`, values in an image; `trained_`, the
     variant; `weights_`, the adapted weights, [1, ...] each; `support_` [1, images, side, side, channels], by class;
@@ -71,7 +72,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     def from_checkpoint(cls, path: str | os.PathLike[str], **options: Any) -> Self:
         """A classifier of the trained variant in the folder `path`, with the other `options` of the class.
 
-        **Raises** what `megan.use.trained.load` raises, now rather than in `fit`.
+        It is loaded at once, so this, and not `fit`, **raises** what `megan.use.trained.load` raises.
         """
         classifier = cls(checkpoint=path, **options)
         classifier._load()
@@ -85,7 +86,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         another size or number of channels are resized and converted as the data set's are. `y` [images]: the label
         of each. Classes may have different numbers of images; each image counts the same.
         **Raises** `ClassifierError` for fewer than two classes or more than the variant was trained for, and for a
-        variant whose fakes are real images that nobody can give here; `ImageError` for images that do not fit.
+        variant whose fakes are real images of other classes; `ImageError` for images that do not fit.
         """
         self._check_options()
         self.trained_ = self._load()
@@ -98,7 +99,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         self._check_classes()
-        order = np.argsort(labels, kind="stable")  # a task has its support by class, and each place its own noise
+        order = np.argsort(
+            labels, kind="stable"
+        )  # the support of a task is sorted by class; noise depends on positions
         episodes = self._task(support[:, torch.from_numpy(order)], torch.from_numpy(labels[order]))
         system, self.task_, self.support_ = self.trained_.system, episodes, episodes.support
         adapted = adapt(system, self.trained_.weights, episodes, system.inner.test_steps, differentiable=False)
@@ -125,10 +128,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
                 logits = system.answer(self.weights_, task, system.inner.test_steps)[0]
             else:
                 some = max(1, MOST_IMAGES // (self.support_.shape[1] + 1))
-                logits = torch.cat([self._beside_support(part) for part in queries[0].split(some)])
+                logits = torch.cat([self._with_support(part) for part in queries[0].split(some)])
             return trained.probabilities(logits, len(self.classes_)).cpu().numpy()
 
-    def _beside_support(self, queries: Tensor) -> Tensor:
+    def _with_support(self, queries: Tensor) -> Tensor:
         """Logits [images, outputs], each of `queries` [images, ...] in a batch of its own with the whole support."""
         batches = torch.cat([self.support_.expand(len(queries), -1, -1, -1, -1), queries[:, None]], dim=1)
         return self.trained_.system.classify(per_task(self.weights_, len(queries)), batches)[:, -1]
@@ -161,7 +164,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             )
 
     def _images(self, X: Images, *, reset: bool) -> Tensor:
-        """`X` as [1, images, side, side, channels], 0 to 1. `reset`: it is what `fit` is given."""
+        """`X` as [1, images, side, side, channels], 0 to 1. `reset`: whether it is an argument of `fit`."""
         found = self.trained_
         if reset:
             self.n_features_in_ = self._format.features
@@ -172,7 +175,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         return (ink / images.LEVELS if values.dtype == np.uint8 else ink)[None]
 
     def _numbers(self, X: Images, reset: bool) -> np.ndarray:
-        """`X` as an array of finite numbers. Rows of features are counted and named as scikit-learn does it."""
+        """`X` as an array of finite numbers. Rows of features are counted and named as in scikit-learn."""
         if len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) == 2:
             return validate_data(self, X, reset=reset, dtype="numeric")
         return check_array(X, allow_nd=True, estimator=self, input_name="X")
@@ -201,7 +204,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _noise(self) -> Tensor:
-        """The stream of the fakes' noise, int64 [1]: that which `Sampler.sample` gives a task of the meta-test."""
+        """The stream of the fakes' noise, int64 [1]: the one that `Sampler.sample` gives to a task of the meta-test."""
         number = self.random_state
         if not isinstance(number, (int, np.integer)):
             number = check_random_state(number).randint(MOST_STREAMS)
@@ -219,5 +222,5 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.classifier_tags.poor_score = True  # on what is no image, or no image of the kind that it was trained on
+        tags.classifier_tags.poor_score = True  # on data that are not images of the kind that it was trained on
         return tags

@@ -1,7 +1,7 @@
-"""A variant in words: its options, its numbers of weights, and what its training and test take on this machine.
+"""Describes a variant: its options, numbers of weights, and the memory and time of its training and test here.
 
-Memory and time come from a few meta-iterations on images of noise, since they do not depend on what is drawn. So
-neither data nor a trained variant is needed.
+Memory and time are measured in a few meta-iterations on images of noise, since they do not depend on the content of
+images. So neither data nor a trained variant is needed.
 """
 
 import statistics
@@ -24,9 +24,9 @@ from megan.meta.parallel import Workers
 from megan.models import encoder
 from megan.runs import progress
 
-ITERATIONS = 3  # that are timed, after one that starts processes and compiles kernels
+ITERATIONS = 3  # meta-iterations that are timed, after one that starts processes and compiles kernels
 BLOCKS = ("data", "tasks", "inner", "network", "train", "test")  # of the study
-LOOK_EVERY = 0.01  # seconds between two looks at the memory
+LOOK_EVERY = 0.01  # seconds between two measurements of memory
 GROUPS = {
     "shared": "layers that classifier and discriminator share",
     "cls": "classifier",
@@ -38,19 +38,19 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Measured:
-    """What the machine took."""
+    """Measured times and memory."""
 
     device: str
     processes: int
     iteration: float  # seconds of a meta-iteration of all seeds: the median of `ITERATIONS`
     task: float  # seconds of a meta-test task, processes together
-    tasks: int  # that it was measured on, all seeds
+    tasks: int  # number of tasks that this was measured on, all seeds together
     memory: int  # bytes, all processes
     device_memory: int  # bytes, on CUDA
 
 
 def describe(params: Params, variant: str) -> str:
-    """The description, after some seconds of measuring. Raises `ParamsError` for a variant that there is not."""
+    """The description, after some seconds of measuring. Raises `ParamsError` for an unknown variant."""
     params.variant(variant)
     return "\n".join([*resolved(params, variant), "", *weights(params, variant), "", *costs(params, variant)])
 
@@ -79,15 +79,15 @@ def counts(params: Params, variant: str) -> dict[str, int]:
 def weights(params: Params, variant: str) -> list[str]:
     found = counts(params, variant)
     lines = [f"  {GROUPS[group]}: {found[group]:,}" for group in GROUPS if group in found]
-    return ["weights that meta-training learns, a seed:", *lines, f"  together: {sum(found.values()):,}"]
+    return ["weights that meta-training learns, for one seed:", *lines, f"  together: {sum(found.values()):,}"]
 
 
 def costs(params: Params, variant: str) -> list[str]:
-    """Memory and time by what `measure` finds."""
-    return told(params, variant, measure(params, variant))
+    """Memory and time, from what `measure` finds."""
+    return as_text(params, variant, measure(params, variant))
 
 
-def told(params: Params, variant: str, found: Measured) -> list[str]:
+def as_text(params: Params, variant: str, found: Measured) -> list[str]:
     study, tier = params.current, params.tier(variant)
     train, seeds = study.train, len(tier.seeds)
     looks = 1 + -(-tier.meta_steps // train.validate_every)
@@ -99,17 +99,17 @@ def told(params: Params, variant: str, found: Measured) -> list[str]:
         f"on this machine ({found.device}, {found.processes} process{'es' * (found.processes > 1)}):",
         f"  memory in meta-training: {found.memory / MIB:,.0f} MiB{on_device}",
         f"  a meta-iteration of {batch} tasks: {found.iteration:.3g} s, {batch / found.iteration:.3g} tasks/s",
-        f"  stage train, about: {span(training)} ({tier.meta_steps:,} meta-iterations and {looks} looks at"
-        f" {train.validation_tasks} validation tasks, {seeds} seed{'s' * (seeds > 1)})",
-        f"  stage test, about: {span(testing)} ({tier.test_tasks:,} tasks a seed)",
+        f"  stage train, about: {span(training)} ({tier.meta_steps:,} meta-iterations and {looks} validations on"
+        f" {train.validation_tasks} tasks, {seeds} seed{'s' * (seeds > 1)})",
+        f"  stage test, about: {span(testing)} ({tier.test_tasks:,} tasks for each seed)",
         f"Measured just now on {ITERATIONS} meta-iterations and {found.tasks} meta-test tasks, with images of noise:"
-        " an estimate. Other work on the machine makes it longer. Not counted: starting, reading data, measuring"
+        " an estimate. With other work on the machine it takes longer. Not included: starting, reading data, measuring"
         " fakes, the encoders.",
     ]
 
 
 def span(seconds: float) -> str:
-    """A time in words, to two places."""
+    """A time as text, with two digits."""
     if seconds < 99.5:
         return f"{seconds:.2g} s"
     minutes = round(seconds / 60)

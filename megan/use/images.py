@@ -1,6 +1,6 @@
-"""Images as a user has them, arrays or files of any size, brought to what a checkpoint takes.
+"""Converts images of a user, arrays or files of any size, to the format that a checkpoint expects.
 
-They are resized as `prepare` resizes those of a data set: by `megan.data.image_files`.
+`megan.data.image_files` resizes them, as `prepare` resizes those of a data set.
 """
 
 import os
@@ -19,12 +19,12 @@ LEVELS = 255
 
 
 class ImageError(MeganError, ValueError):
-    """Images cannot be read, or are not of the checkpoint's kind; the message says what it takes."""
+    """Images cannot be read, or do not fit the checkpoint; the message says what is expected."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """What a checkpoint takes: square images. `ink`: files show dark ink on light paper, to be turned over."""
+    """The square images that a checkpoint expects. `ink`: files show dark ink on light paper, and are inverted."""
 
     side: int
     channels: int
@@ -59,7 +59,7 @@ def read(files: Sequence[str | os.PathLike[str]], wanted: Format) -> np.ndarray:
 
 def _read(path: Path, wanted: Format) -> np.ndarray:
     if not path.is_file():
-        raise ImageError(f"{path} is not here; give paths of image files that can be opened from {Path.cwd()}")
+        raise ImageError(f"{path} does not exist; give paths of image files that can be opened from {Path.cwd()}")
     try:
         return image_files.decode(image_files.content(path), str(path), wanted.side, wanted.channels)
     except DataError as error:
@@ -70,9 +70,9 @@ def shaped(values: np.ndarray, wanted: Format) -> np.ndarray:
     """Numbers as images: [images, side, side, channels] of uint8, or of the floating type given.
 
     **Arguments** `values` [images, height, width] (grey), [images, height, width, 1 or 3], or rows of
-    [images, side * side * channels]: whole numbers from 0 to 255, or floating ones from 0 to 1. Nothing is turned
-    over. Images of another size or number of channels are rounded to 256 levels and resized as files are.
-    **Raises** `ImageError` for another shape, or values beyond.
+    [images, side * side * channels]: whole numbers from 0 to 255, or floating ones from 0 to 1. Nothing is
+    inverted. Images of another size or number of channels are rounded to 256 levels and resized as files are.
+    **Raises** `ImageError` for another shape, or values out of range.
     """
     rows = values.ndim == 2 and values.shape[1] == wanted.features
     pictures = (values.ndim == 3 or (values.ndim == 4 and values.shape[3] in (1, channels.COLOUR))) and values.size
@@ -88,7 +88,7 @@ def shaped(values: np.ndarray, wanted: Format) -> np.ndarray:
 
 
 def _checked(images: np.ndarray) -> np.ndarray:
-    """Booleans and whole numbers as uint8, floating ones as they are. Raises `ImageError` for values beyond."""
+    """Booleans and whole numbers as uint8, floating ones as they are. Raises `ImageError` for values out of range."""
     if images.dtype == np.bool_:
         return images.astype(np.uint8) * LEVELS
     whole = np.issubdtype(images.dtype, np.integer)

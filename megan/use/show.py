@@ -27,17 +27,17 @@ from megan.use import trained
 
 RIGHT, WRONG = "#2a7f3f", "#c0392b"
 MOST_TASKS = 10**7  # of a meta-test, by the schema
-INCH = 0.62  # of an image and the space around it
+INCH = 0.62  # size of an image with the space around it
 GAP = 0.25  # between two groups of images, in images
 
 
 class ShowError(MeganError):
-    """There is no such task; the message says which there are."""
+    """There is no such task; the message says what is expected."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What one task looks like, on the CPU; images [images, side, side, channels], 0 to 1."""
+    """The content of the picture of one task, on the CPU; images [images, side, side, channels], 0 to 1."""
 
     variant: str
     seed: int
@@ -63,8 +63,8 @@ class Shown:
 def draw(params: Params, variant: str, number: int = 0, seed: int | None = None, output: Path | None = None) -> Path:
     """Draw task `number` of the meta-test of a trained variant; returns the PNG file.
 
-    **Arguments** `seed`: whose weights and tasks, else the seed with the best accuracy on validation tasks; `output`:
-    the file, else one in `results/<study>/shown`.
+    **Arguments** `seed`: the seed of weights and tasks, else that with the best accuracy on validation tasks;
+    `output`: the file, else one in `results/<study>/shown`.
     **Raises** `ShowError` for a negative number; `StaleError` for a variant that is not trained, or whose inputs are
     not what `params.yaml` says; `CheckpointError` for a seed that it lacks or that diverged.
     """
@@ -79,7 +79,7 @@ def draw(params: Params, variant: str, number: int = 0, seed: int | None = None,
 
 
 def task(params: Params, variant: str, number: int, seed: int | None = None) -> Shown:
-    """Adapt to task `number` of the meta-test, and keep what there is to see."""
+    """Adapt to task `number` of the meta-test, and keep what the picture shows."""
     kept, workers = trained.load(paths.trained(params.study, variant), seed=seed), setup.workers(params)
     system, queries = kept.system, params.current.tasks.test_queries
     sampler = setup.sampler(params, variant, "test", workers)
@@ -117,14 +117,14 @@ def _title(system: WithFakes, step: int) -> str:
 
 
 def _by_class(system: WithFakes, weights: Weights, episodes: Episodes, step: int) -> Tensor:
-    """The fakes of an inner step, those of a class side by side: [fakes, side, side, channels]."""
+    """The fakes of an inner step, sorted by class: [fakes, side, side, channels]."""
     with torch.no_grad():
         made = system.fakes(weights, episodes, step)[0]
     return made[system.fake_labels(episodes).argsort(stable=True)].cpu()
 
 
 def picture(shown: Shown) -> Figure:
-    """A row a class: its support, its fakes at each inner step, its queries."""
+    """One row for each class: its support, its fakes at each inner step, its queries."""
     ways = len(shown.names)
     groups = [("support", shown.support), *shown.fakes, ("queries", shown.query)]
     widths = [len(images) // ways for _, images in groups]

@@ -1,6 +1,6 @@
-"""A meta-trained variant as it lies on disk: its system, and the weights of one of its seeds.
+"""Reads a meta-trained variant from disk: its system, and the weights of one of its seeds.
 
-It lies in the folder of a stage `train` with all its seeds, or in a record (docs/record.md) with one.
+It is stored in the folder of a stage `train` with all its seeds, or in a record (docs/record.md) with one.
 """
 
 import os
@@ -27,11 +27,11 @@ from megan.models.initial import Weights
 from megan.runs import result, storage
 
 WEIGHTS = "weights.safetensors"
-NEEDED = ("data", "tasks", "inner", "network", "train")  # blocks of a study that its training was given
+NEEDED = ("data", "tasks", "inner", "network", "train")  # blocks of a study that its training uses
 
 
 class CheckpointError(MeganError, ValueError):
-    """A folder holds no trained variant, or not the one that was asked for; the message says what to do."""
+    """A folder holds no trained variant, or not the requested one; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Trained:
 def probabilities(logits: Tensor, classes: int) -> Tensor:
     """The softmax of the first `classes` outputs: [..., outputs] -> [..., classes].
 
-    The other outputs are no answer to the question which class an image has: the output "fake" of N+1, and those
-    of classes that a task does not have. So the largest probability is the class that a meta-test counts.
+    The other outputs are not classes of the task: the output "fake" of N+1, and those of classes that a task does
+    not have. So the class with the largest probability is the one that a meta-test counts.
     """
     return logits[..., :classes].softmax(dim=-1)
 
 
 def load(path: str | os.PathLike[str], variant: str | None = None, seed: int | None = None) -> Trained:
-    """Read a trained variant, every file checked against its digest.
+    """Read a trained variant, and check every file against its digest.
 
     **Arguments** `path`: `results/<study>/train/<variant>`, or a record with weights, `results/record/<study>`;
     `variant`: which one, needed for a record that holds several; `seed`: which one, else that with the best
@@ -153,7 +153,7 @@ def _weights(path: Path) -> Weights:
 
 
 def _built(made: dict[str, Any], weights: Weights, seed: int, results: Path) -> Trained:
-    """The variant that `record.json` of its training describes; `results`: where its encoder lies."""
+    """The variant that `record.json` of its training describes; `results`: the folder with its encoder."""
     params, name = _params(made), made["variant"]
     network = None
     if params.variant(name).needs_encoder:
@@ -169,13 +169,13 @@ def _params(made: dict[str, Any]) -> Params:
     """
     study, name = made["study"], made["variant"]
     try:
-        told = made["parameters"]
+        stored = made["parameters"]
         blocks: dict[str, Any] = {
-            block: kind(**told[block])
+            block: kind(**stored[block])
             for block, kind in get_type_hints(Study).items()
-            if block in told or block in NEEDED
+            if block in stored or block in NEEDED
         }
-        variant = Variant(**told["variant"], tier="survey", label=name, colour="#000000")
+        variant = Variant(**stored["variant"], tier="survey", label=name, colour="#000000")
     except (ValidationError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{study}/train/{name} was made by another version of this package ({' '.join(str(error).split())});"
@@ -192,10 +192,10 @@ def _encoder(folder: Path, made: dict[str, Any], params: Params, device: torch.d
             f"variant {made['variant']} conditions its generator on prototypes, and their encoder is not in {folder};"
             " keep it there, as `dvc repro encoder` leaves it"
         )
-    told = result.verified(folder, "encoder")
+    verified = result.verified(folder, "encoder")
     wanted = made.get("inputs", {}).get(paths.encoder(params.study).as_posix())
     if wanted != storage.digest_file(folder / result.RECORD):  # as the registry takes the digest of an input
         raise CheckpointError(
             f"{folder} is not the encoder that variant {made['variant']} was trained with; run: dvc repro"
         )
-    return encoder.read(folder, PrototypeEncoder(**told["parameters"]["encoder"]), params.current.data, str(device))
+    return encoder.read(folder, PrototypeEncoder(**verified["parameters"]["encoder"]), params.current.data, str(device))

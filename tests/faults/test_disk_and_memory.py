@@ -163,7 +163,7 @@ def test_out_of_memory_falls_back_to_smaller_chunks(server, wide, copies):
     ended = server.run(fallen, "train", "n_plus_1", fault={"memory": 3, "calls": 10**6}, MEGAN_CHUNK="4")
     assert ended.code == 0, ended.output
     assert [line for line in ended.lines if "out of memory" in line] == [
-        "out of memory on cpu with 4 tasks at a time; going on with 2 (MEGAN_CHUNK=2 begins so)"
+        "out of memory on cpu with 4 tasks at a time; continuing with 2 (MEGAN_CHUNK=2 begins with it)"
     ]
     assert made(fallen) == made(half)
     for name, value in weights(whole).items():

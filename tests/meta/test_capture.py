@@ -138,7 +138,7 @@ EVALUATED = {
     "n_plus_1": {"approach": "n_plus_1"},
     "four fakes": {"approach": "n_plus_1", "fakes_per_real": 4},
     "fcn": {"approach": "n_plus_1", "generator": "fcn", "skip": True, "fakes_per_real": 2},
-    "multi_task": {"approach": "multi_task", "told_real": True, "condition_discriminator": True},
+    "multi_task": {"approach": "multi_task", "told_real": "first_layer", "condition_discriminator": True},
     "penalty": {"approach": "multi_task", "gan_loss": "wasserstein_gp"},
 }
 

@@ -102,7 +102,7 @@ def test_memory_that_one_process_lacks_makes_all_chunks_smaller(where, capsys):
     team._limit = 4
     (chunks,) = team.map_chunks(work, [slice(0, 1)], 8, most=4)
     assert [chunk["tasks"].tolist() for chunk in chunks] == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    assert "out of memory on cpu with 4 tasks at a time; going on with 2" in capsys.readouterr().err
+    assert "out of memory on cpu with 4 tasks at a time; continuing with 2" in capsys.readouterr().err
 
 
 def test_one_task_too_many_in_a_fork():

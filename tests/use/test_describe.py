@@ -48,14 +48,14 @@ def test_time_follows_from_what_was_measured(study):
     tiers = {"survey": study.current.tiers.survey.model_copy(update={"meta_steps": 1000, "test_tasks": 500})}
     long = study.current.model_copy(update={"tiers": study.current.tiers.model_copy(update=tiers)})
     study = study.model_copy(update={"studies": {"quick": long}})
-    text = "\n".join(describe.told(study, "maml_short", FOUND))
-    # 1000 iterations of 0.5 s; 21 looks at 2 tasks of two seeds of 0.01 s; 500 tasks of two seeds
-    assert "stage train, about: 8 min (1,000 meta-iterations and 21 looks" in text
-    assert "stage test, about: 10 s (500 tasks a seed)" in text
+    text = "\n".join(describe.as_text(study, "maml_short", FOUND))
+    # 1000 iterations of 0.5 s; 21 validations on 2 tasks of two seeds of 0.01 s; 500 tasks of two seeds
+    assert "stage train, about: 8 min (1,000 meta-iterations and 21 validations on 2 tasks, 2 seeds)" in text
+    assert "stage test, about: 10 s (500 tasks for each seed)" in text
     assert "a meta-iteration of 4 tasks: 0.5 s, 8 tasks/s" in text
     assert "memory in meta-training: 300 MiB\n" in text and "2 processes" in text and "estimate" in text
     on_gpu = dataclasses.replace(FOUND, device="cuda", processes=1, device_memory=2048 * MIB)
-    assert "300 MiB, and 2,048 MiB on the device" in "\n".join(describe.told(study, "maml_short", on_gpu))
+    assert "300 MiB, and 2,048 MiB on the device" in "\n".join(describe.as_text(study, "maml_short", on_gpu))
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.123, "0.12 s"), (99, "99 s"), (99.6, "2 min"), (7200, "2.0 h")])

@@ -108,7 +108,7 @@ def test_transparent_paper_is_white(tmp_path):
         (np.zeros((8, 27 * 28), np.uint8), r"784 features|shape \[8, 756\]: expected"),
         (np.full((8, 28, 28), 255.0), "from 0 to 255: expected whole .*, or floating ones from 0 to 1"),
         (np.full((8, 30, 30), -1), "from -1 to 0"),
-        (["no/such/file.png"] * 8, "no/such/file.png is not here"),
+        (["no/such/file.png"] * 8, "no/such/file.png does not exist"),
         ([__file__] * 8, "is no image that Pillow reads"),
     ],
 )  # fmt: skip

@@ -144,12 +144,12 @@ def test_edited_parameter_makes_stale_only_what_reads_it(finished, spare):
     told = {"summary", "claims", "report"}  # each shows lengths and seeds
     cases = [
         ("variants.maml.colour", "#000000", {"summary", "report"}),
-        ("studies.quick.test.sample_tasks", 5, tests),
+        ("studies.quick.test.sample_tasks", 5, tests | {"report"}),
         ("studies.quick.train.learning_rate", 0.003, trainings | {"search", "report"}),
         ("studies.quick.tiers.survey.meta_steps", 7, told),
         ("studies.quick.tiers.headline.test_tasks", 9, told | tests),
-        ("studies.quick.encoder.seed", 7, {"encoder"}),
-        ("studies.quick.judge.seed", 7, {"judge"}),
+        ("studies.quick.encoder.seed", 7, {"encoder", "report"}),
+        ("studies.quick.judge.seed", 7, {"judge", "report"}),
         ("studies.quick.gan.updates", 3, {"gan", "report"}),
         ("studies.quick.data.split_seed", 7, {"prepare", "report"} | trainings),
         ("studies.omniglot.train.meta_batch", 7, set()),

@@ -1,1 +1,1 @@
-"""The GAN losses of section 3.4, a module each. `megan.meta.gan_loss` says what a module states in its `LOSS`."""
+"""The GAN losses of section 3.4, one module for each. `megan.meta.gan_loss` describes the `LOSS` of a module."""

@@ -25,9 +25,9 @@ class MultiTask(WithFakes):
     @cached_property
     def cls(self) -> Branch:
         """The classifier. It may have an input that says whether an image is real."""
-        told = self.variant.told_real
+        place = self.variant.told_real
         return Branch(
-            "cls", self.ways, self.sizes, self.variant.shared_layers, int(told != "never"), at_head=told == "head"
+            "cls", self.ways, self.sizes, self.variant.shared_layers, int(place != "never"), at_head=place == "head"
         )
 
     @cached_property
@@ -64,7 +64,7 @@ class MultiTask(WithFakes):
     def adversarial_losses(self, weights: Weights, episodes: Episodes, made: Tensor, step: int) -> list[Descent]:
         """L_cls for groups shared and cls, lambda L_dsc for shared, L_dsc for dsc, the GAN loss for phi.
 
-        With `generator_class_weight` phi is also asked to be classified right.
+        With `generator_class_weight` the loss of phi also contains the classifier's cross-entropy on fakes.
         """
         rate, variant = self.inner.learning_rate, self.variant
         theta, of_fakes = self._classification(weights, episodes, made)

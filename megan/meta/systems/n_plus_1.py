@@ -21,7 +21,7 @@ class NPlus1(WithFakes):
         return losses.critic_value(self.classify(weights, images, reals))
 
     def is_critics_own(self, name: str) -> bool:
-        return name == "cls.head"  # the layers below it classify
+        return name == "cls.head"  # the layers below the head also classify
 
     def label_fakes(self, logits: Tensor, episodes: Episodes) -> Tensor:
         return losses.fake_output(logits)
