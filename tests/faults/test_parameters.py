@@ -24,8 +24,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from megan import __main__ as command_line
-from megan.config import machine, params, schema
+from megan.config import block, machine, params, schema
 from megan.config.params import ParamsError
+from megan.config.variant import UNSHAPING, Style, Variant
 from megan.data import catalogue
 from megan.stages import registry
 from tests.faults.conftest import DOCUMENT, VARIANTS, made, tiny_document, write_params
@@ -166,13 +167,13 @@ def test_no_value_is_unseen():
     A result carries what the file says, with the variant's defaults filled in.
     """
 
-    def blocks(model: type[schema.Block]) -> typing.Iterator[type[schema.Block]]:
+    def blocks(model: type[block.Block]) -> typing.Iterator[type[block.Block]]:
         yield model
         for field in model.model_fields.values():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, schema.Block):
+            if isinstance(field.annotation, type) and issubclass(field.annotation, block.Block):
                 yield from blocks(field.annotation)
 
-    for model in [*blocks(schema.Study), *blocks(schema.Variant), *blocks(schema.Style), *blocks(params.Params)]:
+    for model in [*blocks(schema.Study), *blocks(Variant), *blocks(Style), *blocks(params.Params)]:
         assert all(field.is_required() for field in model.model_fields.values()), model
     loaded = params.load(Path(__file__).parents[2] / "params.yaml")
     for name, study in loaded.studies.items():
@@ -213,7 +214,7 @@ OPTIONS: dict[str, list] = {
     "outer_discrimination_weight": [0.0, 1.0], "generator_outer_loss": ["classification", "fooling"],
     "fooling_through": ["generator", "both"], "outer_fake_batch": ["own", "with_query"],
 }  # fmt: skip
-assert set(OPTIONS) | set(schema.UNSHAPING) == set(schema.Variant.model_fields)
+assert set(OPTIONS) | set(UNSHAPING) == set(Variant.model_fields)
 
 
 def random_document(draws: random.Random) -> dict[str, Any]:

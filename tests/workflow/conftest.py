@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from dvc.utils.serialize import dump_yaml
 
 from megan.config import params as parameters
 
@@ -58,7 +59,7 @@ class Project:
     def edit_params(self, change: Callable[[dict[str, Any]], object]) -> None:
         document = self.params()
         change(document)
-        self.path("params.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        dump_yaml(self.path("params.yaml"), document)  # in DVC's style, so that its changes are single lines
 
     def append(self, name: str, text: str) -> None:
         with open(self.path(name), "a", encoding="utf-8") as file:

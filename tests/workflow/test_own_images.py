@@ -41,5 +41,5 @@ def test_every_stage(tmp_path, monkeypatch, channels):
     for stage in ("samples", "summary", "claims", "report"):
         jobs.run(read, stage)
     page = paths.report("own").read_text(encoding="utf-8")
-    assert "study own, own images" in page and f"24x24 pixels in {'colour' if channels == 3 else 'grey'}" in page
-    assert "Accuracy during meta-training, study own (own images)" in page
+    assert f"own images, 24x24 pixels in {'colour' if channels == 3 else 'grey'}" in page
+    assert "Validation accuracy during meta-training, study own (own images)" in page
