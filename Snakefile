@@ -1,10 +1,10 @@
-# Runs the stages of dvc.yaml in parallel or on a cluster: `snakemake --cores N`.
+# Runs the stages of dvc.yaml in parallel (`snakemake --cores N`) or on a cluster (`--profile workflow/profiles/slurm`).
 #
-# `--config study=NAME` runs a study that has a folder of its own. DVC is asked once which stages are stale. Each stale stage becomes a rule that runs it with DVC. So Snakemake
-# decides what runs in parallel, and DVC keeps dvc.lock up to date. See workflow/README.md.
+# `--config study=NAME` runs a study that has a folder of its own. DVC is asked once which stages are stale. Each stale
+# stage becomes a rule. So Snakemake decides what runs in parallel, and DVC keeps dvc.lock up to date. See
+# workflow/README.md.
 
 import sys
-from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
@@ -28,46 +28,19 @@ except MeganError as error:
     sys.exit(f"Snakefile: {error}")
 
 STAGES = registry.stages(PARAMS)
+# Executors of clusters are given a number of jobs and no cores.
+CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # A cluster job reads this file again on its node. Its rule must exist there, even if the stage is no longer stale.
-TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(STAGES)
-WANTED = set(sys.argv) & {path for stage in STAGES.values() for path in stage.outputs}
-DONE = WANTED - {path for stage in TODO for path in stage.outputs}
-if not TODO or (DONE and DONE == WANTED):
+TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(PARAMS, STAGES)
+if not TODO:
     print("Snakefile: everything is up to date", file=sys.stderr)
     sys.exit(0)
-if DONE:
-    sys.exit(f"Snakefile: {', '.join(sorted(DONE))} is up to date, so there is no rule for it; omit it")
-CORES = workflow.resource_settings.cores or 1  # on a cluster no cores are given; the profile sets threads
 
 
-def outputs(stage):
-    return [path if Path(path).suffix else directory(path) for path in stage.outputs]
+include: "workflow/cluster.smk" if CLUSTER else "workflow/local.smk"
 
 
 rule all:
     default_target: True
     input:
-        [path for stage in TODO for path in stage.outputs],
-
-
-for STAGE in TODO:
-
-    rule:
-        name:
-            STAGE.address.replace("@", "_")
-        input:
-            scheduling.waits_for(STAGE, TODO),
-        output:
-            outputs(STAGE),
-        log:
-            f".snakemake/logs/{PARAMS.study}/{STAGE.address.replace('@', '-')}.log",
-        threads: scheduling.threads(STAGE, TODO, CORES)
-        resources:
-            **scheduling.resources(STAGE),
-        params:
-            stage=STAGE.target,
-            environment=partial(scheduling.environment, STAGE),
-        message:
-            STAGE.address
-        shell:  # evaluated when the job runs, so it cannot use STAGE
-            "{params.environment} dvc --wait-for-lock repro --single-item {params.stage} > {log} 2>&1"
+        TARGETS,

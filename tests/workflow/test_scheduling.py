@@ -10,6 +10,8 @@ import yaml
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 
+from tests.workflow.conftest import VARIANTS
+
 Graph = dict[str, dict[str, Any]]
 CORES = 5
 
@@ -77,11 +79,55 @@ def test_wrong_parameters_are_refused(original, spare):
     assert line == "Snakefile: params.yaml: unknown study 'quik'; did you mean 'quick'?"
 
 
-def test_profiles_have_only_known_options(original):
-    """Snakemake's own parser reads the options; the executor needs its plugin and is left out."""
-    from snakemake.cli import get_argument_parser
+PROFILES = {"slurm": "slurm", "pbs": "cluster_generic", "kubernetes": "cluster_generic"}
 
-    profile = yaml.safe_load(original.path("workflow/profiles/slurm/config.yaml").read_text(encoding="utf-8"))
-    assert profile.pop("executor") == "slurm"
-    known = {option.lstrip("-") for action in get_argument_parser()._actions for option in action.option_strings}
-    assert set(profile) <= known
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_by_a_dry_run(tiny, spare, profile):
+    """Two rules for each stage that is worth a job, one for the others, with what each needs."""
+    pytest.importorskip(f"snakemake_executor_plugin_{PROFILES[profile]}", reason="pip install -e '.[cluster]'")
+    output = spare(tiny).run(f"snakemake --profile workflow/profiles/{profile} -n", MEGAN_THREADS="3")
+    jobs = {f"{stage}_{variant}" for stage in ("train", "test") for variant in VARIANTS} | {"encoder", "judge", "gan"}
+    listed = {line.split()[0] for line in output.splitlines() if len(line.split()) == 2 and line.endswith(" 1")}
+    assert {name for name in listed if name.startswith("compute_")} == {f"compute_{name}" for name in jobs}
+    assert listed >= jobs | {"download", "prepare", "search", "samples", "summary", "claims", "report", "all"}
+
+
+def test_a_job_for_kubernetes(original, tmp_path):
+    """What submit.sh gives to a made-up kubectl: the script, and what the job needs."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\ncat > {tmp_path}/manifest; echo job.batch/megan-x\n")
+    kubectl.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{original.environment['PATH']}"}
+    submit = "sh workflow/profiles/kubernetes/submit.sh 4 9000 90"
+    assert original.run(f"{submit} 1 /s/job.sh", **path) == "job.batch/megan-x\n"
+    job = yaml.safe_load((tmp_path / "manifest").read_text())["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert job["activeDeadlineSeconds"] == 90 * 60 and "sh /s/job.sh &" in container["command"][2]
+    assert container["resources"] == {
+        "requests": {"cpu": "4", "memory": "9000M"},
+        "limits": {"memory": "9000M", "nvidia.com/gpu": "1"},
+    }
+    assert container["workingDir"] == str(original.folder)
+    original.run(f"{submit} 0 /s/job.sh", **path)
+    assert "nvidia" not in (tmp_path / "manifest").read_text()
+
+
+@pytest.mark.parametrize(
+    ("system", "program", "told", "state"),
+    [
+        ("pbs", "qstat", "    job_state = R", "running"),
+        ("pbs", "qstat", "    job_state = F\n    Exit_status = 0", "success"),
+        ("pbs", "qstat", "    job_state = F\n    Exit_status = 271", "failed"),
+        ("pbs", "qstat", "", "failed"),
+        ("kubernetes", "kubectl", "", "running"),
+        ("kubernetes", "kubectl", "SuccessCriteriaMet Complete", "success"),
+        ("kubernetes", "kubectl", "FailureTarget Failed", "failed"),
+    ],
+)
+def test_what_became_of_a_job(original, tmp_path, system, program, told, state):
+    (tmp_path / "told").write_text(f"{told}\n")
+    (tmp_path / program).write_text(f"#!/bin/sh\ncat {tmp_path}/told\n")
+    (tmp_path / program).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{original.environment['PATH']}"}
+    assert original.run(f"sh workflow/profiles/{system}/status.sh 7", **path) == f"{state}\n"

@@ -1,0 +1,61 @@
+"""A new snakemake asks Slurm for the jobs of its own folder. Here squeue is made up; test_slurm.py has a real one."""
+
+import pytest
+
+from workflow import waiting
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """`squeue(text, code)`: let Slurm answer so, from now on."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+    def answer(text: str, code: int = 0) -> None:
+        (folder / "answer").write_text(text.format(here=tmp_path / "here"))
+        (folder / "squeue").write_text(f"#!/bin/sh\ncat {folder}/answer; echo told >&2; exit {code}\n")
+        (folder / "squeue").chmod(0o755)
+
+    return answer
+
+
+def test_jobs_of_this_folder_alone(squeue, monkeypatch):
+    squeue(
+        "7|rule_compute_train_maml|{here}\n8|rule_compute_test_maml|/another\n9|(null)|{here}\n"
+        "10|rule_compute_gan|{here}/../here\n11|rule_all|{here}\n"
+    )
+    assert waiting.submitted() == ["7", "10", "11"]
+    monkeypatch.setenv("SLURM_JOB_ID", "11")  # snakemake itself runs as a job
+    assert waiting.submitted() == ["7", "10"]
+
+
+def test_it_waits_until_they_have_ended(squeue, monkeypatch, capsys):
+    squeue("7|rule_compute_train_maml|{here}\n")
+    looks, sleep = [], waiting.time.sleep
+
+    def look(seconds: float) -> None:
+        if seconds != waiting.LOOK_EVERY:  # of subprocess
+            return sleep(seconds)
+        looks.append(seconds)
+        if len(looks) == 3:
+            squeue("")
+
+    monkeypatch.setattr(waiting.time, "sleep", look)
+    waiting.wait_for_others()
+    assert len(looks) == 3
+    assert "jobs of this folder (7)" in (told := capsys.readouterr().err) and "scancel 7" in told
+
+
+def test_a_slurm_that_does_not_answer(squeue, capsys):
+    """As where only its programs are installed."""
+    squeue("7|rule_compute_train_maml|{here}\n", code=1)
+    assert waiting.submitted() == []
+    assert capsys.readouterr().err == "told; going on as if Slurm had no jobs of this folder\n"
+
+
+def test_no_slurm(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert waiting.submitted() == []

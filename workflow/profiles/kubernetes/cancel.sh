@@ -1,0 +1,2 @@
+#!/bin/sh
+kubectl delete --wait=false "$@"
