@@ -175,11 +175,13 @@ def test_no_value_is_unseen():
 
     for model in [*blocks(schema.Study), *blocks(Variant), *blocks(Style), *blocks(params.Params)]:
         # `variants_by_study` is of the studies in folders, no key of the file.
-        lacking = {name for name, field in model.model_fields.items() if not field.is_required()} - {"variants_by_study"}
+        lacking = {name for name, field in model.model_fields.items() if not field.is_required()} - {
+            "variants_by_study"
+        }
         assert not lacking, model
     loaded = params.load(Path(__file__).parents[2] / "params.yaml")
-    for name, study in loaded.studies.items():
-        assert json.loads(study.model_dump_json()) == DOCUMENT["studies"][name]
+    for name, content in DOCUMENT["studies"].items():
+        assert json.loads(loaded.studies[name].model_dump_json()) == content
     for name, variant in loaded.variants.items():
         assert variant.model_dump() == DOCUMENT["variant_defaults"] | DOCUMENT["variants"][name]
 
