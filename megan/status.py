@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.runs import result, storage
+from megan.runs import result
 from megan.runs.progress import duration
 from megan.stages import registry
 from megan.stages.registry import Stage
@@ -101,16 +101,7 @@ def _state(params: Params, stage: Stage, digests: dict[str, str]) -> str:
         return "stale"
     except (OSError, ValueError):
         return "begun" if _checkpoint(params.study, stage.address) else "left"
-    return "done" if record.get("code") == _code(stage, digests) else "stale"
-
-
-def _code(stage: Stage, digests: dict[str, str]) -> dict[str, str]:
-    """As `registry.code`, with each file read once for all stages."""
-    names = [name for listed in stage.code for name in registry.source_files(listed)]
-    for name in names:
-        if name not in digests:
-            digests[name] = storage.digest_file(registry.ROOT / name)
-    return {name: digests[name] for name in names}
+    return "done" if record.get("code") == registry.code(stage, digests) else "stale"
 
 
 def _rows(params: Params, states: dict[str, str]) -> Iterator[Row]:
@@ -153,8 +144,10 @@ def _checkpoint(study: str, address: str) -> tuple[int, float] | None:
         return None
     try:
         with safe_open(max(files, key=lambda file: file.stat().st_mtime), framework="numpy") as file:
-            told = json.loads((file.metadata() or {}).get("progress", "{}"))
-            return (int(file.get_tensor("step")), told.get("seconds", 0.0)) if "step" in file.keys() else (0, 0.0)  # noqa: SIM118
+            if "step" not in set(file.keys()):
+                return 0, 0.0
+            progress = json.loads((file.metadata() or {}).get("progress", "{}"))
+            return int(file.get_tensor("step")), progress.get("seconds", 0.0)
     except (SafetensorError, OSError, ValueError):
         return None  # it is being replaced, or is damaged: the stage itself says so
 

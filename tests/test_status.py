@@ -64,7 +64,7 @@ def test_changed_parameters_or_code_are_stale(study, monkeypatch):
     tiers = study.current.tiers.model_copy(update={"headline": tier})
     changed = study.model_copy(update={"studies": {"quick": study.current.model_copy(update={"tiers": tiers})}})
     assert "stale" in " ".join(line(status.table(changed), "a"))
-    monkeypatch.setattr(status, "_code", lambda *_: {})
+    monkeypatch.setattr(status.registry, "code", lambda *_: {})
     assert "stale" in " ".join(line(status.table(study), "a"))
 
 

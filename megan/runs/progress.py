@@ -29,7 +29,7 @@ class Lines:
 
     def __init__(self, name: str, total: int, done: int) -> None:
         self.name, self.total, self.done, self._first = name, total, done, done
-        self._started = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
         self._postfix = ""
 
     def __enter__(self) -> "Lines":
@@ -37,7 +37,7 @@ class Lines:
 
     def __exit__(self, *_: object) -> None:
         if self.done > self._first:
-            self._tell(f"{duration(time.monotonic() - self._started)} in all")
+            self._print(f"{duration(time.monotonic() - self._started)} in all")
 
     def set_postfix_str(self, text: str, refresh: bool = True) -> None:
         """What the next line ends with. `refresh` is there as in tqdm, and has no effect."""
@@ -46,15 +46,15 @@ class Lines:
     def update(self, steps: int = 1) -> None:
         self.done += steps
         now = time.monotonic()
-        if now - self._told >= EVERY:
-            self._told = now
-            self._tell(f"{duration((self.total - self.done) / self._rate(now))} left")
+        if now - self._printed >= EVERY:
+            self._printed = now
+            self._print(f"{duration((self.total - self.done) / self._rate(now))} left")
 
     def _rate(self, now: float) -> float:
         """Steps a second, of this process alone."""
         return (self.done - self._first) / max(now - self._started, 1e-9)
 
-    def _tell(self, when: str) -> None:
+    def _print(self, when: str) -> None:
         columns = [
             self.name,
             f"{self.done:,} of {self.total:,} steps",

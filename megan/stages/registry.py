@@ -187,9 +187,17 @@ def _at(content: dict[str, Any], key: str) -> Any:
     return content
 
 
-def code(stage: Stage) -> dict[str, str]:
-    """SHA-256 of every source file of the stage, listed by name or by folder."""
-    return {name: storage.digest_file(ROOT / name) for listed in stage.code for name in source_files(listed)}
+def code(stage: Stage, known: dict[str, str] | None = None) -> dict[str, str]:
+    """SHA-256 of every source file of the stage, listed by name or by folder.
+
+    `known` collects the digests, so that several stages read a file once.
+    """
+    known = {} if known is None else known
+    names = [name for listed in stage.code for name in source_files(listed)]
+    for name in names:
+        if name not in known:
+            known[name] = storage.digest_file(ROOT / name)
+    return {name: known[name] for name in names}
 
 
 def source_files(listed: str) -> list[str]:

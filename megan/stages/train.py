@@ -26,8 +26,8 @@ from megan.runs import checkpoint, progress, provenance, result, storage
 from megan.runs.interrupt import Interrupt
 from megan.runs.job import Job
 
-DOUBTS = ["p_fake_of_reals", "p_fake_of_fakes"]  # columns with values for validation only
-CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins", *DOUBTS]
+FAKE_PROBABILITIES = ["p_fake_of_reals", "p_fake_of_fakes"]  # columns with values for validation only
+CURVE = ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins", *FAKE_PROBABILITIES]
 
 
 def run(job: Job) -> None:
@@ -136,8 +136,10 @@ class Training:
         for index, seed in enumerate(self.tier.seeds):
             if alive[index]:
                 wins = means["fake_wins"][index] if self.system.has_fake_output else None
-                doubts = [means[key][index] if key in means else None for key in DOUBTS]
-                self.rows.append([seed, step, split, means["accuracy"][index], means["loss"][index], wins, *doubts])
+                probabilities = [means[key][index] if key in means else None for key in FAKE_PROBABILITIES]
+                self.rows.append(
+                    [seed, step, split, means["accuracy"][index], means["loss"][index], wins, *probabilities]
+                )
 
     def _tasks_per_second(self, step: int) -> float:
         tasks = (step - self.first) * self.settings.train.meta_batch * len(self.seeds)

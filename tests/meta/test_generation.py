@@ -25,19 +25,10 @@ SEEDS, SAMPLED, DRAWS = torch.tensor([0, 5]), 3, 2
 WAYS, SHOTS, QUERIES = 3, 2, 3
 
 
-@pytest.fixture
-def split(tmp_path, monkeypatch):
-    """Random drawings, 28 pixels square: two alphabets of seven characters."""
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
     monkeypatch.setenv("MEGAN_DEVICE", "cpu")
     monkeypatch.setenv("MEGAN_THREADS", "1")
-    monkeypatch.setenv("MEGAN_CHUNK", "2")
-    source = numpy.random.default_rng(0)
-    packed.write(
-        tmp_path / "test",
-        {letter: source.integers(0, 256, (7, 20, 28, 28), dtype=numpy.uint8) for letter in "AB"},
-        {x: list("abcdefg") for x in "AB"},
-    )
-    return packed.load(tmp_path / "test")
 
 
 def drawn(system, split, seeds=SEEDS):
