@@ -31,7 +31,7 @@ STAGES = registry.stages(PARAMS)
 # Executors of clusters are given a number of jobs and no cores.
 CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # A cluster job reads this file again on its node. Its rule must exist there, even if the stage is no longer stale.
-TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(PARAMS, STAGES)
+TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(PARAMS, STAGES, CLUSTER)
 if not TODO:
     print("Snakefile: everything is up to date", file=sys.stderr)
     sys.exit(0)

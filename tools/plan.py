@@ -5,8 +5,10 @@ becomes free takes the waiting job with the longest way to the end. One submitti
 records results one after the other.
 """
 
+import argparse
 import functools
 import heapq
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -194,6 +196,9 @@ def duration(seconds: float) -> str:
 
 
 def main() -> None:
+    about = "Print the tables of docs/plan.md. What they assume are constants at the top of tools/plan.py."
+    argparse.ArgumentParser(prog="python -m tools.plan", description=about).parse_args()
+    os.chdir(Path(__file__).parents[1])  # where params.yaml is
     for table in (rows(), chain("CPU node"), rows(a_job_a_seed=True)):
         print("\n".join(table), end="\n\n")
 

@@ -4,6 +4,7 @@ A GPU is held by a lock of the operating system, which ends with the command. On
 """
 
 import fcntl
+import itertools
 import os
 import shutil
 import subprocess
@@ -19,13 +20,19 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 def cards() -> list[str]:
     """The GPUs that this process may use: those of `CUDA_VISIBLE_DEVICES`, or all of the machine."""
     if VISIBLE in os.environ:
-        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+        names = [name.strip() for name in os.environ[VISIBLE].split(",")]
+        return list(dict.fromkeys(itertools.takewhile(is_card, names)))  # as CUDA, which stops at what is no GPU
     if not shutil.which("nvidia-smi"):
         return []
     asked = subprocess.run(
         ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, timeout=60
     )
-    return asked.stdout.split() if asked.returncode == 0 else []
+    return [name for name in asked.stdout.split() if is_card(name)] if asked.returncode == 0 else []
+
+
+def is_card(name: str) -> bool:
+    """Whether a name is that of a GPU for CUDA: a number or a UUID, and not -1 or NoDevFiles."""
+    return name.isdecimal() or name.startswith(("GPU-", "MIG-"))
 
 
 def take(names: list[str]) -> str:

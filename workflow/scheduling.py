@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import job
 import needs
+import waiting
 from dvc.repo import Repo
-from waiting import wait_for_others
 
 from megan.config.params import Params
 from megan.runs.result import StaleError
@@ -55,13 +55,14 @@ def explain(log: Path) -> None:
         log.write_text("The job ended before its stage began; see Snakemake's messages and .snakemake/slurm_logs\n")
 
 
-def stale(params: Params, stages: Mapping[str, Stage]) -> list[Stage]:
+def stale(params: Params, stages: Mapping[str, Stage], cluster: bool) -> list[Stage]:
     """The stages that DVC would run, and all stages that depend on them.
 
-    First waits for an earlier run that is still at work, runs stage `config`, because the answer depends on it, and
+    First waits for another run that is still at work, runs stage `config`, because the answer depends on it, and
     records what jobs of an earlier run have finished.
     """
-    wait_for_others()
+    waiting.be_alone(params.study)
+    waiting.wait_for_others(waiting.ATTEMPTS if cluster else 1)
     logging.getLogger("dvc").setLevel(logging.WARNING)
     pipeline = stages[CONFIG].target.removesuffix(CONFIG)  # "" for the dvc.yaml at the root
     found = changed(pipeline, stages)
@@ -76,7 +77,7 @@ def stale(params: Params, stages: Mapping[str, Stage]) -> list[Stage]:
 
 def changed(pipeline: str, stages: Mapping[str, Stage]) -> list[Stage]:
     """The stages that DVC finds changed, in the order in which data flows, after stage `config` has run."""
-    with Repo() as repo:
+    with Repo(_wait_for_lock=True) as repo:
         repo.reproduce(pipeline + CONFIG)
         status = repo.status([pipeline.removesuffix(":") or "dvc.yaml"])
     found = {address.removeprefix(pipeline) for address in status}

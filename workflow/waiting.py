@@ -1,7 +1,11 @@
-"""Waits for what an earlier run left at work in this repository: DVC processes here, and jobs of the scheduler."""
+"""Waits for what is at work in this repository: another Snakemake, and what a killed one left behind, which may be DVC
+processes here and jobs of the scheduler.
+"""
 
+import fcntl
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,10 +15,37 @@ from pathlib import Path
 import psutil
 
 LOOK_EVERY = 10.0  # seconds between two questions to the scheduler
+ATTEMPTS, PAUSE = 3, 2.0  # questions to a scheduler that does not answer, and seconds between them
+_held: list[int] = []  # locks, which end with this process
 
 
-def wait_for_others() -> None:
+def be_alone(study: str) -> None:
+    """Lock a study of this folder until this process ends. Waits while another Snakemake holds the lock.
+
+    Two at once would remove results under each other's stages. Snakemake's own lock would remain after a kill; this
+    one is of the operating system.
+    """
+    path = Path(".snakemake") / f"running-{study}"
+    path.parent.mkdir(exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(
+            f"another snakemake ({path.read_text().strip()}) runs study {study} here; waiting for it to end",
+            file=sys.stderr,
+            flush=True,
+        )
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    os.truncate(handle, 0)
+    os.write(handle, f"process {os.getpid()} on {platform.node()}\n".encode())
+    _held.append(handle)
+
+
+def wait_for_others(attempts: int = 1) -> None:
     """Wait until no DVC process and no cluster job of an earlier run is at work on this folder.
+
+    **Arguments** `attempts`: how often a Slurm that does not answer is asked.
 
     What a killed Snakemake has started continues to run. A new one would remove the outputs of such a job, or submit it
     a second time. So it waits, and then takes what they have finished.
@@ -25,32 +56,36 @@ def wait_for_others() -> None:
         )
         while at_work():
             time.sleep(0.2)
-    if jobs := submitted():
+    jobs = submitted()
+    while jobs is None and (attempts := attempts - 1) > 0:
+        time.sleep(PAUSE)
+        jobs = submitted()
+    if jobs is None:
+        print("Slurm does not answer; going on as if it had no jobs of this folder", file=sys.stderr)
+    if jobs:
         print(
             f"Slurm has jobs of this folder ({', '.join(jobs)}), of an earlier snakemake; waiting for them to end."
             f" To go on at once: scancel {' '.join(jobs)} (a training saves its state first)",
             file=sys.stderr,
             flush=True,
         )
-        while submitted():
+        while submitted() != []:  # no answer does not mean no jobs
             time.sleep(LOOK_EVERY)
 
 
-def submitted() -> list[str]:
-    """Numbers of Slurm's jobs that run rules in this folder, on any node, or wait to. Empty where there is no Slurm.
+def submitted() -> list[str] | None:
+    """Numbers of Slurm's jobs that run rules in this folder, on any node, or wait to. None if Slurm does not answer.
 
     Numbers of processes mean nothing on another machine, so Slurm is asked. Its plugin for Snakemake names the rule in
     a job's comment.
     """
     if not shutil.which("squeue"):
         return []
-    asked = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i|%k|%Z"], capture_output=True, text=True, timeout=120
-    )
-    if asked.returncode:
-        told = (asked.stderr.strip() or str(asked.returncode)).splitlines()[-1]
-        print(f"{told}; going on as if Slurm had no jobs of this folder", file=sys.stderr)
-        return []
+    question = ["squeue", "--me", "--noheader", "--format=%i|%k|%Z"]
+    try:
+        asked = subprocess.run(question, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    except subprocess.SubprocessError:
+        return None  # squeue itself says why
     here, own = os.path.realpath("."), os.environ.get("SLURM_JOB_ID")
     rows = [line.split("|", 2) for line in asked.stdout.splitlines() if line.count("|") >= 2]
     return [

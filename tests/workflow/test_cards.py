@@ -54,6 +54,16 @@ def test_the_card_of_a_killed_job_is_free(environment):
     assert second.communicate(timeout=20)[0].startswith("0 ")
 
 
+def test_a_card_that_is_named_twice_and_what_is_no_card(environment):
+    """Each GPU counts once. CUDA sees those before the first that does not exist."""
+    for visible, of in (("0,0", "of 0"), ("0,-1,1", "of 0"), ("1, GPU-a", "of 1, GPU-a")):
+        _, err = start(environment, "pass", CUDA_VISIBLE_DEVICES=visible).communicate(timeout=20)
+        assert err.strip().endswith(of), err
+    told = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    for visible in ("-1", "NoDevFiles", " , "):
+        assert start(environment, told, CUDA_VISIBLE_DEVICES=visible).communicate() == (f"{visible}\n", "")
+
+
 def test_no_card_and_a_chosen_one(environment, tmp_path):
     """Where there is none, or the user has named a device, a job runs at once."""
     told = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"

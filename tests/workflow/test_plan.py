@@ -1,5 +1,7 @@
 """The simulation of docs/plan.md: on graphs whose answer is known, and the tables of the page."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,17 @@ def test_the_document_has_the_tables(monkeypatch):
     text = (ROOT / "docs/plan.md").read_text(encoding="utf-8")
     for table in (plan.rows(), plan.chain("CPU node"), plan.rows(a_job_a_seed=True)):
         assert "\n".join(table) in text, "run: python -m tools.plan"
+
+
+def test_no_argument_is_passed_over():
+    """`--help` explains, and a wish that has no effect is refused."""
+
+    def told(*arguments: str, expect: int) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.plan", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == expect
+        return done.stdout + done.stderr
+
+    assert "tables of docs/plan.md" in told("--help", expect=0)
+    assert "unrecognized arguments: --machines 3" in told("--machines", "3", expect=2)
