@@ -43,7 +43,8 @@ for STAGE in [stage for stage in TODO if stage.name in needs.JOBS]:
             mark(STAGE, "computed"),
         log:
             log_of(STAGE),
-        retries: NEEDS.retries
+        # A job runs snakemake on its node, twice over; each would try again too, also while its job is being ended.
+        retries: 0 if workflow.remote_exec else NEEDS.retries
         threads: NEEDS.threads
         resources:
             **needs.resources(NEEDS),

@@ -19,6 +19,7 @@ from megan.config import params as parameters
 from megan.config.params import Params
 from megan.errors import MeganError
 from megan.runs import result
+from megan.runs.result import StaleError
 from megan.stages import registry
 from megan.stages.registry import Stage
 
@@ -64,13 +65,18 @@ def record(study: str, address: str) -> int:
     params = parameters.load(study=study)
     stage = registry.stages(params)[address]
     last = time.monotonic() + SHOWN_WITHIN
-    while not stands(params, stage):
-        if time.monotonic() > last:
-            raise NotFinishedError(
-                f"{stage.folder} was not made with the present parameters, inputs and code, so it is not recorded; if"
-                " you have changed them since the start, run snakemake again"
-            )
-        time.sleep(1)
+    try:
+        while not stands(params, stage):
+            if time.monotonic() > last:
+                raise NotFinishedError(
+                    f"{stage.folder} was not made with the present parameters, inputs and code, so it is not recorded;"
+                    " if you have changed them since the start, run snakemake again"
+                )
+            time.sleep(1)
+    except StaleError as error:
+        raise NotFinishedError(
+            f"{stage.folder} is not recorded: {error}; if you have changed something since the start, run snakemake again"
+        ) from None
     return commit(stage)
 
 

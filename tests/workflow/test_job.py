@@ -29,6 +29,20 @@ def test_computed_and_recorded_and_refused(prepared, spare):
     assert told.startswith(f"record encoder: {ENCODER} was not made with the present parameters, inputs and code")
     assert "encoder" in status(project)
 
+    project.edit_params(lambda document: document["studies"]["quick"]["encoder"].update(steps=3))
+    told = project.run(f"{JOB} record quick encoder", expect=1)
+    assert told.startswith(f"record encoder: {ENCODER} is not recorded: ") and "run snakemake again" in told
+
+
+def test_a_job_does_not_try_again_by_itself(prepared, spare):
+    """Snakemake on a node, as its plugin for Slurm starts it. Only the one that submits jobs tries again."""
+    project = spare(prepared[0])
+    project.append("megan/stages/gan.py", "\nraise SystemExit(7)\n")
+    command = "snakemake --mode remote --cores 1 --force --allowed-rules compute_gan --target-jobs compute_gan:"
+    told = project.run(command, expect=1)
+    assert "Error in rule compute_gan" in told and "Trying to restart" not in told
+    assert "gan: failed with exit code 7" in project.path(".snakemake/logs/quick/gan.log").read_text()
+
 
 def test_what_a_job_finished_for_a_killed_snakemake_is_recorded(prepared, spare):
     """The result is there and DVC does not know of it; a new snakemake computes nothing."""

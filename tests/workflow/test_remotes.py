@@ -1,11 +1,13 @@
-"""Results shared through a DVC remote, a folder or a server by SSH: a second clone has everything and runs nothing."""
+"""Results shared through a DVC remote (a folder, SSH, S3): a second clone has everything and runs nothing."""
 
 import getpass
 import importlib.util
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,9 +27,7 @@ def server(tmp_path) -> Iterator[tuple[int, Path]]:
         pytest.skip("not installed: dvc-ssh (pip install -c constraints.txt -e '.[cluster]')")
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = tmp_path / "sshd_config"
     config.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/user.pub\n"
@@ -36,14 +36,46 @@ def server(tmp_path) -> Iterator[tuple[int, Path]]:
     Path("/run/sshd").mkdir(exist_ok=True)  # where it wants to be closed in
     with open(tmp_path / "sshd.log", "w") as log:
         process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=log)
+    with answering(process, port):
+        yield port, tmp_path / "user"
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch) -> Iterator[str]:
+    """A server that speaks S3 over HTTP, with a bucket named `bucket`: its address. The keys are in profile `megan`."""
+    for package in ("dvc_s3", "moto", "flask"):
+        pytest.importorskip(package, reason="pip install dvc-s3 'moto[server]'")
+    keys = {"aws_access_key_id": "name", "aws_secret_access_key": "secret"}
+    (tmp_path / "credentials").write_text("\n".join(["[megan]", *(f"{key} = {keys[key]}" for key in keys)]))
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with open(tmp_path / "moto.log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    with answering(process, port):
+        import boto3
+
+        boto3.client("s3", endpoint_url=address, region_name="us-east-1", **keys).create_bucket(Bucket="bucket")
+        yield address
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def answering(process: subprocess.Popen, port: int) -> Iterator[None]:
+    """Wait until a server answers, and end it afterwards."""
 
     def answers() -> bool:
         with socket.socket() as one:
             return one.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        wait_for(answers, "sshd", seconds=20)
-        yield port, tmp_path / "user"
+        wait_for(answers, str(process.args), seconds=40)
+        yield
     finally:
         process.kill()
         process.wait()
@@ -99,4 +131,15 @@ def test_a_second_clone_by_ssh(shared, server, tmp_path):
         project.run(f"dvc remote modify --local lab keyfile {key}")
     shared.run("dvc push")
     assert list((tmp_path / "lab/files/md5").glob("*/*")), "nothing came by SSH"
+    assert_has_everything(clone, shared)
+
+
+def test_a_second_clone_by_s3(shared, bucket, tmp_path):
+    shared.environment = shared.environment | {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    shared.run("dvc remote add --default lab s3://bucket/megan")
+    shared.run(f"dvc remote modify lab endpointurl {bucket}")
+    shared.run("git commit -qam remote")
+    for project in (shared, clone := second_clone(shared, tmp_path / "clone")):
+        project.run("dvc remote modify --local lab profile megan")
+    shared.run("dvc push")
     assert_has_everything(clone, shared)

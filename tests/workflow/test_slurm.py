@@ -130,12 +130,14 @@ def test_cancelled_cut_drained_and_orphaned(cluster, local, tmp_path):
 def test_a_failing_job_leaves_a_log(cluster):
     """Of a stage that raises, and of one that is killed before it can say anything."""
     source = cluster.path("megan/stages/gan.py")
-    source.write_text("raise SystemExit(7)\n" + source.read_text(encoding="utf-8"), encoding="utf-8")
+    source.write_text("print('begun', file=open('begun', 'a')); raise SystemExit(7)\n" + source.read_text(encoding="utf-8"), encoding="utf-8")
     source = cluster.path("megan/stages/judge.py")
     source.write_text("import os; os.kill(os.getpid(), 9)\n" + source.read_text(encoding="utf-8"), encoding="utf-8")
     source = cluster.path("workflow/needs.py")
-    source.write_text(source.read_text(encoding="utf-8").replace("SPARE_RETRIES = 15", "SPARE_RETRIES = 0"))
+    source.write_text(source.read_text(encoding="utf-8").replace("SPARE_RETRIES = 15", "SPARE_RETRIES = 1"))
     output = cluster.run(f"{COMMAND} -- gan judge", expect=1)
     for stage, code in (("gan", 7), ("judge", 137)):
         log = cluster.path(f".snakemake/logs/quick/{stage}.log").read_text()
         assert f"{stage} of quick: job " in log and f"{stage}: failed with exit code {code}" in log, output
+        assert [job.state for job in slurm.jobs() if job.rule == stage] == ["FAILED"] * 2
+    assert cluster.path("begun").read_text() == "begun\n" * 2, "a job itself tries again"
