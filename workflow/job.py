@@ -75,7 +75,7 @@ def record(study: str, address: str) -> int:
             time.sleep(1)
     except StaleError as error:
         raise NotFinishedError(
-            f"{stage.folder} is not recorded: {error}; if you have changed something since the start, run snakemake again"
+            f"{stage.folder} is not recorded: {error}; after a change since the start, run snakemake again"
         ) from None
     return commit(stage)
 

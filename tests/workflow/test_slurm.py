@@ -130,7 +130,8 @@ def test_cancelled_cut_drained_and_orphaned(cluster, local, tmp_path):
 def test_a_failing_job_leaves_a_log(cluster):
     """Of a stage that raises, and of one that is killed before it can say anything."""
     source = cluster.path("megan/stages/gan.py")
-    source.write_text("print('begun', file=open('begun', 'a')); raise SystemExit(7)\n" + source.read_text(encoding="utf-8"), encoding="utf-8")
+    fails = "print('begun', file=open('begun', 'a')); raise SystemExit(7)\n"
+    source.write_text(fails + source.read_text(encoding="utf-8"), encoding="utf-8")
     source = cluster.path("megan/stages/judge.py")
     source.write_text("import os; os.kill(os.getpid(), 9)\n" + source.read_text(encoding="utf-8"), encoding="utf-8")
     source = cluster.path("workflow/needs.py")
