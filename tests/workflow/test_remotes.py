@@ -41,7 +41,7 @@ def server(tmp_path) -> Iterator[tuple[int, Path]]:
 
 
 @pytest.fixture
-def bucket(tmp_path, monkeypatch) -> Iterator[str]:
+def bucket(tmp_path) -> Iterator[str]:
     """A server that speaks S3 over HTTP, with a bucket named `bucket`: its address. The keys are in profile `megan`."""
     for package in ("dvc_s3", "moto", "flask"):
         pytest.importorskip(package, reason="pip install dvc-s3 'moto[server]'")
