@@ -33,9 +33,9 @@ def resources(stage: Stage) -> dict[str, int]:
     return {"gpu": 1} if stage.name in needs.JOBS else {}
 
 
-def longest(defaults: Mapping[str, Any]) -> int:
+def longest(defaults: Mapping[str, Any] | None) -> int:
     """Minutes that a job may take: `runtime` of the profile's `default-resources`, or a day."""
-    given = getattr(defaults.get("runtime"), "value", None)
+    given = getattr((defaults or {}).get("runtime"), "value", None)
     return given if isinstance(given, int) else 24 * 60
 
 

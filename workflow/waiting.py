@@ -16,7 +16,7 @@ import psutil
 
 LOOK_EVERY = 10.0  # seconds between two questions to the scheduler
 ATTEMPTS, PAUSE = 3, 2.0  # questions to a scheduler that does not answer, and seconds between them
-_held: list[int] = []  # locks, which end with this process
+_held: dict[str, int] = {}  # locks by study; they end with this process
 
 
 def be_alone(study: str) -> None:
@@ -25,6 +25,8 @@ def be_alone(study: str) -> None:
     Two at once would remove results under each other's stages. Snakemake's own lock would remain after a kill; this
     one is of the operating system.
     """
+    if study in _held:
+        return
     path = Path(".snakemake") / f"running-{study}"
     path.parent.mkdir(exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -39,7 +41,7 @@ def be_alone(study: str) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
     os.truncate(handle, 0)
     os.write(handle, f"process {os.getpid()} on {platform.node()}\n".encode())
-    _held.append(handle)
+    _held[study] = handle
 
 
 def wait_for_others(attempts: int = 1) -> None:
@@ -83,9 +85,11 @@ def submitted() -> list[str] | None:
         return []
     question = ["squeue", "--me", "--noheader", "--format=%i|%k|%Z"]
     try:
-        asked = subprocess.run(question, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
-    except subprocess.SubprocessError:
-        return None  # squeue itself says why
+        asked = subprocess.run(question, capture_output=True, text=True, timeout=120, check=True)
+    except subprocess.SubprocessError as error:
+        told = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
+        print((told or str(error)).strip().splitlines()[-1], file=sys.stderr, flush=True)
+        return None
     here, own = os.path.realpath("."), os.environ.get("SLURM_JOB_ID")
     rows = [line.split("|", 2) for line in asked.stdout.splitlines() if line.count("|") >= 2]
     return [
