@@ -52,7 +52,8 @@ def test_a_number_is_changed_compared_undone_kept_and_removed(project):
     assert project.params()["variants"]["n_plus_1"]["real_weight"] == 5
     assert project.run("git status --porcelain") == "" and "heavier" not in project.run("dvc exp list")
     assert project.run("git log -1 --format=%s") == "N+1 with a weight of 5\n"
-    assert "heavyer" in project.run("python -m megan compare n_plus_1@heavyer maml", expect=1)
+    told = project.run("python -m megan compare n_plus_1@heavier maml", expect=1)
+    assert "there is no revision or experiment 'heavier'" in told
 
 
 def test_three_values_in_a_queue(project):
