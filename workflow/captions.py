@@ -24,8 +24,8 @@ def read(stage: str, study: str, wildcards: object) -> dict[str, str]:
     """The caption of each file of a stage that the report shows, as reStructuredText; "" is that of a single file."""
     if stage == "report":
         found = {"": PAGE}
-        for file in paths.figures(study).glob("*.json"):
-            words = json.loads(file.read_text(encoding="utf-8"))
+        for file in paths.figures(study).glob("*.png"):
+            words = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
             found[file.stem] = f"{words['title']}\n\n{words['caption']}"
     elif stage == "summary":
         found = {file.stem: _of_table(file) for file in paths.tables(study).glob("*.csv")}

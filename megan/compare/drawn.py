@@ -22,14 +22,14 @@ def text(found: Comparison) -> str:
     means = found.seeds[["a", "b"]].mean()
     rows.append(("mean", found.overall.tasks, means["a"], means["b"], found.overall.difference))
     for seed, count, a, b, difference in rows:
-        lines.append(f"{seed:>6}  {count:>7,}  {a:>8.2%}  {b:>8.2%}  {difference * POINTS:>+8.2f}")
+        lines.append(f"{seed:>6}  {count:>7,}  {a:>8.2%}  {b:>8.2%}  {_points(difference):>8}")
     return "\n".join([*lines, *(f"note: {note}" for note in found.notes)])
 
 
 def answer(found: Comparison) -> str:
     """The mean difference with the interval for inference and its p value, or with the interval over tasks."""
     mean, over_seeds = found.overall.difference, found.overall.ci95_seeds
-    told = f"{mean * POINTS:+.2f} percentage points"
+    told = f"{_points(mean)} percentage points"
     if not math.isnan(over_seeds):
         interval = _interval(mean, over_seeds)
         p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
@@ -41,7 +41,11 @@ def answer(found: Comparison) -> str:
 
 
 def _interval(mean: float, half: float) -> str:
-    return f"{(mean - half) * POINTS:+.2f} to {(mean + half) * POINTS:+.2f}"
+    return f"{_points(mean - half)} to {_points(mean + half)}"
+
+
+def _points(difference: float) -> str:
+    return f"{round(difference * POINTS, 2) + 0.0:+.2f}"  # adding 0 makes -0 positive
 
 
 def tasks(found: Comparison) -> str:
