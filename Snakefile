@@ -1,8 +1,8 @@
 # Runs the stages of dvc.yaml in parallel (`snakemake --cores N`) or on a cluster (`--profile workflow/profiles/slurm`).
 #
 # `--config study=NAME` runs a study that has a folder of its own. DVC is asked once which stages are stale. Each stale
-# stage becomes a rule. So Snakemake decides what runs in parallel, and DVC keeps dvc.lock up to date. See
-# workflow/README.md.
+# stage becomes a rule. So Snakemake decides what runs in parallel, and DVC keeps dvc.lock up to date. With `--report`
+# and `--lint` every stage is a rule. See workflow/README.md.
 
 import sys
 from pathlib import Path
@@ -28,13 +28,26 @@ except MeganError as error:
     sys.exit(f"Snakefile: {error}")
 
 STAGES = registry.stages(PARAMS)
+REPORT = any(argument.partition("=")[0] == "--report" for argument in sys.argv)
 # Executors of clusters are given a number of jobs and no cores.
-CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
-# A cluster job reads this file again on its node. Its rule must exist there, even if the stage is no longer stale.
-TODO = list(STAGES.values()) if workflow.remote_exec else scheduling.stale(PARAMS, STAGES, CLUSTER)
+CLUSTER = not REPORT and (workflow.remote_exec or workflow.resource_settings.nodes is not None)
+if workflow.remote_exec or "--lint" in sys.argv:
+    # A cluster job reads this file again on its node. Its rule must exist there, even if the stage is no longer stale.
+    TODO = list(STAGES.values())
+else:
+    TODO = scheduling.stale(PARAMS, STAGES, CLUSTER)
+if REPORT:
+    if TODO:
+        sys.exit(
+            f"Snakefile: {', '.join(stage.address for stage in TODO)} must run before a report: snakemake --cores N"
+        )
+    TODO = [stage for stage in STAGES.values() if stage.name != registry.CONFIG]
 if not TODO:
     print("Snakefile: everything is up to date", file=sys.stderr)
     sys.exit(0)
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/cluster.smk" if CLUSTER else "workflow/local.smk"

@@ -1,4 +1,4 @@
-"""`python -m megan STAGE [ITEM]`: a sub-command for each stage, and `status`, `record`, `show` and `describe`.
+"""`python -m megan STAGE [ITEM]`: a sub-command for each stage, and `status`, `record`, `show`, `describe`, `compare`.
 
 Every stage first reads `params.yaml` and refuses settings that cannot run. Large modules are
 imported only by the stages that need them.
@@ -23,6 +23,27 @@ examples:
   python -m megan train maml                 one stage of the study that params.yaml names
   python -m megan --study text status        what is done and what is left of study `text`
   python -m megan record                     copy the finished study to results/record
+  python -m megan compare n_plus_1 maml      is N+1 better than MAML on the same tasks?
+"""
+COMPARE = """\
+Compare any two tested variants on the meta-test tasks that both were tested on: A minus B for each seed, the mean
+with its 95 % interval and p value over seeds, and a picture in results/<study>/compare.
+
+A and B are [WHERE/]VARIANT[@REVISION]:
+  WHERE      a study, or a folder of results such as results/record/omniglot_2500; unset: the current study
+  REVISION   a commit, branch or tag of git, or an experiment of DVC; unset: the working tree
+"""
+COMPARE_EXAMPLES = """\
+examples:
+  python -m megan compare n_plus_1 maml                       two variants of the current study
+  python -m megan --study text compare n_plus_1 maml          of study `text`
+  python -m megan compare n_plus_1 n_plus_1@HEAD              a changed parameter against the last commit
+  python -m megan compare n_plus_1@heavier n_plus_1@lighter   two experiments of `dvc exp run -n NAME`
+  python -m megan compare results/record/omniglot_2500/n_plus_1 results/record/omniglot_2500/maml
+  python -m megan compare n_plus_1 maml --output n_plus_1.png
+
+Both must have been tested on the same images with the same ways, shots and queries. The p value holds for one
+comparison that was chosen before its result was seen.
 """
 
 
@@ -81,6 +102,16 @@ def _parser() -> argparse.ArgumentParser:
     about = "Print a variant with every option, its numbers of weights, and what it takes on this machine"
     describe = commands.add_parser("describe", help=about, description=about)
     describe.add_argument("item", metavar="VARIANT")
+    compare = commands.add_parser(
+        "compare",
+        help="Compare any two tested variants on common tasks: difference, interval, p value, picture",
+        description=COMPARE,
+        epilog=COMPARE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("a", metavar="A")
+    compare.add_argument("b", metavar="B", help="A minus B is computed")
+    compare.add_argument("--output", type=Path, metavar="FILE", help="a PNG file; unset: in results/<study>/compare")
     return parser
 
 
@@ -113,6 +144,11 @@ def _run(chosen: argparse.Namespace) -> int:
         from megan import status
 
         print("\n\n".join(status.table(params.of(study)) for study in chosen.studies or [params.study]))
+        return 0
+    if chosen.stage == "compare":
+        from megan.compare import compare
+
+        print(compare(params, chosen.a, chosen.b, chosen.output))
         return 0
     item = getattr(chosen, "item", "")
     asked_for = {item: params.variants[item]} if item in params.variants else params.variants

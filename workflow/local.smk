@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import captions
+
 WANTED = set(sys.argv) & {path for stage in STAGES.values() for path in stage.outputs}
 DONE = WANTED - {path for stage in TODO for path in stage.outputs}
 if DONE and DONE == WANTED:
@@ -13,7 +15,10 @@ CORES = workflow.resource_settings.cores or 1
 
 
 def outputs(stage):
-    return [path if Path(path).suffix else directory(path) for path in stage.outputs]
+    """The page, figures, tables and verdicts are shown by `snakemake --report`."""
+    flagged = [path if Path(path).suffix else directory(path) for path in stage.outputs]
+    shown = [captions.KINDS.get(path.rpartition("/")[2]) for path in stage.outputs]
+    return [report(path, caption="report/caption.rst", **kind) if kind else path for path, kind in zip(flagged, shown)]
 
 
 TARGETS = [path for stage in TODO for path in stage.outputs]
@@ -35,6 +40,7 @@ for STAGE in TODO:
         params:
             stage=STAGE.target,
             environment=partial(scheduling.environment, STAGE),
+            captions=partial(captions.read, STAGE.name, PARAMS.study) if REPORT else {},
         message:
             STAGE.address
         shell:  # evaluated when the job runs, so it cannot use STAGE

@@ -118,6 +118,11 @@ def shown(study: str) -> Path:
     return results(study) / "shown"
 
 
+def compared(study: str) -> Path:
+    """Pictures of two variants that `python -m megan compare` was asked for; no stage reads or makes them."""
+    return results(study) / "compare"
+
+
 def report(study: str) -> Path:
     """The report page with figures and verdicts."""
     return results(study) / "report.html"

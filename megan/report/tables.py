@@ -62,11 +62,15 @@ def curves_mean(results: list[VariantResults]) -> pd.DataFrame:
 def validation(results: list[VariantResults]) -> pd.DataFrame:
     """The validation accuracy of `curves_mean`, one row for each meta-step and one column for each variant.
 
-    `dvc plots` needs this form.
+    `dvc plots` needs this form. It draws an empty cell as 0, so the rows are the meta-steps at which `maml` was
+    validated, if it was.
     """
     means = curves_mean(results)
     wide = means[means["split"] == "validation"].pivot(index="meta_step", columns="variant", values="accuracy")
-    return wide.reindex(columns=[result.variant for result in results]).rename_axis(columns=None).reset_index()
+    wide = wide.reindex(columns=[result.variant for result in results])
+    if REFERENCE in wide and wide[REFERENCE].notna().any():
+        wide = wide[wide[REFERENCE].notna()]
+    return wide.rename_axis(columns=None).reset_index()
 
 
 def accuracy(study: str, title: str, results: list[VariantResults]) -> pd.DataFrame:

@@ -235,3 +235,12 @@ def test_tasks_of_several_alphabets_are_in_no_table_of_alphabets(made_up):
         pd.read_csv(path).assign(alphabet="").to_csv(path, index=False)
     jobs.run(params, "summary")
     assert _tables()["alphabets"].empty and set(_tables()["comparisons"]["alphabets"]) == {0}
+
+
+def test_validation_curves_have_no_gaps_where_another_variant_was_validated(made_up):
+    """`dvc plots` would draw a gap as an accuracy of 0."""
+    jobs.run(made_up(variants=("maml", "n_plus_1", "short"), smoke=("short",)).write(), "summary")
+    table = _tables()["validation"]
+    assert table["meta_step"].tolist() == list(range(100, 801, 100))  # `short` was validated every 50
+    assert table[["maml", "n_plus_1"]].notna().all(axis=None)
+    assert table["short"].count() == 4

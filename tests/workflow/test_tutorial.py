@@ -20,6 +20,8 @@ def test_a_variant_of_ones_own_is_trained_shown_and_dropped(finished, spare):
     assert set(done) - {"config"} == STEPS
     assert "N+1, 10:1" in project.path("results/quick/report.html").read_text(encoding="utf-8")
     assert "N+1, 10:1" in project.path("results/quick/tables/accuracy.csv").read_text(encoding="utf-8")
+    (compare,) = re.findall(r"^python -m megan compare .*$", tutorial, re.MULTILINE)
+    assert "A = n_plus_1_heavy\nB = n_plus_1\n" in project.run(compare)
     undo = re.search(r"^(git checkout params.yaml dvc.lock) && (dvc checkout)", tutorial, re.MULTILINE)
     for command in undo.groups():
         project.run(command)
