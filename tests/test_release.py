@@ -59,3 +59,20 @@ def test_links_of_the_configurations_readme_lead_somewhere():
     text = (ROOT / "config/README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) >= 5 and [link for link in links if not (ROOT / "config" / link).exists()] == []
+
+
+def test_the_image_installs_what_the_readme_installs():
+    image = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    (base,) = re.findall(r"^FROM (\S+)$", image, re.MULTILINE)
+    assert "/" not in base, "a short name, so that the builder's own registries serve it"
+    install = "pip install -q -c constraints.txt -e '.[test]'"
+    assert install in image and install in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert image.splitlines()[-1] == 'CMD ["dvc", "repro"]'
+    for name in re.findall(r"^COPY (.+) \./$", image, re.MULTILINE)[0].split():
+        assert (ROOT / name).is_file()
+
+
+def test_the_image_leaves_out_what_is_made_here_and_keeps_the_repository():
+    left = (ROOT / ".dockerignore").read_text(encoding="utf-8").split("\n")
+    assert {".venv", "data", "results/*", "!results/record", ".dvc/cache"} <= set(left)
+    assert ".git" not in left, "DVC needs it, and results name their commit"
