@@ -49,6 +49,7 @@ def codemeta() -> dict[str, Any]:
         "@context": "https://w3id.org/codemeta/3.0",
         "@type": "SoftwareSourceCode",
         "name": cited["title"],
+        **({"identifier": f"https://doi.org/{cited['doi']}"} if "doi" in cited else {}),
         "author": [_agent(author) for author in cited["authors"]],
         "description": cited["abstract"],
         "version": cited["version"],
