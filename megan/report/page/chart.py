@@ -40,7 +40,8 @@ def library() -> Library:
     """Raises `ReportError` if the installed Snakemake does not have the files."""
     spec = find_spec("snakemake")
     folders = [Path(place) / "assets" / "data" for place in (spec.submodule_search_locations or ())] if spec else []
-    scripts, licences = [], {}
+    scripts: list[bytes] = []
+    licences: dict[str, list[str]] = {}
     for name in LIBRARIES:
         folder = next((place / name for place in folders if (place / name / f"{name}.js").is_file()), None)
         if folder is None:
