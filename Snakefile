@@ -7,7 +7,9 @@
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(workflow.basedir), str(Path(workflow.basedir) / "workflow")]
+# workflow/Snakefile includes this file.
+ROOT = Path(workflow.basedir).parent if Path(workflow.basedir).name == "workflow" else Path(workflow.basedir)
+sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
 
 import scheduling
 

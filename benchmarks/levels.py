@@ -1,7 +1,7 @@
 """What a machine without a compiler loses: kernels compiled beforehand, and plain torch, beside the best peer.
 
     python -m tools.build_wheel
-    python -m benchmarks.levels dist/megan-0.1.0-py3-none-manylinux_2_17_x86_64.whl
+    python -m benchmarks.levels dist/megan-*-py3-none-manylinux_2_17_x86_64.whl
     python -m benchmarks.levels WHEEL --problems maml-q1 --seconds 60
 
 The second-order meta-gradient of four tasks, on one thread of one process. Everybody has one turn a

@@ -9,6 +9,7 @@ import difflib
 import re
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"megan {_version()}")
     parser.add_argument("--study", default="", help="the study; that of params.yaml if it is not given")
     commands = parser.add_subparsers(dest="stage", required=True)
     for command in registry.commands():
@@ -113,6 +115,13 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("b", metavar="B", help="A minus B is computed")
     compare.add_argument("--output", type=Path, metavar="FILE", help="a PNG file; unset: in results/<study>/compare")
     return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("megan")
+    except metadata.PackageNotFoundError:
+        return "(not installed by pip, so its version is that of the clone)"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import jobs
@@ -53,6 +54,19 @@ def test_help_names_every_stage(capsys):
     assert stopped.value.code == 0
     told = capsys.readouterr().out
     assert all(command.name in told for command in registry.commands())
+
+
+@pytest.mark.parametrize(("found", "told"), [("1.2.3", "megan 1.2.3\n"), (None, "version is that of the clone")])
+def test_version(capsys, monkeypatch, found, told):
+    def version(name):
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(metadata, "version", version)
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main(["--version"])
+    assert stopped.value.code == 0 and told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("stage", list(registry.commands()), ids=lambda stage: stage.name)

@@ -46,6 +46,17 @@ def test_links_out_of_the_folder_are_paths_of_files(site):
     assert 'href="claims.html"' in (site / "index.html").read_text(encoding="utf-8")
 
 
+def test_every_variant_and_study_is_described():
+    from megan.config import params
+
+    found = params.load()
+    described = re.findall(r"`(\w+)`", (ROOT / "docs/variants.md").read_text(encoding="utf-8"))
+    ends = tuple(name for name in described if name.startswith("_"))
+    assert [name for name in found.variants if name not in described and not name.endswith(ends)] == []
+    studies = re.findall(r"`(\w+)`", (ROOT / "docs/studies.md").read_text(encoding="utf-8"))
+    assert set(found.studies) - set(studies) == set()
+
+
 def test_the_tutorials_variant_can_be_pasted_into_the_parameters(tmp_path):
     from megan.config import params
 

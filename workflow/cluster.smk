@@ -11,7 +11,7 @@ import needs
 LONGEST = scheduling.longest(workflow.resource_settings.default_resources)
 GPU = os.environ.get("MEGAN_DEVICE") != "cpu"
 THREADS = int(os.environ.get("MEGAN_THREADS") or 0)
-JOB = f"{sys.executable} {Path(workflow.basedir) / 'workflow/job.py'}"
+JOB = f"{sys.executable} {ROOT / 'workflow' / 'job.py'}"
 if WANTED := set(sys.argv) & {path for stage in STAGES.values() for path in stage.outputs}:
     sys.exit(f"Snakefile: on a cluster name rules, such as train_maml, instead of {', '.join(sorted(WANTED))}")
 

@@ -202,6 +202,14 @@ def test_a_claim_opens_by_keyboard(opened):
     assert "smallest detectable effect" in browser.find_element("css selector", "#claim-1 .inside").text
 
 
+def test_a_link_to_a_run_opens_what_is_folded_away(opened):
+    browser = opened()
+    row = browser.find_element("id", "run-train-maml")
+    assert not row.is_displayed()
+    browser.execute_script("location.hash = 'run-train-maml'")
+    ui.WebDriverWait(browser, 10).until(lambda _: row.is_displayed())
+
+
 def test_the_theme_can_be_changed(opened):
     browser = opened()
     browser.find_element("id", "theme").click()

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import jobs
 import numpy as np
@@ -18,9 +19,10 @@ from megan.report.claims import evidence
 from megan.report.claims.decide import decide
 from megan.report.claims.rules import CLAIMS
 from megan.report.inputs import ReportError
-from megan.report.page import gallery, published, scales, variants, verdicts
+from megan.report.page import chart, gallery, published, scales, variants, verdicts
 from megan.runs import result
 
+ROOT = Path(__file__).parents[2]
 ENDINGS = ("json", "png", "svg")
 VOID = ("img", "meta", "br", "input", "link", "line")
 
@@ -138,6 +140,13 @@ def test_nothing_is_loaded_from_outside_the_file(made):
     assert all(not re.match(r"[a-z]+:|//", address) for address in reader.links), "links are to files of the project"
     library = gzip.decompress(base64.b64decode(reader.scripts["library"])).decode()
     assert "vegaLite" in library and "<script" not in reader.scripts["library"]
+
+
+def test_licences_of_all_that_the_page_contains_are_in_it():
+    licences = dict(chart.library().licences)
+    names = {name for names in licences for name in names.split(", ")}
+    assert {"vega", "vega-lite", "d3-array", "d3-geo", "delaunator", "topojson-client", "clone"} <= names
+    assert not names & chart.OTHERS and "University of Washington" in licences["vega"]
 
 
 def test_figures_stand_in_the_page_with_their_words_and_their_code(made):
@@ -275,7 +284,10 @@ def test_provenance_is_shown_where_it_is_known(made):
     row = next(row for row in reader.rows if row[0] == "train maml")
     assert row[1:] == ["cpu (x86_64), 1 thread", told["finished"], "3 min", "87.5", "0123456789+changes",
                        "dvc repro train@maml", "record.json"]  # fmt: skip
-    assert "train/maml/record.json" in reader.links
+    text, _ = _read(params)
+    assert "train/maml/record.json" in reader.links and "test/maml/record.json" in reader.links
+    assert "#run-train-maml" in reader.links and 'id="run-train-maml"' in text
+    assert "#run-train-n_plus_1" not in reader.links, "no link to a run whose provenance is not known"
     (paths.STUDIES / "quick").mkdir(parents=True)
     (paths.STUDIES / "quick" / "dvc.yaml").write_text("stages: {}")
     assert "dvc repro studies/quick/dvc.yaml:train@maml" in _read(params)[0]
@@ -291,6 +303,9 @@ def test_fakes_of_several_moments_get_a_picture_each(made):
     assert len({url for urls in card.pictures.values() for url in urls}) == 16
     _, reader = _read(params)
     assert any(image.get("data-card") == "n_plus_1" for image in reader.images)
+    code = {link.removeprefix("../../") for link in reader.links if link.endswith(".py")}
+    assert {f"megan/report/page/{name}.py" for name in ("variants", "verdicts", "chart", "gallery")} <= code
+    assert all((ROOT / path).is_file() for path in code), "each chart and figure names the code that draws it"
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -356,8 +371,6 @@ def test_missing_or_torn_figure(made, ending):
 
 
 def test_a_chart_without_its_library(monkeypatch):
-    from megan.report.page import chart
-
     monkeypatch.setattr(chart, "LIBRARIES", ("vega", "no-such-library"))
     with pytest.raises(ReportError, match="does not ship no-such-library/no-such-library.js.*constraints.txt"):
         chart.library()

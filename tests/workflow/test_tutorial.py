@@ -9,9 +9,10 @@ STEPS = {"train@n_plus_1_heavy", "test@n_plus_1_heavy", "search", "samples", "su
 
 def test_a_variant_of_ones_own_is_trained_shown_and_dropped(finished, spare):
     project = spare(finished[0])
-    project.run("git add -f dvc.lock")
-    project.run("git commit -qm results")
     tutorial = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+    assert 'git add dvc.lock && git commit -m "Results of quick"' in tutorial.partition("## 2.")[0]
+    project.run("git add dvc.lock")
+    project.run("git commit -qm results")
     (block,) = re.findall(r"```yaml\n(  n_plus_1_heavy:.*?)```", tutorial, re.DOTALL)
     parameters = project.path("params.yaml").read_text(encoding="utf-8")
     project.path("params.yaml").write_text(parameters.replace("\nvariants:\n", f"\nvariants:\n{block}", 1), "utf-8")

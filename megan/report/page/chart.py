@@ -19,13 +19,18 @@ from megan.report.inputs import ReportError, read_table
 from megan.report.page.variants import Variant
 
 LIBRARIES = ("vega", "vega-lite")  # in the order of their dependencies
+# Of the licences that Snakemake ships, those of packages that are in neither library.
+OTHERS = {
+    "fast-json-patch", "heroicons", "prop-types", "pygments", "react", "semver", "snakemake", "tailwindcss",
+    "vega-embed", "vega-schema-url-parser", "vega-themes", "vega-tooltip",
+}  # fmt: skip
 DIGITS = 5
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1])  # so that variants of like colour differ
 
 
 @dataclass(frozen=True)
 class Library:
-    """JavaScript compressed with gzip, in base64, and the licences it comes with."""
+    """JavaScript compressed with gzip, in base64, and the licences it comes with: names of packages, and their text."""
 
     source: str
     licences: list[tuple[str, str]]
@@ -35,7 +40,8 @@ def library() -> Library:
     """Raises `ReportError` if the installed Snakemake does not have the files."""
     spec = find_spec("snakemake")
     folders = [Path(place) / "assets" / "data" for place in (spec.submodule_search_locations or ())] if spec else []
-    scripts, licences = [], []
+    scripts: list[bytes] = []
+    licences: dict[str, list[str]] = {}
     for name in LIBRARIES:
         folder = next((place / name for place in folders if (place / name / f"{name}.js").is_file()), None)
         if folder is None:
@@ -44,9 +50,18 @@ def library() -> Library:
                 " install the versions of constraints.txt"
             )
         scripts.append((folder / f"{name}.js").read_bytes())
-        licences.append((name, (folder / "LICENSE").read_text(encoding="utf-8")))
+        licences |= _licences(folder.parent)
     packed = gzip.compress(b"\n".join(scripts), compresslevel=9, mtime=0)  # the same bytes in every run
-    return Library(base64.b64encode(packed).decode(), licences)
+    return Library(base64.b64encode(packed).decode(), [(", ".join(names), text) for text, names in licences.items()])
+
+
+def _licences(assets: Path) -> dict[str, list[str]]:
+    """Text of each licence, with the packages that have it: of the libraries, and of what is built into them."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(assets.glob("*/LICENSE*"), key=lambda path: (path.parent.name not in LIBRARIES, path)):
+        if path.parent.name not in OTHERS:
+            found.setdefault(path.read_text(encoding="utf-8").strip(), []).append(path.parent.name)
+    return found
 
 
 def data(params: Params, variants: list[Variant]) -> dict[str, Any]:
