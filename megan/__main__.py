@@ -65,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         help="also copy the weights of the best maml and n_plus_1 seed, at most this size",
     )
     record.add_argument(
-        "--finished", action="store_true", help="leave out the stages that are not up to date, as in study `search`"
+        "--finished",
+        action="store_true",
+        help="leave out the stages that are not up to date; tables, claims, figures and page are of the variants that"
+        " have been tested, and the record says that it is provisional",
     )
     record.add_argument(
         "--check",
@@ -140,8 +143,7 @@ def _record(params: Params, chosen: argparse.Namespace) -> int:
 
     if chosen.check is None:
         target = record.make(params, chosen.weights, chosen.finished)
-        size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        print(f"{target}: {size / record.MIB:.1f} MiB; now commit it with git")
+        print(f"{target}: {record.told(target)}; now commit it with git")
         return 0
     folder: Path = paths.RECORD / chosen.check
     commit, lines = record.verify(folder)["commit"], list(record.compare(params, folder))

@@ -149,7 +149,9 @@ def _of_record(folder: Path, variant: str | None, seed: int | None) -> Trained:
 
 
 def _weights(path: Path) -> Weights:
-    return load_file(path, device=machine.device())
+    """Half precision, which a record may have, is widened: nothing is computed in it."""
+    read = load_file(path, device=machine.device())
+    return {name: value.float() if value.dtype == torch.half else value for name, value in read.items()}
 
 
 def _built(made: dict[str, Any], weights: Weights, seed: int, results: Path) -> Trained:
