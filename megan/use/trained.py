@@ -25,6 +25,7 @@ from megan.meta.system import System
 from megan.models import encoder
 from megan.models.initial import Weights
 from megan.runs import result, storage
+from megan.stages import registry
 
 WEIGHTS = "weights.safetensors"
 NEEDED = ("data", "tasks", "inner", "network", "train")  # blocks of a study that its training uses
@@ -102,6 +103,19 @@ def load(path: str | os.PathLike[str], variant: str | None = None, seed: int | N
         f"{folder} is no checkpoint: it holds neither {result.RECORD}, as results/<study>/train/<variant> does, nor"
         f" {record.MANIFEST}, as a record does; train a variant with `dvc repro train@<variant>` and give its folder"
     )
+
+
+def recorded(params: Params, variant: str) -> bool:
+    """Whether the study's record holds weights of the variant.
+
+    **Raises** `StaleError` if they were trained with other parameters than the present ones.
+    """
+    folder = paths.RECORD / params.study
+    if not (folder / "weights" / f"{variant}.safetensors").is_file():
+        return False
+    made, stage = result.load(folder / "train" / variant), registry.find(params, "train", variant)
+    result.check_parameters(folder / "train" / variant, made, registry.parameters(params, stage), stage.target)
+    return True
 
 
 def _of_training(folder: Path, variant: str | None, seed: int | None) -> Trained:
