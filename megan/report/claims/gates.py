@@ -61,7 +61,7 @@ def problems(claim: Claim, evidence: Evidence, rules: Claims, measured: Measured
         lambda: _length(claim, evidence, needed),
         lambda: _same_tasks(claim, evidence),
         lambda: _seeds(claim, evidence, rules, needed) or _values(claim, evidence, rules, measured),
-        lambda: _generator(claim, evidence),
+        lambda: _generator(claim, evidence, rules),
     ]
     return [problem for check in checks for problem in check()]
 
@@ -105,17 +105,21 @@ def _values(claim: Claim, evidence: Evidence, rules: Claims, measured: Measured 
         return []
     enough = math.ceil(rules.finished * len(evidence.common(claim.variants)))
     parts = [part for part in leaves(measured.node) if claim.snapshots or part.given is None]
-    fewest = min(parts, key=lambda part: len(part.values))
-    if len(fewest.values) >= enough:
-        return []
-    return [f"too few seeds with a value: {len(fewest.values)}, expected at least {enough} ({fewest.text})"]
+    counts = {
+        part.text: min(len(part.values), len(part.values if part.others is None else part.others)) for part in parts
+    }
+    fewest, count = min(counts.items(), key=lambda item: item[1])
+    return [f"too few seeds with a value: {count}, expected at least {enough} ({fewest})"] if count < enough else []
 
 
-def _generator(claim: Claim, evidence: Evidence) -> list[str]:
-    """Whether a generator learnt: the most realistic variant is more realistic than an untrained generator."""
+def _generator(claim: Claim, evidence: Evidence, rules: Claims) -> list[str]:
+    """Whether a generator learnt: the most realistic variant is more realistic than an untrained generator.
+
+    Compared by the mean logarithm of KID over seeds, as in the rules: a mean of KID is that of its largest value.
+    """
     if not claim.realism:
         return []
-    means = evidence.kid.reindex(columns=[*claim.realism, UNTRAINED]).mean()
+    means = np.exp(measures.log_kid(evidence.kid.reindex(columns=[*claim.realism, UNTRAINED]), rules).mean())
     if np.isnan(means[UNTRAINED]):
         return [f"no untrained generator to compare with: {UNTRAINED} is absent"]
     best = means[list(claim.realism)].min()

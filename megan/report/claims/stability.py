@@ -27,7 +27,8 @@ def ranks(values: pd.DataFrame, evidence: Evidence, variants: Sequence[str]) -> 
     """Rank of each planned run, from 0 to 1, by its distance from the median over the seeds of its variant.
 
     The distance is that of Brown and Forsythe (1974). Runs that diverged or learnt nothing rank after all others.
-    NaN if a variant has only one run that learnt, so no spread.
+    NaN if a variant has only one run that learnt, so no spread; and if it has none, because it then fails always, with
+    its setting, and says nothing of the spread of runs.
     """
     rows = {}
     for name in variants:
@@ -35,7 +36,8 @@ def ranks(values: pd.DataFrame, evidence: Evidence, variants: Sequence[str]) -> 
         lost = sorted(evidence.lost(name) & set(own.index))
         own[lost] = np.nan
         deviation = (own - own.median()).abs() if own.notna().sum() > 1 else own * np.nan
-        deviation[lost] = np.inf
+        if own.notna().any():
+            deviation[lost] = np.inf
         rows[name] = deviation
     table = pd.DataFrame(rows)
     order = table.stack().dropna().rank(method="average")
@@ -54,6 +56,8 @@ def over_seeds(
     lost = [sum(len(evidence.lost(name)) for name in names) for names in (shaky, steady)]
     runs = [sum(len(evidence.planned[name]) for name in names) for names in (shaky, steady)]
     counts = f"runs that diverged or learnt nothing: {lost[0]} of {runs[0]} and {lost[1]} of {runs[1]}"
+    never = [name for name in [*shaky, *steady] if set(evidence.planned[name]) <= evidence.lost(name)]
+    counts += f"; left out, since no run of it learnt: {', '.join(never)}" if never else ""
     text = f"rank of instability of {what} over seeds ({counts})"
     planned = len(evidence.common([*shaky, *steady]))
     return Part(text, "rank (0 to 1)", groups[0], rules.rank_margin, others=groups[1], planned=planned)
