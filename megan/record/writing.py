@@ -19,6 +19,7 @@ from megan.runs import provenance, result, storage
 from megan.stages import registry
 from megan.stages.registry import Stage
 
+OF_VARIANTS = (result.RECORD, "queries.csv")
 LEFT = (".safetensors", ".svg")  # not copied: raw tensors; figures are copied as PNG, and the page contains them as SVG
 
 
@@ -85,7 +86,7 @@ def _named(params: Params, files: list[Path], home: Path = Path()) -> dict[str, 
 def _kept(params: Params, stage: Stage, home: Path) -> Iterator[Path]:
     """The files of a stage that a record contains, after verifying the result.
 
-    For meta-training and meta-test these are only `record.json` and the provenance, because the tables hold the rest.
+    For meta-training and meta-test these are only `OF_VARIANTS` and the provenance, because the tables hold the rest.
     """
     if stage.keeps_record:
         result.verified(home / stage.folder, stage.address)
@@ -93,7 +94,7 @@ def _kept(params: Params, stage: Stage, home: Path) -> Iterator[Path]:
         if output.parts[0] != "results":
             continue
         if stage.item in params.variants and output == stage.folder:
-            yield home / output / result.RECORD
+            yield from (path for path in (home / output / name for name in OF_VARIANTS) if path.is_file())
             continue
         files = sorted((home / output).rglob("*")) if (home / output).is_dir() else [home / output]
         yield from (file for file in files if file.suffix not in LEFT and file.is_file() and file.name[0] != ".")

@@ -8,7 +8,6 @@ import pandas as pd
 from scipy import stats
 
 from megan.config import paths
-from megan.config.params import Params
 from megan.report import paper_curves
 from megan.report.inputs import read_table
 
@@ -21,8 +20,10 @@ LEVEL = 0.95
 FARTHEST = 0.5  # a number of ours is compared if its meta-step is at most this share away from the paper's
 
 
-def build(params: Params, tables: Path) -> pd.DataFrame:
+def build(study: str, labels: dict[str, str], tables: Path) -> pd.DataFrame:
     """One row for each point of the paper's curves that belongs to a variant of the study.
+
+    **Arguments** `labels` of the study's variants, by name; `tables`: their folder.
 
     Columns: figure, curve, meta_step, paper and reading_error as in `paper_figures.csv`; study, variant and its label;
     ours, the mean over seeds at our_meta_step, the nearest of ours, on meta-test tasks where training kept its weights
@@ -34,11 +35,11 @@ def build(params: Params, tables: Path) -> pd.DataFrame:
     ours = _ours(tables)
     rows = []
     for (figure, curve), points in paper_curves.read().groupby(["figure", "curve"], sort=False):
-        name = paper_curves.owner(points, list(params.variants))
+        name = paper_curves.owner(points, list(labels))
         if not name:
             continue
-        about = {"figure": figure, "curve": curve, "study": params.study, "variant": name}
-        about |= {"label": params.styles[name].label, "run": paths.trained(params.study, name).as_posix()}
+        about = {"figure": figure, "curve": curve, "study": study, "variant": name}
+        about |= {"label": labels[name], "run": paths.trained(study, name).as_posix()}
         for point in points.sort_values("meta_step").itertuples():
             last = point.meta_step == points["meta_step"].max()
             told = {"meta_step": point.meta_step, "paper": point.accuracy, "reading_error": point.reading_error}
@@ -67,7 +68,10 @@ def _ours(tables: Path) -> pd.DataFrame:
     keys = ["variant", "seed", "meta_step", "accuracy"]
     curves = read_table(tables / "curves.csv", [*keys, "split"])
     lost = read_table(tables / "diverged.csv", ["variant", "seed"])
-    kept = read_table(tables / "snapshots.csv", keys).assign(split="test")
+    kept = pd.DataFrame(columns=keys)
+    if (tables / "snapshots.csv").is_file():  # records of before 2026-11-28 have none
+        kept = read_table(tables / "snapshots.csv", keys)
+    kept = kept.assign(split="test")
     validation = curves.loc[curves["split"] == "validation", [*keys, "split"]]
     found = pd.concat([kept[[*keys, "split"]], validation]) if len(kept) else validation
     gone = set(zip(lost["variant"], lost["seed"], strict=True))

@@ -16,7 +16,8 @@ def run(job: Job) -> None:
     """
     with storage.replacing_folder(job.folder) as folder:
         figures.draw_all(job.params, folder, machine.threads())
-        beside = paper_table.build(job.params, paths.tables(job.study))
+        labels = {name: own.label for name, own in job.params.styles.items()}
+        beside = paper_table.build(job.study, labels, paths.tables(job.study))
         beside.to_csv(folder / paper_table.NAME, index=False, float_format="%.6g", lineterminator="\n")
         result.write(folder, job.identity, {"study": job.study})
     storage.write_text(paths.report(job.study), page.render(job.params))

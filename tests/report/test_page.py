@@ -231,7 +231,8 @@ def _beside(params):
     """The page's table of the paper's numbers, from the file that stage `report` writes."""
     path = paths.figures(params.study) / paper_table.NAME
     path.parent.mkdir(exist_ok=True)
-    paper_table.build(params, paths.tables(params.study)).to_csv(path, index=False)
+    labels = {name: own.label for name, own in params.styles.items()}
+    paper_table.build(params.study, labels, paths.tables(params.study)).to_csv(path, index=False)
     return published.read(params, variants.read(params))
 
 
