@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STUDY",
         help="only print how the record of STUDY differs from the present parameters and code",
     )
+    record.add_argument(
+        "--clone",
+        action="store_true",
+        help="with --check: also whether a fresh clone with the record's lock has nothing to run from download to"
+        " samples",
+    )
     about = "Draw one meta-test task of a trained variant: support, fakes at each inner step, queries with predictions"
     show = commands.add_parser("show", help=about, description=about)
     show.add_argument("item", metavar="VARIANT")
@@ -149,7 +155,12 @@ def _record(params: Params, chosen: argparse.Namespace) -> int:
     commit, lines = record.verify(folder)["commit"], list(record.compare(params, folder))
     print(f"{folder}: made at commit {commit}; all files match their digests")
     print("\n".join(lines) if lines else "the present parameters and code agree with it")
-    return 1 if lines else 0
+    again = record.in_clone(folder) if chosen.clone else []
+    if chosen.clone:
+        print(
+            f"a fresh clone would run again: {', '.join(again)}" if again else "a fresh clone has nothing to run again"
+        )
+    return 1 if lines or again else 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 `results/<study>/` is managed by DVC, and DVC refuses an output that git tracks.
 """
 
-from megan.record.check import FROZEN, compare, frozen
+from megan.record.check import FROZEN, compare, frozen, in_clone
 from megan.record.manifest import MOST_MIB, RecordError, told, verify
 from megan.record.manifest import NAME as MANIFEST
 from megan.record.weights import best_checkpoint
@@ -17,6 +17,7 @@ __all__ = [
     "best_checkpoint",
     "compare",
     "frozen",
+    "in_clone",
     "make",
     "told",
     "verify",

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import yaml
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.record.manifest import verify
+from megan.record import commands
+from megan.record.manifest import RecordError, verify
 from megan.runs import result
 from megan.stages import registry
 from megan.stages.registry import Stage
@@ -52,6 +55,29 @@ def compare(params: Params, folder: Path) -> Iterator[str]:
 def frozen(params: Params, folder: Path) -> list[str]:
     """The lines of `compare` about stages whose results took the time of a long run: see docs/record.md."""
     return [line for line in compare(params, folder) if line.split(":")[0].partition("@")[0] in FROZEN]
+
+
+def in_clone(folder: Path) -> list[str]:
+    """Stages from download to samples that a fresh clone would run again in spite of the record's lock.
+
+    It clones the present commit, puts the record's `dvc.lock` there and asks `dvc repro --allow-missing --dry`. An
+    empty list says that code, parameters and results of the commit and of the record belong together. What follows a
+    stale stage may be left out.
+
+    **Raises** `RecordError` if the record has no lock, or git or DVC fail.
+    """
+    study, lock = verify(folder)["study"], kept_lock(folder)
+    prefix = paths.pipeline(study)
+    wanted = {prefix + address: address for address in lock if address.partition("@")[0] in FROZEN}
+    if not wanted:
+        raise RecordError(
+            f"{folder / 'dvc.lock'} names no stage from download to samples, so there is nothing to check"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        clone = Path(scratch) / "clone"
+        commands.git("clone", "-q", "--shared", ".", str(clone))
+        shutil.copyfile(folder / "dvc.lock", clone / Path(prefix.removesuffix(":") or "dvc.yaml").with_name("dvc.lock"))
+        return [wanted[target] for target in commands.would_run(clone, wanted)]
 
 
 def kept_lock(folder: Path) -> dict[str, Any]:

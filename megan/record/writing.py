@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +11,7 @@ import yaml
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.record import manifest, partial, weights
+from megan.record import commands, manifest, partial, weights
 from megan.record.manifest import RecordError
 from megan.runs import provenance, result, storage
 from megan.stages import registry
@@ -104,7 +102,7 @@ def _lock(study: str, stages: dict[str, Stage], finished: bool) -> dict[str, Any
     """The entries of `dvc.lock` for the study's stages. Raises `RecordError` if one is stale, unless `finished`."""
     prefix = paths.pipeline(study)
     pipeline = prefix.removesuffix(":") or "dvc.yaml"
-    stale = json.loads(_dvc("status", "--json", pipeline) or "{}")
+    stale = json.loads(commands.dvc("status", "--json", pipeline) or "{}")
     for address, changes in stale.items():
         if not finished:
             told = " ".join(json.dumps(changes).split())
@@ -118,19 +116,6 @@ def _lock(study: str, stages: dict[str, Stage], finished: bool) -> dict[str, Any
         raise RecordError(f"{path} is missing, so nothing of study {study!r} has been run; run: dvc repro {pipeline}")
     locked = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
     return {address: entry for address, entry in locked.items() if address in stages}
-
-
-def _dvc(*arguments: str) -> str:
-    """The output of a command of DVC. It waits for a running `dvc repro` to leave the lock."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode:
-        raise RecordError(f"dvc {arguments[0]} failed: {' '.join(done.stderr.split())[-600:]}")
-    return done.stdout
 
 
 def _resolved(params: Params) -> dict[str, Any]:
