@@ -19,6 +19,7 @@ from megan.report.statistics import seed_interval
 START = 0.1  # share of training that may lie below the axis
 WHAT = "Lines show the validation accuracy on tasks of held-out meta-training classes, averaged over seeds."
 MARKERS = ("+", "1", "2", "3", "4", "|")  # of curves of the paper that belong to no variant
+KEPT = "Open squares are meta-test accuracies of weights kept during training, bars the range of seeds."
 COLUMNS = ["variant", "seed", "meta_step", "split", "accuracy"]
 
 
@@ -74,14 +75,16 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
         for name, own in shown.items():
             validation(axes, curves, facts, name, own.colour, **looks[name])
         end = facts.table["meta_steps"].max()
+        kept = _kept(axes, tables, facts, shown)
         read_off, unmatched = _paper(axes, row.figure, shown, end)
         axes.set_xlim(0, end * 1.02)
         extra = [diverged_key()] if len(facts.diverged) else []
-        extra += [*read_off, *unmatched]
+        extra += [*kept, *read_off, *unmatched]
         layout.finish(figure, [axes], ("Meta-steps", "Validation accuracy"), START)
         layout.legend(figure, shown, facts, extra)
         ours = outcomes(tables, facts, shown)
-        told = f" {paper_curves.READ_OFF}" if read_off or unmatched else ""
+        told = f" {KEPT}" if kept else ""
+        told += f" {paper_curves.READ_OFF}" if read_off or unmatched else ""
         told += paper_curves.UNMATCHED if unmatched else ""
         return picture.described(
             figure,
@@ -89,6 +92,24 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
             f"{row.paper} {ours}{absent(row.variants, styles)}{smoke}{told} {reading(facts)}{facts.short}",
             f"Line chart of validation accuracy against meta-steps for {captions.listed(shown)}.",
         )
+
+
+def _kept(axes: Axes, tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> list[Line2D]:
+    """Meta-test accuracies of weights that training kept: an open square for the mean, a bar for the range of seeds.
+
+    Returns the key in the legend, if there are any.
+    """
+    columns = ["variant", "seed", "meta_step", "accuracy"]
+    table = read_table(tables / "snapshots.csv", columns).assign(split="kept")
+    look: style.Look = {"linestyle": "", "marker": "s", "markersize": 4, "markerfacecolor": "white"}
+    drawn = False
+    for name, own in shown.items():
+        by_step = finished(table, facts, name, "kept").dropna(subset=["accuracy"]).groupby("meta_step")["accuracy"]
+        if by_step.ngroups:
+            mean, drawn = by_step.mean(), True
+            axes.vlines(mean.index, by_step.min(), by_step.max(), color=own.colour, linewidth=0.8, zorder=3)
+            axes.plot(mean.index, mean, color=own.colour, gid=f"kept/{name}", zorder=4, **look)
+    return [Line2D([], [], color="#444444", label="meta-test of kept weights", **look)] if drawn else []
 
 
 def _paper(axes: Axes, figure: int, shown: dict[str, Style], end: int) -> tuple[list[Line2D], list[Line2D]]:

@@ -185,3 +185,15 @@ def test_the_papers_values_are_shares_of_known_variants():
     assert {name for names in table["variant"] for name in names.split()} <= known
     assert table["accuracy"].between(0.2, 1).all() and table["reading_error"].between(0.001, 0.01).all()
     assert not table.duplicated(["figure", "curve", "meta_step"]).any()
+
+
+def test_meta_test_of_kept_weights_is_drawn_beside_the_paper(made_up):
+    styles = _summarised(made_up(variants=WEIGHTING, diverged={"maml": {1: 300}}))
+    rows = [("maml", "MAML", seed, step, 0.7 + 0.1 * seed) for seed in range(3) for step in (0, 238)]
+    table = pd.DataFrame(rows, columns=["variant", "label", "seed", "meta_step", "accuracy"])
+    table.to_csv(TABLES / "snapshots.csv", index=False)
+    picture = FIGURES["weighting"].build([TABLES], styles)
+    drawn = _lines(picture)["kept/maml"]
+    assert list(drawn.get_xdata()) == [0, 238] and np.allclose(drawn.get_ydata(), 0.8), "without the diverged seed"
+    assert "kept/n_plus_1" not in _lines(picture)
+    assert "meta-test of kept weights" in _legend(picture) and "Open squares" in picture.caption

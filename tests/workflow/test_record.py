@@ -79,6 +79,12 @@ def test_committed_record(folder):
         assert len(listed["commits"]) > 1
 
 
+def test_committed_records_are_small():
+    assert manifest.size(ROOT / paths.RECORD) <= manifest.MOST_MIB * manifest.MIB
+    for folder in (path / "weights" for path in RECORDED):
+        assert manifest.size(folder) <= 4 * manifest.MIB, folder
+
+
 @pytest.mark.skipif(not RECORDED, reason="no record has been committed yet: see docs/record.md")
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
 def test_frozen_stages_are_those_of_the_record(folder, monkeypatch):
@@ -154,12 +160,16 @@ def test_git_keeps_it_and_dvc_goes_on(recorded):
 @pytest.mark.slow
 def test_check_says_whether_the_code_at_hand_agrees(recorded, spare):
     project = spare(recorded)
-    agreed = project.run("python -m megan record --check quick")
+    agreed = project.run("python -m megan record --check quick --clone")
+    assert "a fresh clone has nothing to run again" in agreed
     assert project.run("git rev-parse HEAD").strip() in agreed and "agree with it" in agreed
     project.append("megan/realism/measures.py", "\n# a comment\n")
     told = project.run("python -m megan record --check quick", expect=1)
     changed = "the code has changed since: megan/realism/measures.py"
     assert f"samples: {changed}" in told and f"gan: {changed}" in told and "train@maml" not in told
+    project.run("git commit -qam changed")
+    told = project.run("python -m megan record --check quick --clone", expect=1)
+    assert "a fresh clone would run again: " in told and "gan" in told.rpartition("again: ")[2]
     project.edit_params(lambda document: document["studies"]["quick"]["train"].update(learning_rate=0.003))
     told = project.run("python -m megan record --check quick", expect=1)
     assert "train@maml: results/quick/train/maml was made with train.learning_rate = 0.002" in told
@@ -211,5 +221,6 @@ def test_stale_or_incomplete_is_refused(inside, capsys):
     assert "is not up to date" in refused()
     assert command_line.main(["record", "--finished"]) == 0
     listed = record.verify(inside.path("results/record/quick"))
-    assert listed["variants"] == ["n_plus_1"] and "train/n_plus_1/curve.csv" in listed["files"]
+    assert listed["variants"] == ["n_plus_1"] and listed["not_run"] == ["test@maml"]
+    assert {"tables/curves.csv", "report.html", "claims/claims.csv"} <= listed["files"].keys()
     assert "test/n_plus_1/record.json" in listed["files"] and "train/maml/record.json" not in listed["files"]
