@@ -10,25 +10,52 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
+from typing import Any
 
 from megan.config import paths
 from megan.config.params import Params
+from megan.record.check import dvc_digest
+from megan.runs import result
 from megan.stages import registry
 from megan.stages.registry import Stage
 
 SHARED = ("data", paths.PARAMS.name, paths.STUDIES.name)  # of the repository, that the stages read
 
 
+def finished(params: Params, stages: dict[str, Stage], lock: dict[str, Any]) -> dict[str, Any]:
+    """The entries of the lock whose stages are up to date, by their records.
+
+    DVC is not asked: `dvc status` fails while `dvc repro` works on a stage, and may even stop it.
+    """
+    digests = registry.Digests(params)
+    return {address: entry for address, entry in lock.items() if _stands(params, stages.get(address), entry, digests)}
+
+
+def _stands(params: Params, stage: Stage | None, entry: dict[str, Any], digests: registry.Digests) -> bool:
+    """Whether the result of a stage is whole, and parameters, code and inputs are those that made it."""
+    if stage is None or not all(Path(output).exists() for output in stage.outputs):
+        return False
+    if not stage.keeps_record:
+        made = {dep["path"]: dep["md5"] for dep in entry["deps"]}
+        return all(dvc_digest(registry.ROOT / name) == made[name] for name in stage.code if name in made)
+    try:
+        made = result.verified(stage.folder, stage.target)
+        result.check_parameters(stage.folder, made, registry.parameters(params, stage), stage.target)
+        same = all(digests.of(path) == digest for path, digest in made.get("inputs", {}).items())
+    except result.StaleError:
+        return False
+    return same and made.get("code") == registry.code(stage)
+
+
 def needed(params: Params, stages: dict[str, Stage], done: Collection[str]) -> dict[str, Stage]:
-    """The stages that follow the meta-tests, if one of them is not `done` but a variant has been tested; else none."""
+    """The stages that follow the meta-tests, if a variant has been tested; else none."""
     after: dict[str, Stage] = {}
     made = {(paths.results(params.study) / "test").as_posix()}
     for address, stage in stages.items():
         if not stage.item and made & set(stage.inputs):
             after[address] = stage
             made |= set(stage.outputs)
-    tested = any(_tested(name, done) for name in params.variants)
-    return after if tested and not after.keys() <= set(done) else {}
+    return after if any(_tested(name, done) for name in params.variants) else {}
 
 
 def waiting(params: Params, done: Collection[str]) -> tuple[str, ...]:

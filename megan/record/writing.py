@@ -32,7 +32,7 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
     its record, or all records together would be too large.
     """
     stages = registry.stages(params)
-    lock = _lock(params.study, stages, finished)
+    lock = partial.finished(params, stages, _locked(params.study)) if finished else _complete(params.study, stages)
     computed = partial.needed(params, stages, lock) if finished else {}
     lock = {address: entry for address, entry in lock.items() if address not in computed}
     with ExitStack() as scratch:
@@ -98,24 +98,28 @@ def _kept(params: Params, stage: Stage, home: Path) -> Iterator[Path]:
         yield from (file for file in files if file.suffix not in LEFT and file.is_file() and file.name[0] != ".")
 
 
-def _lock(study: str, stages: dict[str, Stage], finished: bool) -> dict[str, Any]:
-    """The entries of `dvc.lock` for the study's stages. Raises `RecordError` if one is stale, unless `finished`."""
-    prefix = paths.pipeline(study)
-    pipeline = prefix.removesuffix(":") or "dvc.yaml"
-    stale = json.loads(commands.dvc("status", "--json", pipeline) or "{}")
-    for address, changes in stale.items():
-        if not finished:
-            told = " ".join(json.dumps(changes).split())
-            raise RecordError(
-                f"{address} is not up to date ({told:.300}); run: dvc repro {pipeline}, or copy what is finished:"
-                " python -m megan record --finished"
-            )
-        stages = {name: stage for name, stage in stages.items() if prefix + name != address}
-    path = Path(pipeline).with_name("dvc.lock")
+def _locked(study: str) -> dict[str, Any]:
+    """The entries of the study's `dvc.lock`."""
+    path = _pipeline(study).with_name("dvc.lock")
     if not path.is_file():
-        raise RecordError(f"{path} is missing, so nothing of study {study!r} has been run; run: dvc repro {pipeline}")
-    locked = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-    return {address: entry for address, entry in locked.items() if address in stages}
+        raise RecordError(f"{path} is missing, so nothing of study {study!r} has been run; run: dvc repro")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+
+
+def _complete(study: str, stages: dict[str, Stage]) -> dict[str, Any]:
+    """The entries of the lock for the study's stages. Raises `RecordError` if one is stale for DVC."""
+    pipeline = _pipeline(study)
+    for address, changes in json.loads(commands.dvc("status", "--json", str(pipeline)) or "{}").items():
+        told = " ".join(json.dumps(changes).split())
+        raise RecordError(
+            f"{address} is not up to date ({told:.300}); run: dvc repro {pipeline}, or copy what is finished:"
+            " python -m megan record --finished"
+        )
+    return {address: entry for address, entry in _locked(study).items() if address in stages}
+
+
+def _pipeline(study: str) -> Path:
+    return Path(paths.pipeline(study).removesuffix(":") or "dvc.yaml")
 
 
 def _resolved(params: Params) -> dict[str, Any]:

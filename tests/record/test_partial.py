@@ -16,7 +16,7 @@ from megan.config import paths
 from megan.record import check, manifest, partial, weights
 from megan.report.inputs import read_table
 from megan.stages import registry
-from tests.record.conftest import LEFT, RUN, content
+from tests.record.conftest import DONE, LEFT, RUN, content
 
 
 def test_it_is_whole_and_says_that_it_is_provisional(inside):
@@ -63,10 +63,34 @@ def test_which_stages_are_computed():
     stages, done = registry.stages(params), {"encoder", "judge", "train@maml", "test@maml"}
     assert list(partial.needed(params, stages, done)) == ["samples", "summary", "claims", "report"]
     assert partial.needed(params, stages, {"train@maml"}) == {}, "nothing was tested, as in study search"
-    assert partial.needed(params, stages, set(stages)) == {}
     left = partial.waiting(params, done)
     assert "test@n_plus_1" in left and "test@maml" not in left and left[-1] == "gan"
     assert list(params.without(left).variants) == ["maml"]
+
+
+def test_which_results_stand(inside):
+    """Whole, and made by the present code with the present parameters and inputs; DVC is not asked."""
+    stages, lock = registry.stages(inside.params), {address: {"deps": []} for address in (*DONE, "summary", "gone")}
+    assert set(partial.finished(inside.params, stages, lock)) == set(DONE)
+    lock["prepare"] = {"deps": [{"path": "megan/data", "md5": "another"}]}
+    assert set(partial.finished(inside.params, stages, lock)) == set(DONE) - {"prepare"}
+    inner = inside.params.current.inner.model_copy(update={"learning_rate": 0.2})
+    current = inside.params.current.model_copy(update={"inner": inner})
+    params = inside.params.model_copy(update={"studies": {"quick": current}})
+    assert set(partial.finished(params, stages, lock)) == {"config", "download", "encoder", "judge"}
+
+
+def test_a_damaged_or_replaced_result_does_not_stand(inside, tmp_path, monkeypatch):
+    shutil.copytree(inside.folder, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    stages, lock = registry.stages(inside.params), {address: {"deps": []} for address in DONE}
+    with open(paths.trained("quick", "maml") / "curve.csv", "a") as file:
+        file.write("\n")
+    assert set(lock) - set(partial.finished(inside.params, stages, lock)) == {"train@maml"}
+    record_of_judge = paths.judge("quick") / "record.json"
+    record_of_judge.write_text(json.dumps(json.loads(record_of_judge.read_text()) | {"again": 1}))
+    left = set(lock) - set(partial.finished(inside.params, stages, lock))
+    assert left == {"train@maml", "test@maml", "test@n_plus_1"}, "they were tested with another judge"
 
 
 def test_records_that_are_too_large_together_are_refused(tmp_path, monkeypatch):
