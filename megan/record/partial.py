@@ -37,7 +37,8 @@ def _stands(params: Params, stage: Stage | None, entry: dict[str, Any], digests:
         return False
     if not stage.keeps_record:
         made = {dep["path"]: dep["md5"] for dep in entry["deps"]}
-        return all(dvc_digest(registry.ROOT / name) == made[name] for name in stage.code if name in made)
+        sources = {name: registry.ROOT / name for name in stage.code} | {stage.config.as_posix(): stage.config}
+        return all(path.exists() and dvc_digest(path) == made[name] for name, path in sources.items() if name in made)
     try:
         made = result.verified(stage.folder, stage.target)
         result.check_parameters(stage.folder, made, registry.parameters(params, stage), stage.target)

@@ -41,7 +41,9 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
         if computed:
             home = scratch.enter_context(partial.results(params.without(waiting), computed, lock))
             sources |= _sources(params.without(waiting), computed.values(), home)
-        elif finished:
+        if finished:  # `config` may be stale although the parameters of what stands are not
+            sources |= _named(params, [stages[address].config for address in lock if stages[address].config.is_file()])
+        if finished and not computed:
             sources |= _named(params, [paths.trained(params.study, name) / "curve.csv" for name in _trained(lock)])
         best = weights.best(params, weights_mib, _trained(lock)) if weights_mib else {}
         with storage.replacing_folder(paths.RECORD / params.study) as folder:

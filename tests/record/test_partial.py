@@ -23,7 +23,14 @@ def test_it_is_whole_and_says_that_it_is_provisional(inside):
     listed = record.verify(inside.record)
     assert listed["provisional"] and listed["not_run"] == [*(f"test@{name}" for name in LEFT), "gan"]
     assert listed["variants"] == list(RUN)
-    for name in ("report.html", "metrics.json", "claims/claims.json", "figures/outer_losses.png", "tables/curves.csv"):
+    for name in (
+        "config/prepare.yaml",
+        "report.html",
+        "metrics.json",
+        "claims/claims.json",
+        "figures/outer_losses.png",
+        "tables/curves.csv",
+    ):
         assert name in listed["files"]
     assert {"provenance/train-maml.json", "provenance/samples.json"} <= listed["files"].keys()
     assert "provisional, without test@multi_task_0" in record.told(inside.record)
@@ -72,8 +79,9 @@ def test_which_results_stand(inside):
     """Whole, and made by the present code with the present parameters and inputs; DVC is not asked."""
     stages, lock = registry.stages(inside.params), {address: {"deps": []} for address in (*DONE, "summary", "gone")}
     assert set(partial.finished(inside.params, stages, lock)) == set(DONE)
-    lock["prepare"] = {"deps": [{"path": "megan/data", "md5": "another"}]}
-    assert set(partial.finished(inside.params, stages, lock)) == set(DONE) - {"prepare"}
+    for changed in ("megan/data", "results/quick/config/prepare.yaml"):
+        lock["prepare"] = {"deps": [{"path": changed, "md5": "another"}]}
+        assert set(partial.finished(inside.params, stages, lock)) == set(DONE) - {"prepare"}
     inner = inside.params.current.inner.model_copy(update={"learning_rate": 0.2})
     current = inside.params.current.model_copy(update={"inner": inner})
     params = inside.params.model_copy(update={"studies": {"quick": current}})
