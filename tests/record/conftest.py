@@ -3,6 +3,7 @@
 import contextlib
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -11,6 +12,7 @@ import yaml
 from megan.config import params as parameters
 from megan.config import paths
 from megan.record import writing
+from megan.record.check import dvc_digest
 from megan.report import figures
 from megan.stages import registry
 
@@ -46,10 +48,18 @@ def half(tmp_path_factory):
                 registry.run(registry.prepare(params, *address.split("@")))
         before = content(paths.results("quick"))
         patch.setattr(figures, "FIGURES", {name: figures.FIGURES[name] for name in DRAWN})
-        locked = {address: {"deps": []} for address in (*DONE, "summary")}  # DVC may know what is no longer there
-        patch.setattr(writing, "_locked", lambda study: locked)
+        patch.setattr(writing, "_locked", lambda study: lock(params))
         record = writing.make(params, weights_mib=4, finished=True)
     return types.SimpleNamespace(folder=folder, params=params, record=folder / record, before=before)
+
+
+def lock(params) -> dict[str, Any]:
+    """The entries that DVC would have, as far as a record reads them; one is of a stage that is no longer there."""
+    stages, found = registry.stages(params), {}
+    for address in (*DONE, "summary"):
+        files = {name: registry.ROOT / name for name in stages[address].code}
+        found[address] = {"deps": [{"path": name, "md5": dvc_digest(path)} for name, path in files.items()]}
+    return found
 
 
 @pytest.fixture

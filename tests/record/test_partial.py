@@ -16,7 +16,7 @@ from megan.config import paths
 from megan.record import check, manifest, partial, weights
 from megan.report.inputs import read_table
 from megan.stages import registry
-from tests.record.conftest import DONE, LEFT, RUN, content
+from tests.record.conftest import DONE, LEFT, RUN, content, lock
 
 
 def test_it_is_whole_and_says_that_it_is_provisional(inside):
@@ -77,27 +77,27 @@ def test_which_stages_are_computed():
 
 def test_which_results_stand(inside):
     """Whole, and made by the present code with the present parameters and inputs; DVC is not asked."""
-    stages, lock = registry.stages(inside.params), {address: {"deps": []} for address in (*DONE, "summary", "gone")}
-    assert set(partial.finished(inside.params, stages, lock)) == set(DONE)
+    stages, locked = registry.stages(inside.params), lock(inside.params) | {"gone": {"deps": []}}
+    assert set(partial.finished(inside.params, stages, locked)) == set(DONE)
     for changed in ("megan/data", "results/quick/config/prepare.yaml"):
-        lock["prepare"] = {"deps": [{"path": changed, "md5": "another"}]}
-        assert set(partial.finished(inside.params, stages, lock)) == set(DONE) - {"prepare"}
+        locked["prepare"] = {"deps": [{"path": changed, "md5": "another"}]}
+        assert set(partial.finished(inside.params, stages, locked)) == set(DONE) - {"prepare"}
     inner = inside.params.current.inner.model_copy(update={"learning_rate": 0.2})
     current = inside.params.current.model_copy(update={"inner": inner})
     params = inside.params.model_copy(update={"studies": {"quick": current}})
-    assert set(partial.finished(params, stages, lock)) == {"config", "download", "encoder", "judge"}
+    assert set(partial.finished(params, stages, locked)) == {"config", "download", "encoder", "judge"}
 
 
 def test_a_damaged_or_replaced_result_does_not_stand(inside, tmp_path, monkeypatch):
     shutil.copytree(inside.folder, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    stages, lock = registry.stages(inside.params), {address: {"deps": []} for address in DONE}
+    stages, locked = registry.stages(inside.params), lock(inside.params)
     with open(paths.trained("quick", "maml") / "curve.csv", "a") as file:
         file.write("\n")
-    assert set(lock) - set(partial.finished(inside.params, stages, lock)) == {"train@maml"}
+    assert set(DONE) - set(partial.finished(inside.params, stages, locked)) == {"train@maml"}
     record_of_judge = paths.judge("quick") / "record.json"
     record_of_judge.write_text(json.dumps(json.loads(record_of_judge.read_text()) | {"again": 1}))
-    left = set(lock) - set(partial.finished(inside.params, stages, lock))
+    left = set(DONE) - set(partial.finished(inside.params, stages, locked))
     assert left == {"train@maml", "test@maml", "test@n_plus_1"}, "they were tested with another judge"
 
 
