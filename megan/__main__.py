@@ -88,12 +88,21 @@ def _parser() -> argparse.ArgumentParser:
         help="also copy the weights of the best maml and n_plus_1 seed, at most this size",
     )
     record.add_argument(
-        "--finished", action="store_true", help="leave out the stages that are not up to date, as in study `search`"
+        "--finished",
+        action="store_true",
+        help="leave out the stages that are not up to date; tables, claims, figures and page are of the variants that"
+        " have been tested, and the record says that it is provisional",
     )
     record.add_argument(
         "--check",
         metavar="STUDY",
         help="only print how the record of STUDY differs from the present parameters and code",
+    )
+    record.add_argument(
+        "--clone",
+        action="store_true",
+        help="with --check: also whether a fresh clone with the record's lock has nothing to run from download to"
+        " samples",
     )
     about = "Draw one meta-test task of a trained variant: support, fakes at each inner step, queries with predictions"
     show = commands.add_parser("show", help=about, description=about)
@@ -185,14 +194,18 @@ def _record(params: Params, chosen: argparse.Namespace) -> int:
 
     if chosen.check is None:
         target = record.make(params, chosen.weights, chosen.finished)
-        size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        print(f"{target}: {size / record.MIB:.1f} MiB; now commit it with git")
+        print(f"{target}: {record.told(target)}; now commit it with git")
         return 0
     folder: Path = paths.RECORD / chosen.check
     commit, lines = record.verify(folder)["commit"], list(record.compare(params, folder))
     print(f"{folder}: made at commit {commit}; all files match their digests")
     print("\n".join(lines) if lines else "the present parameters and code agree with it")
-    return 1 if lines else 0
+    again = record.in_clone(folder) if chosen.clone else []
+    if chosen.clone:
+        print(
+            f"a fresh clone would run again: {', '.join(again)}" if again else "a fresh clone has nothing to run again"
+        )
+    return 1 if lines or again else 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ reads the file, fills in defaults, and writes one-line errors.
 """
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -42,13 +43,18 @@ LONGEST_NAME = 80
 
 
 class Params(Block):
-    """The whole file, with the defaults of each study and variant filled in."""
+    """The whole file, with the defaults of each study and variant filled in.
+
+    `waiting`: stages of the current study that have no result yet, as `test@maml` or `gan`, if tables, claims and
+    figures are to be made without them: see `without`. `variants` then holds the others.
+    """
 
     study: str
     studies: dict[str, Study]
     variants: dict[str, Variant]
     claims: Claims
     variants_by_study: dict[str, dict[str, Variant]] = {}
+    waiting: tuple[str, ...] = ()
 
     def of(self, study: str) -> "Params":
         """The same with another current study. Raises `ParamsError` if there is none of this name."""
@@ -56,6 +62,11 @@ class Params(Block):
             raise ParamsError(_unknown("study", study, list(self.studies)))
         variants = self.variants_by_study.get(study, self.variants)
         return self.model_copy(update={"study": study, "variants": variants})
+
+    def without(self, waiting: Collection[str]) -> "Params":
+        """The same without the stages `waiting`, and without the variants whose meta-test is one of them."""
+        variants = {name: variant for name, variant in self.variants.items() if f"test@{name}" not in waiting}
+        return self.model_copy(update={"variants": variants, "waiting": tuple(waiting)})
 
     @property
     def current(self) -> Study:

@@ -18,6 +18,8 @@ from megan.report.statistics import seed_interval
 
 START = 0.1  # share of training that may lie below the axis
 WHAT = "Lines show the validation accuracy on tasks of held-out meta-training classes, averaged over seeds."
+MARKERS = ("+", "1", "2", "3", "4", "|")  # of curves of the paper that belong to no variant
+KEPT = "Open squares are meta-test accuracies of weights kept during training, bars the range of seeds."
 COLUMNS = ["variant", "seed", "meta_step", "split", "accuracy"]
 
 
@@ -27,9 +29,9 @@ def present(names: Sequence[str], styles: dict[str, Style]) -> dict[str, Style]:
 
 
 def absent(names: Sequence[str], styles: dict[str, Style]) -> str:
-    """A sentence of the caption on variants that the study does not have, else ""."""
+    """A sentence of the caption on variants that the study does not have, or has not run yet, else ""."""
     missing = [name for name in names if name not in styles]
-    return f" Not in this study: {', '.join(missing)}." if missing else ""
+    return f" No result in this study: {', '.join(missing)}." if missing else ""
 
 
 def finished(curves: pd.DataFrame, facts: captions.Facts, name: str, split: str) -> pd.DataFrame:
@@ -54,11 +56,6 @@ def diverged_key() -> Line2D:
     )
 
 
-def paper_key(figure: int) -> Line2D:
-    look: style.Look = {"linestyle": ":", "linewidth": 0.8, "marker": "x", "markersize": 3.5}
-    return Line2D([], [], color="#444444", label=f"the paper's Fig. {figure}, read off", **look)
-
-
 def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture:
     """One pair of axes with the validation curves of the row's variants.
 
@@ -78,14 +75,17 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
         for name, own in shown.items():
             validation(axes, curves, facts, name, own.colour, **looks[name])
         end = facts.table["meta_steps"].max()
-        read_off = [_paper(axes, row.figure, name, own.colour, end) for name, own in shown.items()]
+        kept = _kept(axes, tables, facts, shown)
+        read_off, unmatched = _paper(axes, row.figure, shown, end)
         axes.set_xlim(0, end * 1.02)
         extra = [diverged_key()] if len(facts.diverged) else []
-        extra += [paper_key(row.figure)] if any(read_off) else []
+        extra += [*kept, *read_off, *unmatched]
         layout.finish(figure, [axes], ("Meta-steps", "Validation accuracy"), START)
         layout.legend(figure, shown, facts, extra)
         ours = outcomes(tables, facts, shown)
-        told = f" {paper_curves.READ_OFF}" if any(read_off) else ""
+        told = f" {KEPT}" if kept else ""
+        told += f" {paper_curves.READ_OFF}" if read_off or unmatched else ""
+        told += paper_curves.UNMATCHED if unmatched else ""
         return picture.described(
             figure,
             captions.title(facts, row.subject),
@@ -94,14 +94,45 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
         )
 
 
-def _paper(axes: Axes, figure: int, name: str, colour: str, end: int) -> bool:
-    """The paper's own curve of the variant up to meta-step `end`. Returns whether it has a line there."""
-    points = paper_curves.of(figure, name)
-    points = points[points["meta_step"] <= end]
-    look: style.Look = {"linestyle": ":", "linewidth": 0.8, "marker": "x", "markersize": 3.5, "alpha": 0.9}
-    if len(points) > 1:
-        axes.plot(points["meta_step"], points["accuracy"], color=colour, gid=f"paper/{name}", **look)
-    return len(points) > 1
+def _kept(axes: Axes, tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> list[Line2D]:
+    """Meta-test accuracies of weights that training kept: an open square for the mean, a bar for the range of seeds.
+
+    Returns the key in the legend, if there are any.
+    """
+    columns = ["variant", "seed", "meta_step", "accuracy"]
+    table = read_table(tables / "snapshots.csv", columns).assign(split="kept")
+    look: style.Look = {"linestyle": "", "marker": "s", "markersize": 4, "markerfacecolor": "white"}
+    drawn = False
+    for name, own in shown.items():
+        by_step = finished(table, facts, name, "kept").dropna(subset=["accuracy"]).groupby("meta_step")["accuracy"]
+        if by_step.ngroups:
+            mean, drawn = by_step.mean(), True
+            axes.vlines(mean.index, by_step.min(), by_step.max(), color=own.colour, linewidth=0.8, zorder=3)
+            axes.plot(mean.index, mean, color=own.colour, gid=f"kept/{name}", zorder=4, **look)
+    return [Line2D([], [], color="#444444", label="meta-test of kept weights", **look)] if drawn else []
+
+
+def _paper(axes: Axes, figure: int, shown: dict[str, Style], end: int) -> tuple[list[Line2D], list[Line2D]]:
+    """All curves of the paper's figure up to meta-step `end`, and their keys in the legend.
+
+    Those of the variants `shown` have their colour and one key; the others, returned second, are grey with a key each.
+    """
+    look: style.Look = {"linestyle": ":", "linewidth": 0.8, "markersize": 3.5, "alpha": 0.9}
+    keys: list[Line2D] = []
+    others: list[Line2D] = []
+    for curve, points in paper_curves.of(figure).items():
+        points = points[points["meta_step"] <= end]
+        if len(points) < 2:
+            continue
+        name = paper_curves.owner(points, list(shown))
+        own: style.Look = {"color": shown[name].colour if name else style.MUTED, "marker": "x"}
+        if name:
+            keys = [Line2D([], [], color="#444444", marker="x", label=f"the paper's Fig. {figure}, read off", **look)]
+        else:
+            own["marker"] = MARKERS[len(others) % len(MARKERS)]
+            others.append(Line2D([], [], label=f"Fig. {figure}, {curve}", **look, **own))
+        axes.plot(points["meta_step"], points["accuracy"], gid=f"paper/{name or curve}", **look, **own)
+    return keys, others
 
 
 def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> str:
@@ -127,14 +158,14 @@ def outcomes(tables: Path, facts: captions.Facts, shown: dict[str, Style]) -> st
 
 
 def nothing(title: str, caption: str) -> Picture:
-    """An empty figure with the text that the study has none of its variants."""
+    """An empty figure with the text that the study has no result of its variants."""
     with style.theme():
         figure = Figure(figsize=(style.COLUMN, 0.6), layout="constrained")
         axes = figure.subplots()
         axes.set_axis_off()
-        words = "no variant of this figure is in the study"
+        words = "no variant of this figure has a result"
         axes.text(0.5, 0.5, words, ha="center", va="center", color=style.MUTED, transform=axes.transAxes)
-        return picture.described(figure, title, caption, f"{picture.EMPTY}: the study has none of its variants.")
+        return picture.described(figure, title, caption, f"{picture.EMPTY}: the study has no result of its variants.")
 
 
 def _difference(differences: pd.Series, alike: bool) -> str:

@@ -199,7 +199,7 @@ def _sections(samples: _Samples, names: Sequence[str], shown: dict[str, Style], 
         sections.append(("Real: other images of the same classes", mosaic(others)))
     for name in names:
         if name not in shown:
-            sections.append((f"{name}: not in this study", None))
+            sections.append((f"{name}: no result in this study", None))
             continue
         title = facts.label(name, shown[name].label).replace("\n", " ")
         problem = _why_none(samples, name, first, facts)

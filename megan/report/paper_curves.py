@@ -9,18 +9,27 @@ from megan.report.inputs import read_table
 PATH = Path(__file__).with_name("paper_figures.csv")
 COLUMNS = ["figure", "curve", "variant", "meta_step", "accuracy", "reading_error", "source"]
 READ_OFF = (
-    "Dotted lines with crosses are the paper's curves, read off its figure; its accuracies are of test characters."
+    "Dotted lines with crosses are the paper's curves, read off its figure, against outer updates of 32 tasks each; its"
+    " accuracies are of test characters. Each is of one run."
 )
+UNMATCHED = " Grey ones belong to no variant of ours here."
 
 
 def read() -> pd.DataFrame:
-    """Columns figure (a number), curve (the paper's name), variant (ours; empty if none belongs to it), meta_step
-    (outer updates of 32 tasks), accuracy and its reading_error (shares from 0 to 1), source.
+    """Columns figure (a number), curve (the paper's name), variant (names of ours that belong to it, "" if none does),
+    meta_step (outer updates of 32 tasks), accuracy and its reading_error (shares from 0 to 1), source.
     """
-    return read_table(PATH, COLUMNS)
+    table = read_table(PATH, COLUMNS)
+    return table.assign(variant=table["variant"].fillna(""))
 
 
-def of(figure: int, variant: str) -> pd.DataFrame:
-    """The points of one variant in one figure of the paper, by meta-step; none if the figure does not show it."""
+def of(figure: int) -> dict[str, pd.DataFrame]:
+    """The points of each curve in one figure of the paper, by meta-step."""
     table = read()
-    return table[(table["figure"] == figure) & (table["variant"] == variant)].sort_values("meta_step")
+    own = table[table["figure"] == figure]
+    return {str(curve): points.sort_values("meta_step") for curve, points in own.groupby("curve", sort=False)}
+
+
+def owner(points: pd.DataFrame, known: list[str]) -> str:
+    """The first of our variants `known` that a curve of the paper belongs to; "" if none does."""
+    return next((name for name in str(points["variant"].iloc[0]).split() if name in known), "")

@@ -145,16 +145,19 @@ def _hint(wrong: str, known: list[str]) -> str:
 def prepare(params: Params, name: str, item: str = "") -> Job:
     """The job of a stage, after verifying its inputs.
 
+    Outputs of stages that `params.waiting` names are no inputs.
+
     **Raises** `StaleError` for the first input that is missing, altered, or made with other
     parameters or inputs; it says what to run.
     """
-    stage = find(params, name, item)
+    stage, known = find(params, name, item), stages(params)
     digests, taken = Digests(params), parameters(params, stage)
     if stage.config.is_file() and YAML(typ="safe").load(stage.config.read_text(encoding="utf-8")) != taken:
         raise result.StaleError(
             f"{stage.config} does not match params.yaml; run: dvc repro -f {find(params, CONFIG).target}"
         )
-    inputs = {path: digests.verified(path) for path in stage.inputs}
+    absent = {output for address in params.waiting if address in known for output in known[address].outputs}
+    inputs = {path: digests.verified(path) for path in stage.inputs if path not in absent}
     return Job(params, name, item, stage.folder, {"parameters": taken, "inputs": inputs, "code": code(stage)})
 
 

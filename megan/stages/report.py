@@ -1,7 +1,10 @@
-"""Stage `report`: draws all figures, and writes one page with settings, verdicts and figures. Needs no network."""
+"""Stage `report`: draws all figures, and writes one page with settings, verdicts and figures. Needs no network.
+
+Beside the figures lies `paper.csv`, the paper's numbers and ours.
+"""
 
 from megan.config import machine, paths
-from megan.report import figures, page
+from megan.report import figures, page, paper_table
 from megan.runs import result, storage
 from megan.runs.job import Job
 
@@ -13,5 +16,8 @@ def run(job: Job) -> None:
     """
     with storage.replacing_folder(job.folder) as folder:
         figures.draw_all(job.params, folder, machine.threads())
+        labels = {name: own.label for name, own in job.params.styles.items()}
+        beside = paper_table.build(job.study, labels, paths.tables(job.study))
+        beside.to_csv(folder / paper_table.NAME, index=False, float_format="%.6g", lineterminator="\n")
         result.write(folder, job.identity, {"study": job.study})
     storage.write_text(paths.report(job.study), page.render(job.params))

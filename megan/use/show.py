@@ -21,7 +21,7 @@ from megan.meta.adapt import trajectory
 from megan.meta.with_fakes import WithFakes
 from megan.models.initial import Weights
 from megan.report import style
-from megan.runs import storage
+from megan.runs import result, storage
 from megan.stages import registry
 from megan.use import trained
 
@@ -64,23 +64,40 @@ def draw(params: Params, variant: str, number: int = 0, seed: int | None = None,
     """Draw task `number` of the meta-test of a trained variant; returns the PNG file.
 
     **Arguments** `seed`: the seed of weights and tasks, else that with the best accuracy on validation tasks;
-    `output`: the file, else one in `results/<study>/shown`.
+    `output`: the file, else one in `results/<study>/shown`. A variant that was not trained here has the weights of the
+    study's record, if that holds them; the data are then downloaded and prepared first, if they are not there.
     **Raises** `ShowError` for a negative number; `StaleError` for a variant that is not trained, or whose inputs are
     not what `params.yaml` says; `CheckpointError` for a seed that it lacks or that diverged.
     """
     if not 0 <= number < MOST_TASKS:
         raise ShowError(f"--task {number}: expected a number from 0 to {MOST_TASKS - 1}")
-    registry.prepare(params, "test", variant)  # checks the results that a meta-test reads
-    found = task(params, variant, number, seed)
+    folder = paths.trained(params.study, variant)
+    if not (folder / result.RECORD).is_file() and trained.recorded(params, variant):
+        folder = paths.RECORD / params.study
+        _make_data(params)
+    else:
+        registry.prepare(params, "test", variant)  # checks the results that a meta-test reads
+    found = task(params, variant, number, seed, folder)
     target = output or paths.shown(params.study) / f"{variant}-seed{found.seed}-task{number}.png"
     with style.theme(), storage.replacing(target) as temporary:
         picture(found).savefig(temporary, format="png", dpi=style.DPI, metadata={"Software": None})
     return target
 
 
-def task(params: Params, variant: str, number: int, seed: int | None = None) -> Shown:
-    """Adapt to task `number` of the meta-test, and keep what the picture shows."""
-    kept, workers = trained.load(paths.trained(params.study, variant), seed=seed), setup.workers(params)
+def _make_data(params: Params) -> None:
+    """Download and prepare the data of the study, if its meta-test split is not there."""
+    if not paths.split(params.study, "test").is_file():
+        for stage in (registry.CONFIG, "download", "prepare"):
+            registry.run(registry.prepare(params, stage))
+
+
+def task(params: Params, variant: str, number: int, seed: int | None = None, folder: Path | None = None) -> Shown:
+    """Adapt to task `number` of the meta-test, and keep what the picture shows.
+
+    **Arguments** `folder`: that of the training or of a record; unset: that of the training.
+    """
+    folder = folder or paths.trained(params.study, variant)
+    kept, workers = trained.load(folder, variant, seed), setup.workers(params)
     system, queries = kept.system, params.current.tasks.test_queries
     sampler = setup.sampler(params, variant, "test", workers)
     seeds = torch.tensor([kept.seed], device=workers.device)

@@ -25,6 +25,7 @@ from megan.meta.system import System
 from megan.models import encoder
 from megan.models.initial import Weights
 from megan.runs import result, storage
+from megan.stages import registry
 
 WEIGHTS = "weights.safetensors"
 NEEDED = ("data", "tasks", "inner", "network", "train")  # blocks of a study that its training uses
@@ -104,6 +105,19 @@ def load(path: str | os.PathLike[str], variant: str | None = None, seed: int | N
     )
 
 
+def recorded(params: Params, variant: str) -> bool:
+    """Whether the study's record holds weights of the variant.
+
+    **Raises** `StaleError` if they were trained with other parameters than the present ones.
+    """
+    folder = paths.RECORD / params.study
+    if not (folder / "weights" / f"{variant}.safetensors").is_file():
+        return False
+    made, stage = result.load(folder / "train" / variant), registry.find(params, "train", variant)
+    result.check_parameters(folder / "train" / variant, made, registry.parameters(params, stage), stage.target)
+    return True
+
+
 def _of_training(folder: Path, variant: str | None, seed: int | None) -> Trained:
     made = result.verified(folder, f"train@{folder.name}")
     if WEIGHTS not in made["files"] or not isinstance(made.get("variant"), str):
@@ -149,7 +163,9 @@ def _of_record(folder: Path, variant: str | None, seed: int | None) -> Trained:
 
 
 def _weights(path: Path) -> Weights:
-    return load_file(path, device=machine.device())
+    """Half precision, which a record may have, is widened: nothing is computed in it."""
+    read = load_file(path, device=machine.device())
+    return {name: value.float() if value.dtype == torch.half else value for name, value in read.items()}
 
 
 def _built(made: dict[str, Any], weights: Weights, seed: int, results: Path) -> Trained:

@@ -60,7 +60,7 @@ def test_curves_of_the_named_variants_alone(made_up, row):
     for name in row.variants[1:]:
         assert f"{variants[name].label} {accuracy[name]:.1%} {_difference(name, reference)}" in picture.caption
         assert variants[name].label in picture.alt
-    assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
+    assert picture.caption.startswith(row.paper) and "No result in this study" not in picture.caption
     assert picture.title.startswith(f"{row.subject}, study quick (glyphs): 3 seeds, 800 meta-steps")
 
 
@@ -70,7 +70,7 @@ def test_absent_variants_are_said(made_up, name):
     kept = names[2:-1] if name == "shared_layers" else names[1:-1]
     picture = FIGURES[name].build([TABLES], _summarised(made_up(variants=kept)))
     missing = [one for one in names if one not in kept]
-    assert f"Not in this study: {', '.join(missing)}." in picture.caption
+    assert f"No result in this study: {', '.join(missing)}." in picture.caption
     assert not any(gid.endswith(f"/{one}") for gid in _lines(picture) for one in missing)
 
 
@@ -78,7 +78,7 @@ def test_absent_variants_are_said(made_up, name):
 def test_without_any_of_its_variants(made_up, name):
     picture = FIGURES[name].build([TABLES], _summarised(made_up(variants=("another",))))
     assert "no variant of this figure" in picture.figure.axes[0].texts[0].get_text()
-    assert "Not in this study" in picture.caption and "empty" in picture.alt
+    assert "No result in this study" in picture.caption and "empty" in picture.alt
 
 
 @ROWS
@@ -158,11 +158,17 @@ def test_the_papers_points_are_drawn_beside_ours_and_named(made_up):
     variants = _summarised(made_up(variants=WEIGHTING))
     picture = FIGURES["weighting"].build([TABLES], variants)
     lines = _lines(picture)
-    assert {gid for gid in lines if gid.startswith("paper/")} == {"paper/n_plus_1_equal", "paper/n_plus_1_weighted"}
+    others = {f"paper/right, {colour}" for colour in ("pink", "brown", "light blue")}
+    assert {gid for gid in lines if gid.startswith("paper/")} == {
+        "paper/n_plus_1_equal",
+        "paper/n_plus_1_weighted",
+        *others,
+    }
     drawn = lines["paper/n_plus_1_equal"]
     assert list(drawn.get_xdata()) == [25, 50, 100, 120] and list(drawn.get_ydata()) == [0.644, 0.646, 0.66, 0.664]
     assert drawn.get_color() == variants["n_plus_1_equal"].colour
     assert "the paper's Fig. 5, read off" in _legend(picture) and paper_curves.READ_OFF in picture.caption
+    assert "Fig. 5, right, pink" in _legend(picture) and paper_curves.UNMATCHED in picture.caption
 
 
 def test_the_papers_points_beyond_our_run_are_not_drawn(made_up):
@@ -174,6 +180,20 @@ def test_the_papers_points_beyond_our_run_are_not_drawn(made_up):
 
 def test_the_papers_values_are_shares_of_known_variants():
     table = paper_curves.read()
-    assert set(table["variant"].dropna()) <= set(parameters.load(ROOT / "params.yaml").variants)
+    params = parameters.load(ROOT / "params.yaml")
+    known = {name for variants in params.variants_by_study.values() for name in variants}
+    assert {name for names in table["variant"] for name in names.split()} <= known
     assert table["accuracy"].between(0.2, 1).all() and table["reading_error"].between(0.001, 0.01).all()
     assert not table.duplicated(["figure", "curve", "meta_step"]).any()
+
+
+def test_meta_test_of_kept_weights_is_drawn_beside_the_paper(made_up):
+    styles = _summarised(made_up(variants=WEIGHTING, diverged={"maml": {1: 300}}))
+    rows = [("maml", "MAML", seed, step, 0.7 + 0.1 * seed) for seed in range(3) for step in (0, 238)]
+    table = pd.DataFrame(rows, columns=["variant", "label", "seed", "meta_step", "accuracy"])
+    table.to_csv(TABLES / "snapshots.csv", index=False)
+    picture = FIGURES["weighting"].build([TABLES], styles)
+    drawn = _lines(picture)["kept/maml"]
+    assert list(drawn.get_xdata()) == [0, 238] and np.allclose(drawn.get_ydata(), 0.8), "without the diverged seed"
+    assert "kept/n_plus_1" not in _lines(picture)
+    assert "meta-test of kept weights" in _legend(picture) and "Open squares" in picture.caption

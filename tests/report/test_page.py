@@ -14,7 +14,7 @@ import pytest
 from page_study import CURVES, write_samples
 
 from megan.config import paths
-from megan.report import figures, page
+from megan.report import figures, page, paper_table
 from megan.report.claims import evidence
 from megan.report.claims.decide import decide
 from megan.report.claims.rules import CLAIMS
@@ -236,16 +236,38 @@ def test_an_axis_has_round_ticks_and_cuts_what_lies_beyond():
     assert margins.ticks() == [-3, -1, 0, 1, 3] and margins.at(0) == 50 and margins.at(-99) == 0
 
 
+def _beside(params):
+    """The page's table of the paper's numbers, from the file that stage `report` writes."""
+    path = paths.figures(params.study) / paper_table.NAME
+    path.parent.mkdir(exist_ok=True)
+    labels = {name: own.label for name, own in params.styles.items()}
+    paper_table.build(params.study, labels, paths.tables(params.study)).to_csv(path, index=False)
+    return published.read(params, variants.read(params))
+
+
 def test_the_papers_numbers_stand_beside_ours(made):
     params = made(meta_steps=800)
-    rows = published.read(params, variants.read(params))
+    rows = _beside(params)
     assert {row.variant for row in rows} == {"maml", "n_plus_1"}
     own = next(row for row in rows if row.variant == "maml")
     curves = pd.read_csv(paths.tables("quick") / "curves.csv")
     near = curves[(curves["variant"] == "maml") & (curves["split"] == "validation") & (curves["meta_step"] == 200)]
     assert own.paper == "85.6 % ± 0.3 after 238 updates" and own.ours.endswith("after 200 (validation)")
     assert own.ours.startswith(f"{100 * near['accuracy'].mean():.1f} %")
-    assert own.difference == f"{100 * (near['accuracy'].mean() - 0.8561):+.1f}" and own.inside in ("yes", "no")
+    mean, half = near["accuracy"].mean(), 4.3027 * near["accuracy"].std() * np.sqrt(4 / 3)  # t of two degrees
+    assert own.difference == f"{100 * (mean - 0.8561):+.1f}" and own.run == "train/maml"
+    assert own.spread.endswith(f"; ± {100 * half:.1f}") and own.spread.startswith(f"{100 * near['accuracy'].min():.1f}")
+    assert own.inside == ("yes" if abs(mean - 0.8561) <= half + 0.003 else "no")
+
+
+def test_every_point_of_the_paper_is_in_the_table_with_its_run(made):
+    params = made(meta_steps=800)
+    _read(params)
+    table = pd.read_csv(paths.figures("quick") / "paper.csv")
+    assert list(table.columns) == paper_table.COLUMNS and len(table) == 20 and table["last"].sum() == 2
+    assert set(table["run"]) == {"results/quick/train/maml", "results/quick/train/n_plus_1"}
+    early = table[table["meta_step"] == 25]
+    assert early["ours"].isna().all() and early["inside"].isna().all(), "our first validation is after 100 meta-steps"
 
 
 def test_meta_test_of_kept_weights_is_held_against_the_paper_where_there_is_one(made):
@@ -254,15 +276,16 @@ def test_meta_test_of_kept_weights_is_held_against_the_paper_where_there_is_one(
     table = pd.DataFrame([("maml", "MAML", seed, 200, 0.8 + 0.01 * seed) for seed in range(3)],
                          columns=["variant", "label", "seed", "meta_step", "accuracy"])  # fmt: skip
     table.to_csv(path, index=False)
-    (own,) = [row for row in published.read(params, variants.read(params)) if row.variant == "maml"]
-    assert own.ours == "81.0 % ± 2.5 after 200 (meta-test)" and own.difference == "-4.6" and own.inside == "no"
+    (own,) = [row for row in _beside(params) if row.variant == "maml"]
+    assert own.ours == "81.0 % after 200 (meta-test)" and own.difference == "-4.6"
+    assert own.spread == "80.0 to 82.0 %; ± 5.0" and own.inside == "yes", "one further seed may be as far away"
     text, _ = _read(params)
     assert "meta-test accuracy of kept weights" in text
 
 
 def test_a_run_that_ends_early_is_not_held_against_the_paper(made):
     params = made(meta_steps=80, seeds=(0,))
-    (own,) = [row for row in published.read(params, variants.read(params)) if row.variant == "maml"]
+    (own,) = [row for row in _beside(params) if row.variant == "maml"]
     assert own.ours == own.difference == own.inside == ""
     text, _ = _read(params)
     assert "no accuracy near that many updates" in text and "Table of the paper" not in text
@@ -326,8 +349,8 @@ def test_the_folder_of_figures_is_whole_and_has_nothing_else(made):
     (paths.figures("quick") / "old.svg").write_text("<svg/>")
     jobs.run(params, "report")
     drawn = {f"{name}.{ending}" for name in CURVES for ending in ENDINGS}
-    assert {path.name for path in paths.figures("quick").iterdir()} == drawn | {"record.json"}
-    assert set(result.verified(paths.figures("quick"), "report")["files"]) == drawn
+    assert {path.name for path in paths.figures("quick").iterdir()} == drawn | {"record.json", "paper.csv"}
+    assert set(result.verified(paths.figures("quick"), "report")["files"]) == drawn | {"paper.csv"}
     assert not [path for path in paths.results("quick").rglob("*.tmp")]
 
 

@@ -109,7 +109,7 @@ def test_grids_of_the_same_tasks(made_up, row):
         told = f"KID {kid} +/- 0.025 over 3 seeds, distance {distance}, likeness 0.800"
         assert titles[2 + position] == f"Fakes: {variants[name].label}"
         assert f"{variants[name].label}: {told}" in picture.caption and variants[name].label in picture.alt
-    assert picture.caption.startswith(row.paper) and "Not in this study" not in picture.caption
+    assert picture.caption.startswith(row.paper) and "No result in this study" not in picture.caption
     assert "Real images compared with other real images: KID 0.002" in picture.caption
 
 
@@ -151,8 +151,8 @@ def test_one_seed_shows_the_interval_over_tasks(made_up):
 def test_absent_variants_are_said(made_up, row):
     variants, _ = _made(made_up(variants=row.variants[1:]))
     picture, missing = _built(row, variants), row.variants[0]
-    assert f"{missing}: not in this study" in _titles(picture)
-    assert f"Not in this study: {missing}." in picture.caption
+    assert f"{missing}: no result in this study" in _titles(picture)
+    assert f"No result in this study: {missing}." in picture.caption
     assert all(axes.images or axes.texts for axes in picture.figure.axes), "an empty panel without words"
 
 
@@ -161,7 +161,7 @@ def test_without_any_of_its_variants(made_up, row):
     variants, _ = _made(made_up(variants=("another",)))
     picture = _built(row, variants)
     assert "no variant of this figure" in picture.figure.axes[0].texts[0].get_text()
-    assert "Not in this study" in picture.caption
+    assert "No result in this study" in picture.caption
 
 
 def test_diverged_seeds_have_no_images(made_up):

@@ -14,6 +14,8 @@ from megan import record
 from megan.config import paths
 from megan.errors import MeganError
 from megan.models import sizes
+from megan.record import weights
+from megan.record.manifest import digests
 from megan.runs import result, storage
 from megan.use import trained
 from megan.use.trained import CheckpointError
@@ -32,8 +34,8 @@ def recorded(study) -> Path:
     """A record as `record.make` leaves it, in as far as weights are concerned."""
     folder = paths.RECORD / study.study
     (folder / "weights").mkdir(parents=True)
-    for name, content in record._best_weights(study, 100).items():
-        (folder / "weights" / f"{name}.safetensors").write_bytes(content)
+    for name, one in weights.best(study, 100).items():
+        (folder / "weights" / f"{name}.safetensors").write_bytes(one.packed)
         (folder / "train" / name).mkdir(parents=True)
         shutil.copy(paths.trained(study.study, name) / result.RECORD, folder / "train" / name)
     manifest(folder)
@@ -41,7 +43,7 @@ def recorded(study) -> Path:
 
 
 def manifest(folder: Path) -> None:
-    storage.write_json(folder / record.MANIFEST, {"study": "quick", "files": record._digests(folder)})
+    storage.write_json(folder / record.MANIFEST, {"study": "quick", "files": digests(folder)})
 
 
 def change(path: Path, **content) -> None:

@@ -127,7 +127,7 @@ def test_edited_source_makes_stale_only_what_uses_it(finished, spare):
         "megan/data/fetch.py": {"download", "prepare", "gan"},
         "megan/config/params.py": {"config"},
         "megan/runs/checkpoint.py": set(),
-        "megan/record.py": set(),
+        "megan/record/writing.py": set(),
     }
     assert status(project) == set()
     for source, stale in cases.items():

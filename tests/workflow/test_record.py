@@ -12,6 +12,7 @@ from megan import __main__ as command_line
 from megan import record
 from megan.config import params as parameters
 from megan.config import paths
+from megan.record import check, manifest
 from megan.runs import result, storage
 from megan.stages import registry
 from tests.workflow.conftest import ROOT, Project, ran
@@ -70,12 +71,17 @@ def compared_with_lock(folder: Path) -> set[str]:
 @pytest.mark.skipif(not RECORDED, reason="no record has been committed yet: see docs/record.md")
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
 def test_committed_record(folder):
-    manifest = record.verify(folder)
-    assert manifest["study"] == folder.name
-    if "dvc.lock" in manifest["files"]:
+    listed = record.verify(folder)
+    assert listed["study"] == folder.name
+    if "dvc.lock" in listed["files"]:
         assert compared_with_lock(folder)
     else:  # made by more than one commit, so by no one lock: it names them
-        assert len(manifest["commits"]) > 1
+        assert len(listed["commits"]) > 1
+
+
+def test_committed_records_are_small():
+    assert manifest.size(ROOT / paths.RECORD) <= manifest.MOST_MIB * manifest.MIB
+    assert sum(manifest.size(folder / "weights") for folder in RECORDED) <= 4 * manifest.MIB
 
 
 @pytest.mark.skipif(not RECORDED, reason="no record has been committed yet: see docs/record.md")
@@ -99,16 +105,16 @@ def test_a_change_after_the_freeze_is_found(tmp_path, monkeypatch):
     identity = {"parameters": registry.parameters(params, train), "code": registry.code(train)}
     (folder / "train" / "maml").mkdir(parents=True)
     result.write(folder / "train" / "maml", identity, {})
-    deps = [{"path": name, "md5": record._dvc_digest(ROOT / name)} for name in prepare.code]
+    deps = [{"path": name, "md5": check.dvc_digest(ROOT / name)} for name in prepare.code]
     (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": {"prepare": {"deps": deps}}}))
-    storage.write_json(folder / record.MANIFEST, {"study": "anchor", "files": record._digests(folder)})
+    storage.write_json(folder / record.MANIFEST, {"study": "anchor", "files": manifest.digests(folder)})
     assert record.frozen(params, folder) == []
 
     settings = params.current.model_copy(update={"inner": params.current.inner.model_copy(update={"steps": 3})})
     changed = params.model_copy(update={"studies": {**params.studies, "anchor": settings}})
     (line,) = record.frozen(changed, folder)
     assert line.startswith("train@maml: ") and "inner.steps = 1, params.yaml says 3" in line
-    monkeypatch.setattr(record, "_dvc_digest", lambda path: "another")
+    monkeypatch.setattr(check, "dvc_digest", lambda path: "another")
     monkeypatch.setattr(registry, "code", lambda stage: identity["code"] | {"megan/stages/train.py": "another"})
     assert record.frozen(params, folder) == [
         "train@maml: the code has changed since: megan/stages/train.py",
@@ -119,12 +125,12 @@ def test_a_change_after_the_freeze_is_found(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_record_is_whole_and_agrees_with_the_lock(recorded):
     folder = recorded.path("results/record/quick")
-    manifest = record.verify(folder)
-    assert manifest["variants"] == ["maml", "n_plus_1"]
-    assert not [name for name in manifest["files"] if name.rpartition("/")[2].startswith(".")], (
+    listed = record.verify(folder)
+    assert listed["variants"] == ["maml", "n_plus_1"]
+    assert not [name for name in listed["files"] if name.rpartition("/")[2].startswith(".")], (
         "Snakemake's time stamps are not git's"
     )
-    assert manifest["commit"] == recorded.run("git rev-parse HEAD").strip()
+    assert listed["commit"] == recorded.run("git rev-parse HEAD").strip()
     for name in (
         "report.html",
         "metrics.json",
@@ -134,7 +140,7 @@ def test_record_is_whole_and_agrees_with_the_lock(recorded):
         "figures/accuracy.png",
         "weights/maml.safetensors",
     ):
-        assert name in manifest["files"]
+        assert name in listed["files"]
     whole = compared_with_lock(folder)
     assert {
         "results/quick/tables",
@@ -153,12 +159,16 @@ def test_git_keeps_it_and_dvc_goes_on(recorded):
 @pytest.mark.slow
 def test_check_says_whether_the_code_at_hand_agrees(recorded, spare):
     project = spare(recorded)
-    agreed = project.run("python -m megan record --check quick")
+    agreed = project.run("python -m megan record --check quick --clone")
+    assert "a fresh clone has nothing to run again" in agreed
     assert project.run("git rev-parse HEAD").strip() in agreed and "agree with it" in agreed
     project.append("megan/realism/measures.py", "\n# a comment\n")
     told = project.run("python -m megan record --check quick", expect=1)
     changed = "the code has changed since: megan/realism/measures.py"
     assert f"samples: {changed}" in told and f"gan: {changed}" in told and "train@maml" not in told
+    project.run("git commit -qam changed")
+    told = project.run("python -m megan record --check quick --clone", expect=1)
+    assert "a fresh clone would run again: " in told and "gan" in told.rpartition("again: ")[2]
     project.edit_params(lambda document: document["studies"]["quick"]["train"].update(learning_rate=0.003))
     told = project.run("python -m megan record --check quick", expect=1)
     assert "train@maml: results/quick/train/maml was made with train.learning_rate = 0.002" in told
@@ -209,6 +219,7 @@ def test_stale_or_incomplete_is_refused(inside, capsys):
     curve.unlink()
     assert "is not up to date" in refused()
     assert command_line.main(["record", "--finished"]) == 0
-    manifest = record.verify(inside.path("results/record/quick"))
-    assert manifest["variants"] == ["n_plus_1"] and "train/n_plus_1/curve.csv" in manifest["files"]
-    assert "test/n_plus_1/record.json" in manifest["files"] and "train/maml/record.json" not in manifest["files"]
+    listed = record.verify(inside.path("results/record/quick"))
+    assert listed["variants"] == ["n_plus_1"] and listed["not_run"] == ["test@maml"]
+    assert {"tables/curves.csv", "report.html", "claims/claims.csv"} <= listed["files"].keys()
+    assert "test/n_plus_1/record.json" in listed["files"] and "train/maml/record.json" not in listed["files"]

@@ -2,7 +2,8 @@
 
 Each kind of error is bounded within each family: "supported" needs a small adjusted p value of the test for the
 claim, "opposite" one of the test against it, "no difference" one of the test of equivalence. Otherwise a claim is
-"undecided", or "failed its gate" if it was not tested.
+"undecided", or "failed its gate" if it was not tested. In a provisional study, in which variants are left to run, a
+claim that needs them is "not run yet".
 """
 
 import math
@@ -17,8 +18,8 @@ from megan.report.claims.evidence import Evidence
 from megan.report.claims.measures import FACTOR
 
 SUPPORTED, OPPOSITE, NO_DIFFERENCE = "supported", "opposite", "no difference"
-UNDECIDED, FAILED = "undecided", "failed its gate"
-VERDICTS = (SUPPORTED, OPPOSITE, NO_DIFFERENCE, UNDECIDED, FAILED)
+UNDECIDED, FAILED, NOT_RUN = "undecided", "failed its gate", "not run yet"
+VERDICTS = (SUPPORTED, OPPOSITE, NO_DIFFERENCE, UNDECIDED, FAILED, NOT_RUN)
 TESTS = {SUPPORTED: P, OPPOSITE: P_OPPOSITE, NO_DIFFERENCE: P_EQUAL}  # the first that is significant decides
 
 
@@ -52,6 +53,7 @@ class _Case:
     problems: list[str]
     lost: str
     p: dict[str, float]
+    waits: bool
 
 
 def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[Decision]:
@@ -72,17 +74,19 @@ def decide(claims: Sequence[Claim], evidence: Evidence, rules: Claims) -> list[D
 
 def _case(claim: Claim, evidence: Evidence, rules: Claims) -> _Case:
     lost, evidence = gates.lost(claim, evidence), evidence.counting(claim.harmed)
-    whole = not gates.absent(claim, evidence) and not gates.unequal(claim, evidence)
+    missing, waits = gates.absent(claim, evidence), gates.waits(claim, evidence)
+    whole = not missing and not waits and not gates.unequal(claim, evidence)
     measured = claim.measure(evidence, rules) if whole else None
     problems = gates.problems(claim, evidence, rules, measured)
     tested = None if measured is None or problems else measured.node
     p = {which: getattr(tested, which) if tested else math.nan for which in TESTS.values()}
-    return _Case(claim, evidence, measured, problems, lost, p)
+    return _Case(claim, evidence, measured, problems, lost, p, bool(waits) and not missing)
 
 
 def _decision(case: _Case, adjusted: dict[str, float], rules: Claims, family: int) -> Decision:
     found = [verdict for verdict, which in TESTS.items() if adjusted[which] <= rules.level]
     verdict = FAILED if case.problems else found[0] if found else UNDECIDED
+    verdict = NOT_RUN if case.waits else verdict
     part = decisive(case.measured.node, TESTS.get(verdict, P)) if case.measured else None
     detectable = part.detectable(rules.level / family, rules.power) if part else math.nan
     reason = "; ".join(case.problems)

@@ -11,6 +11,7 @@ from megan.config.params import Params
 from megan.report.inputs import broken, read_table
 
 SNAPSHOTS = ["variant", "seed", "meta_step", "kid", "wasserstein"]  # columns of samples/snapshots.csv
+GAN = ["images", "class", "seed", "updates", "kid"]  # of gan/quality.csv
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Evidence:
     `curves[variant]`: frame [meta-steps, finished seeds] of validation accuracy.
     `by_task`: columns variant, seed, task, kid. `snapshots`: `SNAPSHOTS`, no row if training kept none;
     wasserstein is the critic's value of reals minus that of fakes.
-    `gan`: columns images, class, seed, updates, kid. `planned`, `diverged`, `failed` (it learnt nothing): seeds;
-    `tasks`: meta-test tasks of one seed.
+    `waiting`: stages of the study that have not been run yet, as `Params.waiting`.
+    `gan`: columns images, class, seed, updates, kid; no row if it waits. `planned`, `diverged`,
+    `failed` (it learnt nothing): seeds; `tasks`: meta-test tasks of one seed.
     """
 
     study: str
@@ -40,6 +42,7 @@ class Evidence:
     by_task: pd.DataFrame
     snapshots: pd.DataFrame
     gan: pd.DataFrame
+    waiting: tuple[str, ...] = ()
 
     def lost(self, variant: str) -> set[int]:
         """Seeds that diverged or learnt nothing."""
@@ -110,7 +113,9 @@ def read(params: Params) -> Evidence:
     realism = _kept(of(samples / "realism.csv", ["seed", "kid", "distance"]), kept)
     path = samples / "snapshots.csv"
     snapshots = _kept(of(path, SNAPSHOTS[1:]), kept).dropna() if path.exists() else pd.DataFrame(columns=SNAPSHOTS)
-    gan = read_table(paths.gan(params.study) / "quality.csv", ["images", "class", "seed", "updates", "kid"])
+    gan = pd.DataFrame(columns=GAN)
+    if "gan" not in params.waiting:
+        gan = read_table(paths.gan(params.study) / "quality.csv", GAN)
     return Evidence(
         study=params.study,
         meta_batch=train.meta_batch,
@@ -130,6 +135,7 @@ def read(params: Params) -> Evidence:
         by_task=_kept(of(samples / "tasks.csv", ["seed", "task", "kid"]), kept),
         snapshots=snapshots,
         gan=gan.sort_values(["images", "class", "seed"], ignore_index=True),
+        waiting=params.waiting,
     )
 
 

@@ -23,11 +23,21 @@ def least(claim: Claim, evidence: Evidence, rules: Claims) -> Least:
     return rules.replication if replicated else rules.least[claim.id]
 
 
-def absent(claim: Claim, evidence: Evidence) -> list[str]:
-    """Why nothing can be shown: variants, or the plain GAN, that were not run."""
+def waits(claim: Claim, evidence: Evidence) -> list[str]:
+    """What a provisional study has not run yet, in words: variants of the claim, or the plain GAN."""
     if not claim.variants:
-        return [] if len(evidence.gan) else ["the plain GAN is absent"]
-    missing = [name for name in claim.variants if name not in evidence.meta_steps]
+        return ["not run yet: the plain GAN"] if "gan" in evidence.waiting else []
+    named = [*claim.variants, *([UNTRAINED] if claim.realism else [])]
+    missing = [name for name in dict.fromkeys(named) if f"test@{name}" in evidence.waiting]
+    return [f"not run yet: {', '.join(missing)}"] if missing else []
+
+
+def absent(claim: Claim, evidence: Evidence) -> list[str]:
+    """Why nothing can be shown: variants, or the plain GAN, that the study does not have."""
+    if not claim.variants:
+        return [] if len(evidence.gan) or "gan" in evidence.waiting else ["the plain GAN is absent"]
+    known = {*evidence.meta_steps, *(address.removeprefix("test@") for address in evidence.waiting)}
+    missing = [name for name in claim.variants if name not in known]
     return [f"a variant is absent: {', '.join(missing)}"] if missing else []
 
 
@@ -41,7 +51,7 @@ def problems(claim: Claim, evidence: Evidence, rules: Claims, measured: Measured
 
     `evidence` is without the runs that learnt nothing, where these do not count.
     """
-    missing = absent(claim, evidence)
+    missing = absent(claim, evidence) or waits(claim, evidence)
     if missing:
         return missing
     needed = least(claim, evidence, rules)

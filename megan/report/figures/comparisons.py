@@ -47,10 +47,20 @@ N_PLUS_1 = (
 
 MULTI_TASK = (
     Curves(
+        "baseline",
+        figure=10,
+        variants=("maml_long", "maml_norm_first", "maml_second_order"),
+        subject="The baseline by the authors' code",
+        paper="The paper's Fig. 10 shows MAML from 42 % before training to 90.7 % after 1,500 updates. The authors'"
+        " code has ReLU before batch norm and, by default, first-order gradients through the inner loop; the paper's"
+        " text says second order.",
+    ),
+    Curves(
         "gan_losses",
         figure=10,
         variants=(
             "maml_short",
+            "maml_long",
             "multi_task_vanilla",
             "multi_task_0",
             "multi_task_wasserstein",

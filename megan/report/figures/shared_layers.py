@@ -94,7 +94,7 @@ def _point(axes: Axes, facts: captions.Facts, shared: int, name: str, colour: st
 def _tick(shared: int, facts: captions.Facts) -> str:
     name = VARIANTS[shared]
     if name not in facts.table.index:
-        return f"{shared}\n(not in this study)"
+        return f"{shared}\n(no result in this study)"
     return facts.label(name, str(shared))
 
 

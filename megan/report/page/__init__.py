@@ -35,13 +35,18 @@ def render(params: Params) -> str:
     title = str(read_table(paths.tables(params.study) / "accuracy.csv", ["dataset"])["dataset"].iloc[0])
     first = variants.compared(rows)
     return environment.get_template("page.html").render(
-        study=params.study, title=title, settings=params.current, rules=params.claims,
+        study=params.study, waiting=_waiting(params), title=title, settings=params.current, rules=params.claims,
         sentences=answer.sentences(params, title, rows, claims), first=first, first_axis=variants.axis(first),
         claims=claims, variants=rows, fakes=fakes, published=published.read(params, rows),
         dashes=chart.dashes(rows), data=_data(params, rows, fakes), library=chart.library(),
         figures=[_figure(params.study, name) for name in figures.FIGURES],
         origin=origin.read(params, rows), limits=origin.limits(params, rows, fakes), diverged=_diverged(params),
     )  # fmt: skip
+
+
+def _waiting(params: Params) -> list[str]:
+    """What a provisional page was made without: names of variants, and the plain GAN."""
+    return ["the plain GAN" if address == "gan" else address.removeprefix("test@") for address in params.waiting]
 
 
 def _data(params: Params, rows: list[variants.Variant], fakes: gallery.Gallery) -> dict[str, Any]:

@@ -1,14 +1,13 @@
-"""The paper's numbers beside ours."""
+"""The paper's numbers beside ours, as text."""
 
-import math
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.report import paper_curves, statistics
+from megan.report import paper_table
 from megan.report.inputs import read_table
 from megan.report.page.variants import Variant
 from megan.report.page.wording import half, percent, points
@@ -18,11 +17,10 @@ SPLITS = {"test": "meta-test", "validation": "validation"}
 
 @dataclass(frozen=True)
 class Row:
-    """The last point of one of the paper's curves, and our accuracy near that meta-step: of meta-test, if training
-    kept its weights there, else of validation.
+    """The last point of one of the paper's curves, and ours, as `paper_table.build` describes them.
 
-    `inside`: "yes" if the difference is within our interval over seeds and the reading error, "no" if
-    not, "" if we have no interval. `ours` is "" if our run ended before half of the paper's.
+    `ours` is "" if our run has no accuracy near that meta-step; `tested`: the meta-test accuracy of the variant;
+    `run`: the folder of its training, beside the page.
     """
 
     figure: str
@@ -32,46 +30,32 @@ class Row:
     paper: str
     ours: str
     difference: str
+    spread: str
     inside: str
     tested: str
+    run: str
 
 
 def read(params: Params, variants: list[Variant]) -> list[Row]:
-    """One row for each of the paper's curves that belongs to a variant of the study."""
-    table = paper_curves.read()
-    ours = _ours(paths.tables(params.study))
+    """One row for each of the paper's curves that belongs to a variant of the study.
+
+    **Raises** `ReportError` if the table, which stage `report` writes beside the figures, is missing.
+    """
+    table = read_table(paths.figures(params.study) / paper_table.NAME, paper_table.COLUMNS)
     known = {row.name: row for row in variants}
-    rows = []
-    for (figure, curve), points_of_curve in table.groupby(["figure", "curve"], sort=False):
-        last = points_of_curve.sort_values("meta_step").iloc[-1]
-        if last["variant"] in known:
-            rows.append(_row(str(figure), str(curve), last, known[last["variant"]], ours))
-    return rows
+    return [_row(row, known[row["variant"]]) for row in table.to_dict("records") if row["last"]]
 
 
-def _ours(tables: Path) -> pd.DataFrame:
-    """Our accuracies over training: meta-test of kept weights (`split` is `test`) and validation."""
-    keys = ["variant", "seed", "meta_step", "accuracy"]
-    curves = read_table(tables / "curves.csv", [*keys, "split"])
-    kept = read_table(tables / "snapshots.csv", keys).assign(split="test")
-    validation = curves.loc[curves["split"] == "validation", [*keys, "split"]]
-    return pd.concat([kept[[*keys, "split"]], validation]) if len(kept) else validation
-
-
-def _row(figure: str, curve: str, last: pd.Series, variant: Variant, curves: pd.DataFrame) -> Row:
-    wanted, error = int(last["meta_step"]), float(last["reading_error"])
-    paper = f"{percent(last['accuracy'])} ± {100 * error:.1f} after {wanted:,} updates"
-    own = curves[curves["variant"] == variant.name].dropna(subset=["accuracy"])
-    moments = own[["meta_step", "split"]].drop_duplicates().itertuples(index=False)
-    near = [(abs(step - wanted), split != "test", step, split) for step, split in moments]
-    _, _, nearest, split = min(near, default=(0, False, 0, ""))
-    ours = difference = inside = ""
-    if abs(nearest - wanted) <= wanted / 2:
-        values = own.loc[(own["meta_step"] == nearest) & (own["split"] == split), "accuracy"]
-        spread = statistics.seed_interval(values)
-        ours = f"{percent(values.mean())} {half(spread, 1)} after {nearest:,} ({SPLITS[split]})".replace("  ", " ")
-        difference = points(values.mean() - last["accuracy"], 1)
-        if not math.isnan(spread):
-            inside = "yes" if abs(values.mean() - last["accuracy"]) <= spread + error else "no"
+def _row(row: dict[str, Any], variant: Variant) -> Row:
+    ours = spread = ""
+    if not pd.isna(row["ours"]):
+        ours = f"{percent(row['ours'])} after {int(row['our_meta_step']):,} ({SPLITS[row['split']]})"
+        spread = f"{100 * row['lowest_seed']:.1f} to {percent(row['highest_seed'])}; {half(row['spread'], 1)}"
+        spread = spread if row["seeds"] > 1 else "one seed"
     tested = f"{percent(variant.accuracy)} {half(variant.over_seeds, 1)}".strip() if variant.seeds else ""
-    return Row(figure, curve, variant.name, variant.label, paper, ours, difference, inside, tested)
+    return Row(
+        figure=str(row["figure"]), curve=str(row["curve"]), variant=variant.name, label=variant.label,
+        paper=f"{percent(row['paper'])} ± {100 * row['reading_error']:.1f} after {row['meta_step']:,} updates",
+        ours=ours, difference=points(row["difference"], 1), spread=spread,
+        inside=row["inside"] if isinstance(row["inside"], str) else "", tested=tested, run=f"train/{variant.name}",
+    )  # fmt: skip

@@ -27,6 +27,7 @@ LOOKS = {
     "no difference": ("equal", "="),
     "undecided": ("open", "?"),
     "failed its gate": ("gate", "!"),
+    "not run yet": ("open", "…"),
 }
 
 

@@ -1,0 +1,97 @@
+"""The paper's numbers beside ours: how its single runs look among our seeds."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+from megan.config import paths
+from megan.report import paper_curves
+from megan.report.inputs import read_table
+
+NAME = "paper.csv"
+COLUMNS = [
+    "figure", "curve", "study", "variant", "label", "meta_step", "paper", "reading_error", "our_meta_step", "split",
+    "ours", "difference", "lowest_seed", "highest_seed", "spread", "seeds", "inside", "run", "last",
+]  # fmt: skip
+LEVEL = 0.95
+FARTHEST = 0.5  # a number of ours is compared if its meta-step is at most this share away from the paper's
+
+
+def build(study: str, labels: dict[str, str], tables: Path) -> pd.DataFrame:
+    """One row for each point of the paper's curves that belongs to a variant of the study.
+
+    **Arguments** `labels` of the study's variants, by name; `tables`: their folder.
+
+    Columns: figure, curve, meta_step, paper and reading_error as in `paper_figures.csv`; study, variant and its label;
+    ours, the mean over seeds at our_meta_step, the nearest of ours, on meta-test tasks where training kept its weights
+    there, else on validation tasks (`split`); difference, ours minus the paper's; the lowest and the highest seed, and
+    spread, the half-width of `run_interval`; inside, whether the difference is within spread and reading_error: "yes",
+    "no", or empty with one seed; run, the folder of the training; last, whether it is the last point of its curve.
+    Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares from 0 to 1.
+    """
+    ours = _ours(tables)
+    rows = []
+    for (figure, curve), points in paper_curves.read().groupby(["figure", "curve"], sort=False):
+        name = paper_curves.owner(points, list(labels))
+        if not name:
+            continue
+        about = {"figure": figure, "curve": curve, "study": study, "variant": name}
+        about |= {"label": labels[name], "run": paths.trained(study, name).as_posix()}
+        for point in points.sort_values("meta_step").itertuples():
+            last = point.meta_step == points["meta_step"].max()
+            told = {"meta_step": point.meta_step, "paper": point.accuracy, "reading_error": point.reading_error}
+            rows.append({**about, **told, "last": last, **_beside(point, ours[ours["variant"] == name])})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"our_meta_step": "Int64", "seeds": "Int64"})
+
+
+def run_interval(values: Sequence[float]) -> float:
+    """Half-width of the interval in which one further seed lies with 95 %, around the mean of `values`.
+
+    `t s sqrt(1 + 1 / k)`, with `s` the standard deviation over the k seeds and t the 97.5 % quantile with k - 1 degrees
+    of freedom: the prediction interval of one draw of a normal distribution (Geisser 1993, section 2). The paper's
+    numbers are of one run each, so this, and not the narrower interval of the mean, is what they are held against.
+
+    **Returns** NaN for fewer than two seeds.
+    """
+    known = pd.Series(values, dtype=float)
+    if len(known) < 2:
+        return math.nan
+    quantile = stats.t.ppf(0.5 + LEVEL / 2, len(known) - 1)
+    return float(quantile * known.std(ddof=1) * math.sqrt(1 + 1 / len(known)))
+
+
+def _ours(tables: Path) -> pd.DataFrame:
+    """Our accuracies over training: meta-test of kept weights (`split` is `test`) and validation."""
+    keys = ["variant", "seed", "meta_step", "accuracy"]
+    curves = read_table(tables / "curves.csv", [*keys, "split"])
+    lost = read_table(tables / "diverged.csv", ["variant", "seed"])
+    kept = pd.DataFrame(columns=keys)
+    if (tables / "snapshots.csv").is_file():  # records of before 2026-11-28 have none
+        kept = read_table(tables / "snapshots.csv", keys)
+    kept = kept.assign(split="test")
+    validation = curves.loc[curves["split"] == "validation", [*keys, "split"]]
+    found = pd.concat([kept[[*keys, "split"]], validation]) if len(kept) else validation
+    gone = set(zip(lost["variant"], lost["seed"], strict=True))
+    runs = zip(found["variant"], found["seed"], strict=True)
+    return found[pd.Series([run not in gone for run in runs], index=found.index, dtype=bool)]
+
+
+def _beside(point: object, own: pd.DataFrame) -> dict[str, object]:
+    """Our cells of a row. `own`: the accuracies of one variant."""
+    wanted, paper, error = (getattr(point, key) for key in ("meta_step", "accuracy", "reading_error"))
+    own = own.dropna(subset=["accuracy"])
+    moments = own[["meta_step", "split"]].drop_duplicates().itertuples(index=False)
+    near = [(abs(step - wanted), split != "test", step, split) for step, split in moments]
+    if not near or min(near)[0] > FARTHEST * wanted:
+        return {}
+    _, _, step, split = min(near)
+    values = own.loc[(own["meta_step"] == step) & (own["split"] == split), "accuracy"]
+    spread, difference = run_interval(values), values.mean() - paper
+    return {
+        "our_meta_step": step, "split": split, "ours": values.mean(), "difference": difference, "seeds": len(values),
+        "lowest_seed": values.min(), "highest_seed": values.max(), "spread": spread,
+        "inside": "" if math.isnan(spread) else "yes" if abs(difference) <= spread + error else "no",
+    }  # fmt: skip

@@ -1,0 +1,71 @@
+"""The numbers of docs/findings.md and README.md are those of the records."""
+
+import json
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+from tools import findings
+
+PILOT = findings.ROOT / "results/record" / findings.PILOT
+
+
+@pytest.mark.parametrize("file", findings.FILES)
+def test_committed_numbers_are_those_of_the_records(file):
+    assert findings.written(file) == (findings.ROOT / file).read_text(encoding="utf-8"), "run: python -m tools.findings"
+
+
+def test_no_number_of_a_result_stands_outside_the_marks():
+    text = findings.MARK.sub("", (findings.ROOT / "docs/findings.md").read_text(encoding="utf-8"))
+    assert re.findall(r"[\d.]+ ?(?:points|%)", text) == ["0.4 %"], "only that of Finn et al."
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The pilot's record as that of study `text`, provisional, beside the pilot itself; and a file with all blocks."""
+    for name in ("text", findings.PILOT):
+        shutil.copytree(PILOT, tmp_path / "results/record" / name)
+    folder = tmp_path / "results/record/text"
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest |= {"study": "text", "provisional": True, "not_run": ["test@n_plus_1_hybrid", "gan"]}
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(findings, "ROOT", tmp_path)
+    text = "".join(f"<!-- findings {name} -->\n<!-- end findings {name} -->\n" for name in findings.BLOCKS)
+    (tmp_path / "page.md").write_text(text)
+    return folder
+
+
+def _block(text, name):
+    return re.search(rf"<!-- findings {name} -->\n(.*?)<!-- end findings {name} -->", text, re.DOTALL)[1]
+
+
+def test_numbers_follow_the_tables(copied):
+    path = copied / "tables/comparisons.csv"
+    table = pd.read_csv(path)
+    table.loc[table["variant"] == "n_plus_1", ["difference", "ci95_seeds"]] = (-0.0123, 0.0045)
+    table.to_csv(path, index=False)
+    text = findings.written("page.md")
+    assert "a difference of -1.23 points (95 % interval over seeds ± 0.45)" in _block(text, "answer")
+    assert "a provisional record" in _block(text, "answer") and "provisional, 2 left" in _block(text, "studies")
+    first, second = _block(text, "pair").splitlines()[2:]
+    assert first.startswith("| [text, train/n_plus_1](results/record/text/train/n_plus_1/record.json) | 8 |")
+    assert "-1.23 ± 0.45" in first and "+0.75 ± 0.41" in second
+    assert "7 of 8" in _block(text, "noise") and "Control: fake output, no fakes" in _block(text, "controls")
+    assert "(results/record/text/figures/outer_losses.png)" in _block(text, "figure")
+
+
+def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
+    text = findings.written("page.md")
+    row = next(line for line in _block(text, "paper").splitlines() if "red (MAML)" in line).split(" | ")
+    assert row[1] == "85.6 % after 238" and row[2].endswith("after 200 (validation)") and row[5] == "no"
+    assert "**supported** | +0.75 points | +0.34 points to +1.16 points | +0.85 points" in _block(text, "claims")
+    assert "undecided: 3, 4, 5" in _block(text, "claims")
+    assert _block(text, "anchor") == _block(text, "questions") == "No record has this yet.\n"
+
+
+def test_an_unknown_block_is_an_error(copied):
+    (findings.ROOT / "page.md").write_text("<!-- findings answr -->\n<!-- end findings answr -->\n")
+    with pytest.raises(KeyError, match="answr"):
+        findings.written("page.md")
