@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from megan.config import paths
 from megan.report import paper_table
@@ -41,6 +42,12 @@ class Record:
     @property
     def page(self) -> str:
         return f"[{self.study}]({self.here})"
+
+    @property
+    def meta_batch(self) -> int:
+        """Tasks of a meta-step."""
+        settings = yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
+        return int(settings["train"]["meta_batch"])
 
     def table(self, name: str) -> pd.DataFrame | None:
         """A table by its name in the record, as `tables/seeds`; None if the record has none."""
@@ -195,7 +202,7 @@ def paper(found: list[Record]) -> list[str]:
         if accuracy is None:
             continue
         labels = dict(zip(accuracy["variant"], accuracy["label"], strict=True))
-        table = paper_table.build(record.study, labels, record.folder / "tables")
+        table = paper_table.build(record.study, labels, record.folder / "tables", record.meta_batch)
         for row in table[table["last"].astype(bool) & table["ours"].notna()].to_dict("records"):
             ours = f"{percent(row['ours'])} after {row['our_meta_step']:,} ({row['split']})"
             spread = f"{100 * row['lowest_seed']:.1f} to {percent(row['highest_seed'])}; {half(row['spread'], 1)}"

@@ -46,6 +46,11 @@ class Facts:
         return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
     @property
+    def meta_batch(self) -> int:
+        """Tasks of a meta-step."""
+        return int(self.table["meta_batch"].iloc[0])
+
+    @property
     def single(self) -> bool:
         """Whether a variant has only one finished seed, and so no band and no interval over seeds."""
         return bool((self.table["seeds"] == 1).any())
@@ -78,6 +83,7 @@ def read(tables: Path, variants: dict[str, Style]) -> Facts:
         "ci95_tasks",
         "ci95_seeds",
         "meta_steps",
+        "meta_batch",
         "short",
         "tier",
     ]

@@ -17,7 +17,7 @@ from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
 
 START = 0.1  # share of training that may lie below the axis
-WHAT = "Lines show the validation accuracy on tasks of held-out meta-training classes, averaged over seeds."
+WHAT = "Lines show the accuracy on validation tasks, averaged over seeds."
 MARKERS = ("+", "1", "2", "3", "4", "|")  # of curves of the paper that belong to no variant
 KEPT = "Open squares are meta-test accuracies of weights kept during training, bars the range of seeds."
 COLUMNS = ["variant", "seed", "meta_step", "split", "accuracy"]
@@ -76,7 +76,7 @@ def compared(tables: Path, styles: dict[str, Style], row: Comparison) -> Picture
             validation(axes, curves, facts, name, own.colour, **looks[name])
         end = facts.table["meta_steps"].max()
         kept = _kept(axes, tables, facts, shown)
-        read_off, unmatched = _paper(axes, row.figure, shown, end)
+        read_off, unmatched = _paper(axes, row.figure, shown, facts)
         axes.set_xlim(0, end * 1.02)
         extra = [diverged_key()] if len(facts.diverged) else []
         extra += [*kept, *read_off, *unmatched]
@@ -112,8 +112,12 @@ def _kept(axes: Axes, tables: Path, facts: captions.Facts, shown: dict[str, Styl
     return [Line2D([], [], color="#444444", label="meta-test of kept weights", **look)] if drawn else []
 
 
-def _paper(axes: Axes, figure: int, shown: dict[str, Style], end: int) -> tuple[list[Line2D], list[Line2D]]:
-    """All curves of the paper's figure up to meta-step `end`, and their keys in the legend.
+def _paper(
+    axes: Axes, figure: int, shown: dict[str, Style], facts: captions.Facts
+) -> tuple[list[Line2D], list[Line2D]]:
+    """All curves of the paper's figure up to the end of our training, and their keys in the legend.
+
+    They are drawn at our meta-steps with as many training tasks.
 
     Those of the variants `shown` have their colour and one key; the others, returned second, are grey with a key each.
     """
@@ -121,7 +125,8 @@ def _paper(axes: Axes, figure: int, shown: dict[str, Style], end: int) -> tuple[
     keys: list[Line2D] = []
     others: list[Line2D] = []
     for curve, points in paper_curves.of(figure).items():
-        points = points[points["meta_step"] <= end]
+        points = points.assign(at=paper_curves.as_ours(points["meta_step"], facts.meta_batch))
+        points = points[points["at"] <= facts.table["meta_steps"].max()]
         if len(points) < 2:
             continue
         name = paper_curves.owner(points, list(shown))
@@ -131,7 +136,7 @@ def _paper(axes: Axes, figure: int, shown: dict[str, Style], end: int) -> tuple[
         else:
             own["marker"] = MARKERS[len(others) % len(MARKERS)]
             others.append(Line2D([], [], label=f"Fig. {figure}, {curve}", **look, **own))
-        axes.plot(points["meta_step"], points["accuracy"], gid=f"paper/{name or curve}", **look, **own)
+        axes.plot(points["at"], points["accuracy"], gid=f"paper/{name or curve}", **look, **own)
     return keys, others
 
 

@@ -33,7 +33,7 @@ class Divergence:
 class VariantResults:
     """All results of one variant.
 
-    `short`: it trained on fewer tasks than any claim needs.
+    `meta_batch`: tasks of a meta-step. `short`: it trained on fewer tasks than any claim needs.
     `curve` has the columns seed, meta_step, split (`train` | `validation`), accuracy,
     loss, fake_wins, and includes a diverged seed up to its divergence. Tables of finished seeds only:
     `tasks` (seed, task, accuracy, fake_wins, alphabet, which is "" if the classes are of several);
@@ -46,6 +46,7 @@ class VariantResults:
     label: str
     tier: str
     meta_steps: int
+    meta_batch: int
     short: bool
     seeds: tuple[int, ...]
     best_meta_step: dict[int, int]
@@ -118,6 +119,7 @@ def variant_results(params: Params, variant: str) -> VariantResults:
         label=params.styles[variant].label,
         tier=options.tier,
         meta_steps=meta_steps,
+        meta_batch=params.current.train.meta_batch,
         short=meta_steps * params.current.train.meta_batch < params.claims.shortest,
         seeds=tuple(record["seeds"]),
         best_meta_step={int(seed): step for seed, step in record["best_meta_step"].items()},

@@ -7,10 +7,11 @@ import pandas as pd
 from megan.report.inputs import read_table
 
 PATH = Path(__file__).with_name("paper_figures.csv")
+META_BATCH = 32  # tasks of an outer update, by the authors' code
 COLUMNS = ["figure", "curve", "variant", "meta_step", "accuracy", "reading_error", "source"]
 READ_OFF = (
-    "Dotted lines with crosses are the paper's curves, read off its figure, against outer updates of 32 tasks each; its"
-    " accuracies are of test characters. Each is of one run."
+    "Dotted lines with crosses are the paper's curves, read off its figure, against training tasks: one of its updates"
+    " has 32. Its accuracies are of test characters. Each is of one run."
 )
 UNMATCHED = " Grey ones belong to no variant of ours here."
 
@@ -28,6 +29,11 @@ def of(figure: int) -> dict[str, pd.DataFrame]:
     table = read()
     own = table[table["figure"] == figure]
     return {str(curve): points.sort_values("meta_step") for curve, points in own.groupby("curve", sort=False)}
+
+
+def as_ours(meta_step: float, meta_batch: int) -> float:
+    """Our meta-steps, of `meta_batch` tasks each, with as many training tasks as `meta_step` updates of the paper."""
+    return meta_step * META_BATCH / meta_batch
 
 
 def owner(points: pd.DataFrame, known: list[str]) -> str:

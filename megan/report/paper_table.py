@@ -17,18 +17,19 @@ COLUMNS = [
     "ours", "difference", "lowest_seed", "highest_seed", "spread", "seeds", "inside", "run", "last",
 ]  # fmt: skip
 LEVEL = 0.95
-FARTHEST = 0.5  # a number of ours is compared if its meta-step is at most this share away from the paper's
+FARTHEST = 0.5  # a number of ours is compared if its training tasks are at most this share away from the paper's
 
 
-def build(study: str, labels: dict[str, str], tables: Path) -> pd.DataFrame:
+def build(study: str, labels: dict[str, str], tables: Path, meta_batch: int) -> pd.DataFrame:
     """One row for each point of the paper's curves that belongs to a variant of the study.
 
-    **Arguments** `labels` of the study's variants, by name; `tables`: their folder.
+    **Arguments** `labels` of the study's variants, by name; `tables`: their folder; `meta_batch`: tasks of our
+    meta-steps.
 
     Columns: figure, curve, meta_step, paper and reading_error as in `paper_figures.csv`; study, variant and its label;
-    ours, the mean over seeds at our_meta_step, the nearest of ours, on meta-test tasks where training kept its weights
-    there, else on validation tasks (`split`); difference, ours minus the paper's; the lowest and the highest seed, and
-    spread, the half-width of `run_interval`; inside, whether the difference is within spread and reading_error: "yes",
+    ours, the mean over seeds at our_meta_step, the one with the nearest number of training tasks, on meta-test tasks
+    where training kept its weights there, else on validation tasks (`split`); difference, ours minus the paper's; the
+    lowest and the highest seed, and spread, the half-width of `run_interval`; inside, whether the difference is within spread and reading_error: "yes",
     "no", or empty with one seed; run, the folder of the training; last, whether it is the last point of its curve.
     Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares from 0 to 1.
     """
@@ -43,7 +44,7 @@ def build(study: str, labels: dict[str, str], tables: Path) -> pd.DataFrame:
         for point in points.sort_values("meta_step").itertuples():
             last = point.meta_step == points["meta_step"].max()
             told = {"meta_step": point.meta_step, "paper": point.accuracy, "reading_error": point.reading_error}
-            rows.append({**about, **told, "last": last, **_beside(point, ours[ours["variant"] == name])})
+            rows.append({**about, **told, "last": last, **_beside(point, ours[ours["variant"] == name], meta_batch)})
     return pd.DataFrame(rows, columns=COLUMNS).astype({"our_meta_step": "Int64", "seeds": "Int64"})
 
 
@@ -79,9 +80,10 @@ def _ours(tables: Path) -> pd.DataFrame:
     return found[pd.Series([run not in gone for run in runs], index=found.index, dtype=bool)]
 
 
-def _beside(point: object, own: pd.DataFrame) -> dict[str, object]:
+def _beside(point: object, own: pd.DataFrame, meta_batch: int) -> dict[str, object]:
     """Our cells of a row. `own`: the accuracies of one variant."""
-    wanted, paper, error = (getattr(point, key) for key in ("meta_step", "accuracy", "reading_error"))
+    step, paper, error = (getattr(point, key) for key in ("meta_step", "accuracy", "reading_error"))
+    wanted = paper_curves.as_ours(step, meta_batch)
     own = own.dropna(subset=["accuracy"])
     moments = own[["meta_step", "split"]].drop_duplicates().itertuples(index=False)
     near = [(abs(step - wanted), split != "test", step, split) for step, split in moments]

@@ -79,8 +79,8 @@ def accuracy(study: str, title: str, results: list[VariantResults]) -> pd.DataFr
     Columns: study, dataset (its title), variant, label, tier; seeds (averaged), diverged (left out), tasks (over all
     those seeds); accuracy, the mean of the per-seed means; ci95_tasks and ci95_seeds, the
     half-widths of `statistics.task_interval_within_seeds` and `seed_interval`; fake_wins,
-    the share of real queries for which the fake output is the largest; meta_steps of training;
-    short, whether these are too few for a verdict on a claim.
+    the share of real queries for which the fake output is the largest; meta_steps of training, and
+    meta_batch, the tasks of each; short, whether these are too few for a verdict on a claim.
     """
     rows = []
     for result in results:
@@ -101,6 +101,7 @@ def accuracy(study: str, title: str, results: list[VariantResults]) -> pd.DataFr
                 "ci95_seeds": statistics.seed_interval(means),
                 "fake_wins": _mean([group["fake_wins"].mean() for group in by_seed]),
                 "meta_steps": result.meta_steps,
+                "meta_batch": result.meta_batch,
                 "short": result.short,
             }
         )

@@ -17,7 +17,8 @@ def run(job: Job) -> None:
     with storage.replacing_folder(job.folder) as folder:
         figures.draw_all(job.params, folder, machine.threads())
         labels = {name: own.label for name, own in job.params.styles.items()}
-        beside = paper_table.build(job.study, labels, paths.tables(job.study))
+        meta_batch = job.params.current.train.meta_batch
+        beside = paper_table.build(job.study, labels, paths.tables(job.study), meta_batch)
         beside.to_csv(folder / paper_table.NAME, index=False, float_format="%.6g", lineterminator="\n")
         result.write(folder, job.identity, {"study": job.study})
     storage.write_text(paths.report(job.study), page.render(job.params))

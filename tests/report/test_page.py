@@ -241,7 +241,9 @@ def _beside(params):
     path = paths.figures(params.study) / paper_table.NAME
     path.parent.mkdir(exist_ok=True)
     labels = {name: own.label for name, own in params.styles.items()}
-    paper_table.build(params.study, labels, paths.tables(params.study)).to_csv(path, index=False)
+    paper_table.build(params.study, labels, paths.tables(params.study), params.current.train.meta_batch).to_csv(
+        path, index=False
+    )
     return published.read(params, variants.read(params))
 
 

@@ -40,6 +40,7 @@ def test_every_table_has_its_columns(made_up):
             "ci95_seeds",
             "fake_wins",
             "meta_steps",
+            "meta_batch",
             "short",
         ],
         "seeds": ["variant", "label", "seed", "tasks", "accuracy", "ci95_tasks", "fake_wins", "best_meta_step"],

@@ -83,8 +83,14 @@ def limits(params: Params, variants: list[Variant], gallery: Gallery) -> list[st
     if gallery.judge:
         said.append(gallery.judge)
     said.append(
-        "The validation accuracy of a curve is on held-out meta-training classes, and the highest point of each seed"
-        " chose the tested weights. Meta-test classes were used once, for the final numbers."
+        "The validation accuracy of a curve is on "
+        + ("classes that are trained on too, " if params.current.data.train_on_validation else "held-out classes, ")
+        + (
+            "and the weights of the last meta-step are tested."
+            if params.current.train.keep == "last"
+            else "and the highest point of each seed chose the tested weights."
+        )
+        + " Meta-test classes were used once, for the final numbers."
     )
     return said
 
