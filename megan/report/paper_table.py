@@ -29,9 +29,10 @@ def build(study: str, labels: dict[str, str], tables: Path, meta_batch: int) -> 
     Columns: figure, curve, meta_step, paper and reading_error as in `paper_figures.csv`; study, variant and its label;
     ours, the mean over seeds at our_meta_step, the one with the nearest number of training tasks, on meta-test tasks
     where training kept its weights there, else on validation tasks (`split`); difference, ours minus the paper's; the
-    lowest and the highest seed, and spread, the half-width of `run_interval`; inside, whether the difference is within spread and reading_error: "yes",
-    "no", or empty with one seed; run, the folder of the training; last, whether it is the last point of its curve.
-    Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares from 0 to 1.
+    lowest and the highest seed, and spread, the half-width of `run_interval`; inside, whether the difference is within
+    spread and reading_error: "yes", "no", or empty with one seed; run, the folder of the training; last, whether it is
+    the last point of its curve. Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares from
+    0 to 1.
     """
     ours = _ours(tables)
     rows = []

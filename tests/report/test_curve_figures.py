@@ -155,7 +155,7 @@ def test_shared_layers(made_up):
 
 
 def test_the_papers_points_are_drawn_beside_ours_and_named(made_up):
-    variants = _summarised(made_up(variants=WEIGHTING))
+    variants = _summarised(made_up(variants=WEIGHTING, meta_steps=3600))
     picture = FIGURES["weighting"].build([TABLES], variants)
     lines = _lines(picture)
     others = {f"paper/right, {colour}" for colour in ("pink", "brown", "light blue")}
@@ -165,16 +165,17 @@ def test_the_papers_points_are_drawn_beside_ours_and_named(made_up):
         *others,
     }
     drawn = lines["paper/n_plus_1_equal"]
-    assert list(drawn.get_xdata()) == [25, 50, 100, 120] and list(drawn.get_ydata()) == [0.644, 0.646, 0.66, 0.664]
+    assert list(drawn.get_xdata()) == [100, 200, 400, 480], "updates of 32 tasks, our meta-steps have 8"
+    assert list(drawn.get_ydata()) == [0.644, 0.646, 0.66, 0.664]
     assert drawn.get_color() == variants["n_plus_1_equal"].colour
     assert "the paper's Fig. 5, read off" in _legend(picture) and paper_curves.READ_OFF in picture.caption
     assert "Fig. 5, right, pink" in _legend(picture) and paper_curves.UNMATCHED in picture.caption
 
 
 def test_the_papers_points_beyond_our_run_are_not_drawn(made_up):
-    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=80))))
-    assert list(lines["paper/n_plus_1_equal"].get_xdata()) == [25, 50]
-    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=40))))
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=320))))
+    assert list(lines["paper/n_plus_1_equal"].get_xdata()) == [100, 200]
+    lines = _lines(FIGURES["weighting"].build([TABLES], _summarised(made_up(variants=WEIGHTING, meta_steps=160))))
     assert _ours(lines) == list(lines), "one point is no curve"
 
 

@@ -31,6 +31,8 @@ def copied(tmp_path, monkeypatch):
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     manifest |= {"study": "text", "provisional": True, "not_run": ["test@n_plus_1_hybrid", "gan"]}
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    settings = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(settings.replace(f"  {findings.PILOT}:", "  text:"))
     monkeypatch.setattr(findings, "ROOT", tmp_path)
     text = "".join(f"<!-- findings {name} -->\n<!-- end findings {name} -->\n" for name in findings.BLOCKS)
     (tmp_path / "page.md").write_text(text)
@@ -59,7 +61,7 @@ def test_numbers_follow_the_tables(copied):
 def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
     text = findings.written("page.md")
     row = next(line for line in _block(text, "paper").splitlines() if "red (MAML)" in line).split(" | ")
-    assert row[1] == "85.6 % after 238" and row[2].endswith("after 200 (validation)") and row[5] == "no"
+    assert row[1] == "85.6 % after 238" and row[2].endswith("after 1,000 (validation)") and row[5] == "no"
     assert "**supported** | +0.75 points | +0.34 points to +1.16 points | +0.85 points" in _block(text, "claims")
     assert "undecided: 3, 4, 5" in _block(text, "claims")
     assert _block(text, "anchor") == _block(text, "questions") == "No record has this yet.\n"
