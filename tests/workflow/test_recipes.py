@@ -91,7 +91,7 @@ def test_a_study_of_ones_own(project):
 
     project.edit_params(added)
     made, compared = follow(project, "A study of one's own")
-    assert ran(made)[-2:] == ["train@n_plus_1", "test@n_plus_1"]
+    assert {"prepare", "test@maml", "test@n_plus_1"} <= set(ran(made)) and "summary" not in ran(made)
     assert "(10 ways, 1 shot" in compared
     assert project.path("results/mine/compare/n_plus_1-maml.png").is_file()
 
