@@ -56,6 +56,7 @@ def test_a_number_is_changed_compared_undone_kept_and_removed(project):
     assert "there is no revision or experiment 'heavier'" in told
 
 
+@pytest.mark.slow
 def test_three_values_in_a_queue(project):
     before = project.content("params.yaml", "results/quick/test")
     *_, shown, compared = follow(project, "Three values in a queue")
@@ -80,6 +81,7 @@ def test_any_two_variants_are_compared(project):
     assert "over 8 seeds, p = 0.003" in kept
 
 
+@pytest.mark.slow
 def test_a_study_of_ones_own(project):
     (block,) = re.findall(r"```yaml\n(  mine:.*?)```", RECIPES["A study of one's own"], re.DOTALL)
 
@@ -89,7 +91,7 @@ def test_a_study_of_ones_own(project):
 
     project.edit_params(added)
     made, compared = follow(project, "A study of one's own")
-    assert ran(made)[-2:] == ["train@n_plus_1", "test@n_plus_1"]
+    assert {"prepare", "test@maml", "test@n_plus_1"} <= set(ran(made)) and "summary" not in ran(made)
     assert "(10 ways, 1 shot" in compared
     assert project.path("results/mine/compare/n_plus_1-maml.png").is_file()
 
