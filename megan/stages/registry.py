@@ -23,7 +23,7 @@ from megan.runs import result, storage
 from megan.runs.job import Job
 
 ROOT = Path(megan.__file__).parents[1]  # of the repository with the running code
-SOURCES = ("py", "cpp", "html")
+SOURCES = ("py", "cpp", "html", "csv")
 CONFIG = "config"  # the stage that writes the parameters of all others
 
 
