@@ -31,8 +31,8 @@ def build(study: str, labels: dict[str, str], tables: Path, meta_batch: int) -> 
     where training kept its weights there, else on validation tasks (`split`); difference, ours minus the paper's; the
     lowest and the highest seed, and spread, the half-width of `run_interval`; inside, whether the difference is within
     spread and reading_error: "yes", "no", or empty with one seed; run, the folder of the training; last, whether it is
-    the last point of its curve. Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares from
-    0 to 1.
+    the last point of its curve. Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares
+    from 0 to 1.
     """
     ours = _ours(tables)
     rows = []
