@@ -113,7 +113,10 @@ def test_cancelled_cut_drained_and_orphaned(cluster, local, tmp_path):
     states = {rule: [job.state for job in rows if job.rule == rule] for rule in {job.rule for job in rows}}
     assert {job.job: job.state for job in rows}[cancelled.job] == "CANCELLED"
     assert states["train_n_plus_1"].count("TIMEOUT") + states["train_n_plus_1"].count("FAILED") >= 3
-    assert all(found[-1] == "COMPLETED" for found in states.values())
+    # A limit may cut a job between its result and its end; the next snakemake then records the result.
+    news = (tmp_path / "second.log").read_text()
+    finished = {rule for rule in states if f"{rule} was finished by a job of an earlier run" in news}
+    assert all(found[-1] == "COMPLETED" for rule, found in states.items() if rule not in finished)
     assert not [job for job in rows if job.node == again.node and job.job not in before_draining]
     for node in slurm.NODES:  # each has one GPU
         turns = sorted((job.begun, job.ended) for job in rows if job.node == node)
