@@ -19,7 +19,8 @@ OWN_KEYS = ("study", "root", "here", "settings", "variant_defaults", "variants")
 def read(path: Path = paths.PARAMS) -> dict[str, Any]:
     """The file as plain data, read as DVC does. Raises `ParamsError` if it is missing or not a YAML mapping."""
     try:
-        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        # In Python: the parser in C words its errors otherwise.
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist here; run the stage from the root of the repository") from None
     except (OSError, UnicodeDecodeError) as error:

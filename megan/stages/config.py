@@ -24,7 +24,8 @@ def run(job: Job) -> None:
 
 
 def _text(parameters: dict) -> str:
-    writer: Any = YAML(typ="safe")
+    # In Python: the writer in C breaks lines elsewhere, and DVC compares digests of these files.
+    writer: Any = YAML(typ="safe", pure=True)
     stream = io.StringIO()
     writer.default_flow_style = None  # short blocks on one line
     writer.sort_base_mapping_type_on_output = False
