@@ -9,7 +9,7 @@ PARAMETERS = {
 }
 TEXT = """study: text
 encoder: {steps: 1000, batch_size: 64, learning_rate: 0.001, seed: 0, 
-    stem_stride: 2, weights: 'no'}
+    stem_stride: 2, weights: no}
 seeds: [0, 1]
 """  # noqa: W291
 
