@@ -19,8 +19,9 @@ from megan.report.inputs import ReportError
 
 TABLES = paths.tables("quick")
 NAMES = [
-    "convergence", "weighting", "outer_losses", "shared_layers", "gan_losses", "conditioning_accuracy", "accuracy",
-    "adaptation", "examples", "conditioning_samples", "generators", "plain_gan", "realism", "convergence_others",
+    "convergence", "weighting", "outer_losses", "shared_layers", "baseline", "gan_losses", "conditioning_accuracy",
+    "accuracy", "adaptation", "examples", "conditioning_samples", "generators", "plain_gan", "realism",
+    "convergence_others",
 ]  # fmt: skip
 # Those that read the tables alone; what reads samples has tests of its own.
 OF_TABLES = [name for name, entry in FIGURES.items() if entry.reads == ("tables",)]

@@ -50,8 +50,8 @@ def test_time_follows_from_what_was_measured(study):
     long = study.current.model_copy(update={"tiers": study.current.tiers.model_copy(update=tiers)})
     study = study.model_copy(update={"studies": {"quick": long}})
     text = "\n".join(describe.as_text(study, "maml_short", FOUND))
-    # 1000 iterations of 0.5 s; 21 validations on 2 tasks of two seeds of 0.01 s; 500 tasks of two seeds
-    assert "stage train, about: 8 min (1,000 meta-iterations and 21 validations on 2 tasks, 2 seeds)" in text
+    # 1000 iterations of 0.5 s; 41 validations on 2 tasks of two seeds of 0.01 s; 500 tasks of two seeds
+    assert "stage train, about: 8 min (1,000 meta-iterations and 41 validations on 2 tasks, 2 seeds)" in text
     assert "stage test, about: 10 s (500 tasks for each seed)" in text
     assert "a meta-iteration of 4 tasks: 0.5 s, 8 tasks/s" in text
     assert "memory in meta-training: 300 MiB\n" in text and "2 processes" in text and "estimate" in text

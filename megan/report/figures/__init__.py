@@ -33,16 +33,23 @@ FIGURES = {
 def draw(name: str, params: Params, folder: Path) -> None:
     """Draw one figure of the current study into a folder that exists: `name.png`, `name.svg`, `name.json`.
 
+    It is empty if it shows a stage that waits, as in a provisional record (`Params.waiting`).
+
     **Raises** `ReportError` for a name that is not in `FIGURES`, or an input that is missing or damaged.
     """
     # Imported here, so that reading the list of figures does not import pandas and matplotlib.
-    from megan.report import picture
+    from megan.report import curves, picture
     from megan.report.inputs import ReportError
 
     if name not in FIGURES:
         raise ReportError(f"unknown figure {name!r}; expected one of: {', '.join(FIGURES)}")
-    sources = [getattr(paths, read)(params.study) for read in FIGURES[name].reads]
-    picture.save(FIGURES[name].build(sources, params.styles), folder, name)
+    waiting = sorted(set(FIGURES[name].reads) & set(params.waiting))
+    if waiting:
+        drawn = curves.nothing(name.replace("_", " ").capitalize(), f"Stage {waiting[0]} has not been run yet.")
+    else:
+        sources = [getattr(paths, read)(params.study) for read in FIGURES[name].reads]
+        drawn = FIGURES[name].build(sources, params.styles)
+    picture.save(drawn, folder, name)
 
 
 def draw_all(params: Params, folder: Path, processes: int = 1) -> None:

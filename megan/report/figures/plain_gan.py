@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from megan.config.params import Style
-from megan.report import curves, grids, picture, style
+from megan.report import grids, picture, style
 from megan.report.inputs import broken, read_json, read_table
 from megan.report.picture import Picture
 from megan.report.statistics import seed_interval
@@ -76,12 +76,8 @@ class _Result:
 def build(gan: Path, _: dict[str, Style]) -> Picture:
     """Training images, then samples of the GANs of each K, for the first seed. Labels give KID and divergence.
 
-    Without the folder `gan`, as in a provisional record, the figure is empty.
-
     **Raises** `ReportError` if a file of `gan` is missing, damaged or lacks a K.
     """
-    if not gan.is_dir():
-        return curves.nothing("A plain GAN on K images", f"{PAPER} Ours has not been run yet.")
     result = _read(gan)
     classes, counts = result.record["classes"], sorted(set(result.quality["images"]), reverse=True)
     rows = [("Real, trained on", result.grid("training"))]
