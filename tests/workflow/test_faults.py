@@ -109,7 +109,7 @@ def test_other_study_and_back(finished, spare, engine):
     assert json.loads(told.read_text())["study"] == "other"
     project.edit_params(lambda document: document.update(study="quick"))
     output = run(project, engine, "test@maml", TESTED)
-    assert ran(output) == []
+    assert set(ran(output)) <= {"config"}, "it reads params.yaml, which has changed twice, and writes the same files"
     assert (
         differing({name: content for name, content in project.results().items() if "/other" not in name}, before) == []
     )
@@ -188,7 +188,7 @@ def test_queued_experiments_with_two_workers(finished, spare, faults):
     [
         ("study: [", ("", "")),
         ("study: quick\nstudy: quick\n", ("study", "study")),
-        ("study: quick\n", ("variants", "'studies' is missing")),
+        ("study: quick\n", ("variants", "'study_defaults' is missing")),
         ("", ("", "")),
     ],
     ids=["no YAML", "twice", "keys missing", "empty"],
