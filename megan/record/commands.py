@@ -22,7 +22,8 @@ def would_run(folder: Path, targets: Collection[str]) -> list[str]:
     command = [sys.executable, "-m", "dvc", "repro", "--allow-missing", "--dry", "--keep-going", *targets]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     named = re.findall(r"^Running stage '([^']+)'", done.stdout, re.MULTILINE)
-    named += re.findall(r"failed to reproduce '([^']+)'", done.stdout + done.stderr)
+    for failed in re.findall(r"failed to reproduce (?:stages: )?('.*')", done.stdout + done.stderr):
+        named += re.findall(r"'([^']+)'", failed)  # one, or several with "and"
     found = [target for target in targets if target in named]
     if done.returncode and not found:
         raise RecordError(f"dvc repro failed: {' '.join(done.stderr.split())[-600:]}")

@@ -212,7 +212,7 @@ def test_stale_or_incomplete_is_refused(inside, capsys):
         assert inside.content("results/record") == before
         return line
 
-    assert "MiB: more than --weights 0.01" in refused("--weights", "0.01")
+    assert "MiB, more than --weights 0.01" in refused("--weights", "0.01")
     curve = inside.path("results/quick/train/maml/curve.csv")
     inside.append("results/quick/train/maml/curve.csv", "\n")
     assert "train@maml is not up to date" in refused()
