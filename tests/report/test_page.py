@@ -270,9 +270,7 @@ def test_every_point_of_the_paper_is_in_the_table_with_its_run(made):
     table = pd.read_csv(paths.figures("quick") / "paper.csv")
     assert list(table.columns) == paper_table.COLUMNS and len(table) == 20 and table["last"].sum() == 2
     assert set(table["run"]) == {"results/quick/train/maml", "results/quick/train/n_plus_1"}
-    assert (table.loc[table["meta_step"] == 25, "our_meta_step"] == 100).all(), (
-        "our meta-steps have a quarter of the tasks"
-    )
+    assert (table.loc[table["meta_step"] == 25, "our_meta_step"] == 100).all(), "ours have a quarter of the tasks"
 
 
 def test_meta_test_of_kept_weights_is_held_against_the_paper_where_there_is_one(made):
