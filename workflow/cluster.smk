@@ -7,6 +7,11 @@
 import os
 
 import needs
+import preemption
+
+SLURM = sys.modules.get("snakemake_executor_plugin_slurm")  # Snakemake has imported its plugins
+if SLURM and not workflow.remote_exec:
+    preemption.queue_again(SLURM.Executor)
 
 LONGEST = scheduling.longest(workflow.resource_settings.default_resources)
 GPU = os.environ.get("MEGAN_DEVICE") != "cpu"

@@ -109,13 +109,13 @@ def ran(output: str) -> list[str]:
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage ")]
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
-    """The first true value of `condition`."""
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 90, every: float = 0.02) -> Any:
+    """The first true value of `condition`, which is asked for `every` so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if value := condition():
             return value
-        time.sleep(0.02)
+        time.sleep(every)
     raise AssertionError(f"waited {seconds:g} s for {what}")
 
 

@@ -1,5 +1,7 @@
 """A real Slurm on this machine: a controller, and nodes that each have a process-number space of their own.
 
+Jobs in partition `main` are cancelled for those in partition `urgent`.
+
 It needs root and Debian's packages: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 """
 
@@ -52,7 +54,10 @@ GresTypes=gpu
 MinJobAge=3600
 KillWait=30
 NodeName=n[1-3] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[17001-17003] CPUs=4 RealMemory=40000 Gres=gpu:1
-PartitionName=main Nodes=n[1-3] Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=n[1-3] Default=YES MaxTime=INFINITE State=UP PreemptMode=CANCEL
+PartitionName=urgent Nodes=n[1-3] PriorityTier=2 PreemptMode=OFF State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 """
 GRES_CONF = "NodeName=n[1-3] Name=gpu Count=1 File=/dev/null\n"
 

@@ -145,3 +145,39 @@ def test_a_failing_job_leaves_a_log(cluster):
         assert f"{stage} of quick: job " in log and f"{stage}: failed with exit code {code}" in log, output
         assert [job.state for job in slurm.jobs() if job.rule == stage] == ["FAILED"] * 2
     assert cluster.path("begun").read_text() == "begun\n" * 2, "a job itself tries again"
+
+
+def test_preempted_and_cancelled(cluster, local, tmp_path):
+    """Slurm queues the job again under its number; where it refuses to, Snakemake submits another one."""
+    cluster.environment |= {"PAUSE": "3"}
+    log = tmp_path / "log"
+    process = cluster.start(f"{COMMAND.replace('runtime=1', 'runtime=10')} -- train_maml", log)
+
+    def state(job: str) -> str:
+        return next(row.state for row in slurm.jobs() if row.job == job)
+
+    def preempt(least: int, requeue: int) -> str:
+        """Put something urgent on the node of the training, after `least` steps. Returns the training's job."""
+        victim = wait_for(
+            lambda: steps(cluster, "maml") >= least and running("train_maml"), "a checkpoint", seconds=300, every=1
+        )
+        slurm.ask("scontrol", "update", f"jobid={victim.job}", f"requeue={requeue}")
+        urgent = "sbatch --partition=urgent --cpus-per-task=4 --time=1 --output=/dev/null --wrap=true"
+        slurm.ask(*urgent.split(), f"--nodelist={victim.node}")
+        wait_for(lambda: state(victim.job) == "PREEMPTED", "the kill", every=0.5)
+        return victim.job
+
+    first = preempt(2, requeue=1)
+    wait_for(lambda: state(first) == "PENDING", "a place in the queue", seconds=120, every=1)
+    slurm.ask("scontrol", "update", f"jobid={first}", "starttime=now")  # Slurm itself waits for two minutes
+    second = preempt(steps(cluster, "maml") + 2, requeue=0)
+    code = process.wait(600)
+    told, rows = log.read_text(), slurm.jobs()
+    print(*rows, told, sep="\n")
+    assert code == 0
+    assert first == second
+    assert f"Slurm has preempted and cancelled job {first}; it is asked to queue it again" in told
+    assert f"Slurm does not queue preempted job {second} again: Requested operation is presently disabled" in told
+    assert [job.state for job in rows if job.rule == "train_maml"] == ["PREEMPTED", "COMPLETED"]
+    assert "continuing from meta-step" in cluster.path(".snakemake/logs/quick/train-maml.log").read_text()
+    assert differing(cluster.content("results/quick/train/maml"), local.content("results/quick/train/maml")) == []
