@@ -41,6 +41,8 @@ def settle(name: str = "quick", **variants: dict[str, Any]) -> Params:
     """
     document = json.loads(json.dumps(DOCUMENT))
     document["study"] = name
+    document["variants"] |= document["more_variants"]
+    document["more_variants"] = {}
     study = document["studies"][name]
     if name == "own":
         study["data"] |= {"side": COLOUR_SIDE}

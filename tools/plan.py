@@ -156,7 +156,7 @@ def resized(data_set: str) -> Params:
     for tier in content["tiers"].values():
         tier["seeds"] = list(range(SEEDS))
     studies = {**params.studies, params.study: Study.model_validate(content)}
-    variants = dict(list(params.variants.items())[:VARIANTS])
+    variants = dict(list(params.of("paper").variants.items())[:VARIANTS])
     return params.model_copy(update={"variants": variants, "studies": studies})
 
 

@@ -15,11 +15,11 @@ class ParamsError(MeganError):
     """`params.yaml` is unreadable or cannot run. The message names the key and what to do."""
 
 
-def check_variant(name: str, variant: Variant, file: Path = paths.PARAMS) -> None:
-    """Refuse options that contradict each other, with the reason. `file`: where the variant is defined."""
+def check_variant(where: str, variant: Variant, file: Path = paths.PARAMS) -> None:
+    """Refuse options that contradict each other, with the reason. `where`: its key in `file`, as `variants.maml`."""
 
     def refuse(key: str, reason: str) -> None:
-        raise ParamsError(f"{file}: variants.{name}.{key} = {getattr(variant, key)!r}: {reason}")
+        raise ParamsError(f"{file}: {where}.{key} = {getattr(variant, key)!r}: {reason}")
 
     if variant.skip and variant.conditioning != "image":
         refuse(

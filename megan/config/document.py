@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 from megan.config import paths
 from megan.config.checks import ParamsError
 
-BLOCKS = ("study_defaults", "studies", "variant_defaults", "variants", "claims")
+BLOCKS = ("study_defaults", "studies", "variant_defaults", "variants", "more_variants", "claims")
 KEYS = ("study", *BLOCKS, "root", "here")
 OWN_KEYS = ("study", "root", "here", "settings", "variant_defaults", "variants")  # of a study in a folder of its own
 
@@ -49,15 +49,23 @@ def read(path: Path = paths.PARAMS) -> dict[str, Any]:
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the defaults of each study and variant filled in."""
-    studies = {name: merged(document["study_defaults"], block) for name, block in document["studies"].items()}
-    variants = {name: merged(document["variant_defaults"], block) for name, block in document["variants"].items()}
-    return {**document, "studies": studies, "variants": variants}
+
+    def filled(block: str, defaults: str) -> dict[str, Any]:
+        return {name: merged(document[defaults], own) for name, own in document[block].items()}
+
+    variants = {block: filled(block, "variant_defaults") for block in ("variants", "more_variants")}
+    return {**document, "studies": filled("studies", "study_defaults"), **variants}
 
 
 def merged(defaults: Any, own: Any) -> Any:
     if not isinstance(defaults, dict) or not isinstance(own, dict):
         return own
     return copy.deepcopy(defaults) | {key: merged(defaults.get(key), value) for key, value in own.items()}
+
+
+def shipped(document: dict[str, Any]) -> dict[str, Any]:
+    """All variants that studies in folders of their own can name. The studies of `document` run `variants` only."""
+    return {**document["variants"], **document["more_variants"]}
 
 
 def own_studies(document: dict[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
@@ -67,14 +75,14 @@ def own_studies(document: dict[str, Any], folder: Path) -> dict[str, dict[str, A
     study's own entry, then from the entry of `document`, then from the study's `variant_defaults`, then from those of
     `document`.
     """
-    found = {}
+    found, known = {}, shipped(document)
     for file in sorted((folder / paths.STUDIES).glob("*/params.yaml")):
         own = read(file)
         if any(not isinstance(own.get(key, {}), dict) for key in ("settings", "variant_defaults", "variants")):
             raise ParamsError(f"{file}: expected settings, variant_defaults and variants to be mappings")
         defaults = merged(document["variant_defaults"], own.get("variant_defaults", {}))
         variants = {
-            name: merged(merged(defaults, document["variants"].get(name, {})), {} if block is None else block)
+            name: merged(merged(defaults, known.get(name, {})), {} if block is None else block)
             for name, block in own.get("variants", {}).items()
         }
         settings = merged(document["study_defaults"], own.get("settings", {}))

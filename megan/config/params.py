@@ -15,7 +15,7 @@ from megan.config import paths
 from megan.config.block import Block
 from megan.config.checks import ParamsError, check_study, check_variant
 from megan.config.claims import Claims
-from megan.config.document import BLOCKS, KEYS, OWN_KEYS, merged, own_studies, read, resolved
+from megan.config.document import BLOCKS, KEYS, OWN_KEYS, merged, own_studies, read, resolved, shipped
 from megan.config.schema import Data, Encoder, Inner, Study, Tasks, Test, Tier, Tiers, Train
 from megan.config.variant import Style, Variant
 
@@ -121,11 +121,12 @@ def load(path: Path = paths.PARAMS, study: str = "") -> Params:
         _name("study", name): _checked(Study, block, f"studies.{name}") for name, block in document["studies"].items()
     }
     variants = _variants(document["variants"], paths.PARAMS)
+    _variants(document["more_variants"], paths.PARAMS, "more_variants")
     by_study = dict.fromkeys(studies, variants)
     for name, block in own.items():
         if name in studies:
             raise ParamsError(f"{paths.own_params(name)}: params.yaml has a study {name!r} too; remove one of them")
-        _check_own(name, block, list(document["variants"]))
+        _check_own(name, block, list(shipped(document)))
         studies[_name("study", name)] = _checked(Study, block["settings"], "settings", paths.own_params(name))
         by_study[name] = _variants(block["variants"], paths.own_params(name))
     chosen = study or document["study"]
@@ -140,12 +141,10 @@ def load(path: Path = paths.PARAMS, study: str = "") -> Params:
     )
 
 
-def _variants(blocks: dict[str, Any], file: Path) -> dict[str, Variant]:
-    found = {
-        _name("variant", name): _checked(Variant, block, f"variants.{name}", file) for name, block in blocks.items()
-    }
+def _variants(blocks: dict[str, Any], file: Path, key: str = "variants") -> dict[str, Variant]:
+    found = {_name("variant", name): _checked(Variant, block, f"{key}.{name}", file) for name, block in blocks.items()}
     for name, variant in found.items():
-        check_variant(name, variant, file)
+        check_variant(f"{key}.{name}", variant, file)
     return found
 
 
@@ -195,14 +194,18 @@ def _check_blocks(document: dict[str, Any]) -> None:
         kind = type(document["study"]).__name__
         raise ParamsError(f"params.yaml: unknown study: expected a name, one of studies, got a {kind}")
     for key in BLOCKS:
-        if not isinstance(document[key], dict) or not document[key]:
+        empty = not document[key] and key != "more_variants"
+        if not isinstance(document[key], dict) or empty:
             raise ParamsError(f"params.yaml: {key!r} must be a mapping that is not empty, got {_shown(document[key])}")
     for key in ("root", "here"):
         if document[key] != ".":
             raise ParamsError(
                 f"params.yaml: {key} = {_shown(document[key])}: expected '.', as it lies in the repository"
             )
-    for block in ("studies", "variants"):
+    for name in document["more_variants"]:
+        if name in document["variants"]:
+            raise ParamsError(f"params.yaml: more_variants.{name} is in variants too; remove one of them")
+    for block in ("studies", "variants", "more_variants"):
         for name, own in document[block].items():
             if not isinstance(own, dict):
                 raise ParamsError(f"params.yaml: {block}.{name} must be a mapping, got {_shown(own)}")

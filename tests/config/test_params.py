@@ -299,11 +299,6 @@ def test_file_that_is_a_folder_or_no_text(path):
             ["studies.quick.data.validation_alphabets = 1000", "fewer than"],
         ),
         ("studies.quick.tasks.ways", 100, ["studies.quick.data.validation_alphabets", "tasks.ways"]),
-        (
-            "studies.quick.tasks.ways",
-            25,
-            ["variants.control_alphabet.fake_source", "twice studies.quick.tasks.ways = 25", "lower tasks.ways"],
-        ),
     ],
 )
 def test_one_wrong_key(path, key, value, told):
@@ -316,6 +311,30 @@ def test_one_wrong_key(path, key, value, told):
     assert message.startswith("params.yaml")
     for part in told:
         assert part in message
+
+
+def test_images_of_other_classes_need_twice_the_ways(path):
+    document = copy.deepcopy(DOCUMENT)
+    document["studies"]["quick"]["tasks"]["ways"] = 25
+    load(path, document)
+    document["variants"]["control_noise"]["fake_source"] = "alphabet"
+    message = refusal(path, document)
+    for part in ("variants.control_noise.fake_source", "twice studies.quick.tasks.ways = 25", "lower tasks.ways"):
+        assert part in message
+
+
+def test_a_variant_is_defined_once(path):
+    document = copy.deepcopy(DOCUMENT)
+    document["more_variants"]["maml"] = document["variants"]["maml"]
+    assert refusal(path, document) == "params.yaml: more_variants.maml is in variants too; remove one of them"
+
+
+def test_what_no_study_of_this_file_runs_is_checked_too(path):
+    document = copy.deepcopy(DOCUMENT)
+    document["more_variants"]["n_plus_1_label"]["skip"] = True
+    assert refusal(path, document).startswith("params.yaml: more_variants.n_plus_1_label.skip = True: skip needs")
+    document["more_variants"] = {}
+    load(path, document)
 
 
 @pytest.mark.parametrize(

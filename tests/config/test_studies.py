@@ -21,6 +21,7 @@ OWN = {
     "variants": {
         "maml": None,
         "n_plus_1": {"tier": "long"},
+        "multi_task_4": {"tier": "long"},
         "fast": {
             "tier": "headline",
             "approach": "maml",
@@ -58,10 +59,10 @@ def changed(key: str, value: object) -> dict:
 
 def test_its_variants_are_those_it_names(project):
     found = params.load(study="two")
-    assert list(found.variants) == ["maml", "n_plus_1", "fast"]
-    assert {stage.item for stage in registry.stages(found).values()} == {"", "maml", "n_plus_1", "fast"}
+    assert list(found.variants) == ["maml", "n_plus_1", "multi_task_4", "fast"]
+    assert {stage.item for stage in registry.stages(found).values()} == {"", *found.variants}
     root = params.load()
-    assert root.study == "quick" and len(root.variants) > 30
+    assert root.study == "quick" and "multi_task_4" not in root.variants
     assert root.of("two").variants == found.variants and found.of("quick").variants == root.variants
 
 
@@ -71,6 +72,7 @@ def test_defaults_of_the_study_yield_to_what_a_variant_states(project):
     assert (ours.batch_statistics, shipped.batch_statistics) == ("apart", "together")  # from the study's defaults
     assert ours.real_weight == shipped.real_weight == 3.0  # which n_plus_1 states itself
     assert found.variants["maml"].real_weight == 2.0
+    assert found.variants["multi_task_4"].shared_layers == 4  # from more_variants, which the root does not run
     assert found.tier("n_plus_1").meta_steps == 9 and found.tier("maml").meta_steps == 7
     assert found.current.tasks.train_queries == 5 and found.current.tasks.ways == 5
 

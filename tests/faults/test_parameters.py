@@ -129,7 +129,7 @@ SMALL = {key: value for key, value in DOCUMENT.items() if key != "studies"} | {
 def test_mutated_parameters(tmp_path, faults, record_property):
     """Each file loads, or one line that names a key refuses it. A document read twice gives the same."""
     kept = {name: SMALL[block][name] for block in ("variants",) for name in (*VARIANTS, "multi_task_0")}
-    document = {**SMALL, "variants": kept}
+    document = {**SMALL, "variants": kept, "more_variants": {"multi_task_4": SMALL["more_variants"]["multi_task_4"]}}
     everywhere, seen = places(document), {"valid": 0, "refused": 0}
 
     @examples(faults(150, 1500))

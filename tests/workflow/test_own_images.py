@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from megan.config import params, paths
 
 DOCUMENT = params.resolved(params.read())
-VARIANTS = ("maml", "n_plus_1", "multi_task_2", "control_augmentation")
+VARIANTS = ("maml", "n_plus_1", "multi_task_0", "control_augmentation")
 
 
 @pytest.mark.parametrize("channels", [3, 1])
