@@ -24,7 +24,7 @@ def queue_again(executor: Any) -> None:
         for job in active_jobs:
             number = job.external_jobid
             if number in preempted:
-                self.logger.warning(f"Slurm has preempted and cancelled job {number}; it is asked to queue it again")
+                self.logger.warning(f"Slurm has preempted and cancelled job {number}, and is asked to queue it again")
                 if reason := refused(number):
                     self.report_job_error(job, msg=f"Slurm does not queue preempted job {number} again: {reason}. ")
                     continue

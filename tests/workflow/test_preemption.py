@@ -61,7 +61,7 @@ def test_it_is_queued_again(slurm, executor, caplog):
     (slurm / "jobs/7").touch()
     (slurm / "jobs/9").touch()  # of another snakemake
     assert waited_for(executor, "6", "7") == ["6", "7"]
-    assert caplog.messages == ["Slurm has preempted and cancelled job 7; it is asked to queue it again"]
+    assert caplog.messages == ["Slurm has preempted and cancelled job 7, and is asked to queue it again"]
     assert [job.name for job in (slurm / "jobs").iterdir()] == ["9"]
     assert not executor.failed
 

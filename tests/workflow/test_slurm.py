@@ -176,7 +176,7 @@ def test_preempted_and_cancelled(cluster, local, tmp_path):
     print(*rows, told, sep="\n")
     assert code == 0
     assert first == second
-    assert f"Slurm has preempted and cancelled job {first}; it is asked to queue it again" in told
+    assert f"Slurm has preempted and cancelled job {first}, and is asked to queue it again" in told
     assert f"Slurm does not queue preempted job {second} again: Requested operation is presently disabled" in told
     assert [job.state for job in rows if job.rule == "train_maml"] == ["PREEMPTED", "COMPLETED"]
     assert "continuing from meta-step" in cluster.path(".snakemake/logs/quick/train-maml.log").read_text()
