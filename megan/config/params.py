@@ -87,8 +87,13 @@ class Params(Block):
         return Study.model_validate(merged(self.current.model_dump(), own)) if own else self.current
 
     def variant(self, name: str) -> Variant:
-        """The options of a variant. Raises `ParamsError` if `params.yaml` does not have it."""
+        """The options of a variant. Raises `ParamsError` if the study does not have it."""
         if name not in self.variants:
+            if others := [study for study, variants in self.variants_by_study.items() if name in variants]:
+                raise ParamsError(
+                    f"study {self.study!r} has no variant {name!r}; these have: {', '.join(others)}"
+                    f" (--study {others[0]})"
+                )
             own = paths.own_params(self.study)
             raise ParamsError(_unknown("variant", name, list(self.variants), own if own.is_file() else paths.PARAMS))
         return self.variants[name]

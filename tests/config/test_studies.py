@@ -124,6 +124,14 @@ def test_one_name_is_one_study(project):
         params.load()
 
 
+def test_a_variant_of_another_study(project):
+    told = r"study 'quick' has no variant 'multi_task_4'; these have: two \(--study two"
+    with pytest.raises(ParamsError, match=told):
+        params.load().variant("multi_task_4")
+    with pytest.raises(ParamsError, match="params.yaml: unknown variant 'mamal'; did you mean 'maml'?"):
+        params.load().variant("mamal")
+
+
 def test_unknown_study(project):
     with pytest.raises(ParamsError, match="unknown study 'twoo'; did you mean 'two'?"):
         params.load(study="twoo")
