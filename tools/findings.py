@@ -96,7 +96,8 @@ def answer(found: list[Record]) -> list[str]:
         f" {points(difference['difference'])} points (95 % interval over seeds {half(difference['ci95_seeds'])}).",
         "",
         f"The paper's claim 1, N+1 beats MAML slightly: **{verdicts['1']}**. Claim 2, N+1 converges faster:"
-        f" **{verdicts['2']}**{', since MAML does' * (verdicts['2'] == 'opposite')}. All verdicts of this record: {counts}.",
+        f" **{verdicts['2']}**{', since MAML does' if verdicts['2'] == 'opposite' else ''}."
+        f" All verdicts of this record: {counts}.",
     ]
 
 
