@@ -187,8 +187,7 @@ def noise(found: list[Record]) -> list[str]:
         table = record.table("tables/seeds")
         if table is None or not set(PAIR) <= set(table["variant"]):
             continue
-        wide = table.pivot(index="seed", columns="variant", values="accuracy")
-        difference = (wide[PAIR[1]] - wide[PAIR[0]]).dropna()
+        wide, difference = _by_seed(table)
         spreads = [f"{100 * wide[name].std():.2f}" for name in PAIR]
         ahead = f"{int((difference > 0).sum())} of {len(difference)}"
         rows.append([record.page, points(difference.mean()), *spreads, f"{100 * difference.std():.2f}", ahead])
@@ -204,8 +203,7 @@ def over_training(found: list[Record]) -> list[str]:
         if table is None or not set(PAIR) <= set(table["variant"]):
             continue
         for step, at in table.groupby("meta_step"):
-            wide = at.pivot(index="seed", columns="variant", values="accuracy")
-            difference = (wide[PAIR[1]] - wide[PAIR[0]]).dropna()
+            wide, difference = _by_seed(at)
             told = f"{points(difference.mean())} {half(seed_interval(difference.tolist()))}"
             rows.append([record.page, f"{step:,}", *(percent(wide[name].mean()) for name in PAIR), told])
     return _table(["study", "meta-steps", "MAML", "N+1", "difference, points"], rows)
@@ -247,6 +245,12 @@ def anchor(found: list[Record]) -> list[str]:
 
 ALL = (answer, figure, studies, cost, pair, claims, questions, controls, noise, over_training, paper, anchor)
 BLOCKS = {block.__name__: block for block in ALL}
+
+
+def _by_seed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Accuracy by seed and variant, and N+1 minus MAML for each seed that both have."""
+    wide = table.pivot(index="seed", columns="variant", values="accuracy")
+    return wide, (wide[PAIR[1]] - wide[PAIR[0]]).dropna()
 
 
 def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
