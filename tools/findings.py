@@ -47,8 +47,14 @@ class Record:
     @property
     def meta_batch(self) -> int:
         """Tasks of a meta-step."""
-        settings = yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
-        return int(settings["train"]["meta_batch"])
+        return int(self._settings()["train"]["meta_batch"])
+
+    @property
+    def dataset(self) -> str:
+        return str(self._settings()["data"]["dataset"])
+
+    def _settings(self) -> dict[str, Any]:
+        return yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
 
     def table(self, name: str) -> pd.DataFrame | None:
         """A table by its name in the record, as `tables/seeds`; None if the record has none."""
@@ -77,6 +83,11 @@ def main_record(found: list[Record]) -> Record:
 
 def _has_claims(record: Record) -> bool:
     return record.table("claims/claims") is not None
+
+
+def of_the_paper(found: list[Record]) -> list[Record]:
+    """Records of the data set that decides the claims."""
+    return [record for record in found if record.dataset == main_record(found).dataset]
 
 
 def answer(found: list[Record]) -> list[str]:
@@ -123,7 +134,7 @@ def cost(found: list[Record]) -> list[str]:
 def pair(found: list[Record]) -> list[str]:
     """MAML and N+1 in each record, paired by seed and task."""
     rows = []
-    for record in found:
+    for record in of_the_paper(found):
         table, compared, claims = (
             record.table(f"{name}") for name in ("tables/accuracy", "tables/comparisons", "claims/claims")
         )
@@ -168,7 +179,7 @@ def _claims(found: list[Record], own: bool) -> list[str]:
 def controls(found: list[Record]) -> list[str]:
     """Controls and ablations beside MAML, by their difference."""
     rows = []
-    for record in found:
+    for record in of_the_paper(found):
         compared = record.table("tables/comparisons")
         if compared is None or not len(compared):
             continue
@@ -183,7 +194,7 @@ def controls(found: list[Record]) -> list[str]:
 def noise(found: list[Record]) -> list[str]:
     """The difference of the pair beside the spread of single seeds, in points."""
     rows = []
-    for record in found:
+    for record in of_the_paper(found):
         table = record.table("tables/seeds")
         if table is None or not set(PAIR) <= set(table["variant"]):
             continue
@@ -198,7 +209,7 @@ def noise(found: list[Record]) -> list[str]:
 def over_training(found: list[Record]) -> list[str]:
     """The pair at the meta-steps whose weights were kept, on meta-test tasks."""
     rows = []
-    for record in found:
+    for record in of_the_paper(found):
         table = record.table("tables/snapshots")
         if table is None or not set(PAIR) <= set(table["variant"]):
             continue
@@ -212,7 +223,7 @@ def over_training(found: list[Record]) -> list[str]:
 def paper(found: list[Record]) -> list[str]:
     """The paper's numbers, ours, and whether the paper's run could be one of our seeds; by study and curve."""
     rows = []
-    for record in found:
+    for record in of_the_paper(found):
         accuracy = record.table("tables/accuracy")
         if accuracy is None:
             continue
@@ -232,6 +243,22 @@ def paper(found: list[Record]) -> list[str]:
     return _table(head, rows)
 
 
+def other_data(found: list[Record]) -> list[str]:
+    """Every variant of the records of other data sets. The error is over tasks: these runs may have one seed."""
+    rows = []
+    for record in found:
+        table = record.table("tables/accuracy")
+        if table is None or record in of_the_paper(found):
+            continue
+        for row in table.itertuples():
+            accuracy = f"{percent(row.accuracy)} {half(row.ci95_tasks, 1)}"
+            rows.append(
+                [record.dataset, row.label, f"{row.meta_steps:,}", row.seeds, accuracy, record.run(row.variant)]
+            )
+    head = ["data set", "variant", "meta-steps", "seeds", "accuracy, 95 % over tasks", "run"]
+    return _table(head, rows)
+
+
 def anchor(found: list[Record]) -> list[str]:
     """Our MAML by the number of queries a class, at the settings of Finn et al."""
     rows = []
@@ -243,7 +270,21 @@ def anchor(found: list[Record]) -> list[str]:
     return _table(["run", "seed", "queries a class", "accuracy, 95 % over tasks"], rows)
 
 
-ALL = (answer, figure, studies, cost, pair, claims, questions, controls, noise, over_training, paper, anchor)
+ALL = (
+    answer,
+    figure,
+    studies,
+    cost,
+    pair,
+    claims,
+    questions,
+    controls,
+    noise,
+    over_training,
+    paper,
+    anchor,
+    other_data,
+)
 BLOCKS = {block.__name__: block for block in ALL}
 
 

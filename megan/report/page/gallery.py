@@ -107,7 +107,8 @@ def _tasks(fakes: np.ndarray, support: np.ndarray) -> list[np.ndarray]:
 
 
 def _url(canvas: np.ndarray) -> str:
-    """A PNG of a canvas uint8 [height, width(, channels)]."""
+    """A canvas uint8 [height, width(, channels)]: strokes as PNG; colours as WebP, a tenth of the size."""
     buffer = io.BytesIO()
-    Image.fromarray(canvas).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    form, options = ("WEBP", {"quality": 80}) if canvas.ndim == 3 else ("PNG", {"optimize": True})
+    Image.fromarray(canvas).save(buffer, format=form, **options)
+    return f"data:image/{form.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
