@@ -253,7 +253,7 @@ def other_data(found: list[Record]) -> list[str]:
         for row in table.itertuples():
             accuracy = f"{percent(row.accuracy)} {half(row.ci95_tasks, 1)}"
             rows.append(
-                [record.dataset, row.label, f"{row.meta_steps:,}", row.seeds, accuracy, record.run(row.variant)]
+                [row.dataset, row.label, f"{row.meta_steps:,}", row.seeds, accuracy, record.run(row.variant)]
             )
     head = ["data set", "variant", "meta-steps", "seeds", "accuracy, 95 % over tasks", "run"]
     return _table(head, rows)
