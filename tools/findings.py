@@ -6,6 +6,7 @@ A number stands between `<!-- findings NAME -->` and `<!-- end findings NAME -->
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,14 +223,24 @@ def over_training(found: list[Record]) -> list[str]:
 
 def paper(found: list[Record]) -> list[str]:
     """The paper's numbers, ours, and whether the paper's run could be one of our seeds; by study and curve."""
+    return _beside_paper(of_the_paper(found), lambda row: bool(row["last"]))
+
+
+def figure_10(found: list[Record]) -> list[str]:
+    """Every point of the paper's curve of MAML in Fig. 10, beside ours in the settings of the authors' code."""
+    alike = [record for record in found if record.study == "code"]
+    return _beside_paper(alike, lambda row: str(row["figure"]) == "10" and row["curve"] == "MAML")
+
+
+def _beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
     rows = []
-    for record in of_the_paper(found):
+    for record in found:
         accuracy = record.table("tables/accuracy")
         if accuracy is None:
             continue
         labels = dict(zip(accuracy["variant"], accuracy["label"], strict=True))
         table = paper_table.build(record.study, labels, record.folder / "tables", record.meta_batch)
-        for row in table[table["last"].astype(bool) & table["ours"].notna()].to_dict("records"):
+        for row in filter(chosen, table[table["ours"].notna()].to_dict("records")):
             ours = f"{percent(row['ours'])} after {row['our_meta_step']:,} ({row['split']})"
             spread = f"{100 * row['lowest_seed']:.1f} to {percent(row['highest_seed'])}; {half(row['spread'], 1)}"
             rows.append(
@@ -252,9 +263,7 @@ def other_data(found: list[Record]) -> list[str]:
             continue
         for row in table.itertuples():
             accuracy = f"{percent(row.accuracy)} {half(row.ci95_tasks, 1)}"
-            rows.append(
-                [row.dataset, row.label, f"{row.meta_steps:,}", row.seeds, accuracy, record.run(row.variant)]
-            )
+            rows.append([row.dataset, row.label, f"{row.meta_steps:,}", row.seeds, accuracy, record.run(row.variant)])
     head = ["data set", "variant", "meta-steps", "seeds", "accuracy, 95 % over tasks", "run"]
     return _table(head, rows)
 
@@ -282,6 +291,7 @@ ALL = (
     noise,
     over_training,
     paper,
+    figure_10,
     anchor,
     other_data,
 )
