@@ -222,6 +222,15 @@ def _row(name: str, seconds: float, whole: float, work: int, rate: float, peak: 
     }
 
 
+def keep(name: str, device: str, report: list[str], lines: list[tables.Row]) -> None:
+    """Write `name`.csv and `name`.md under the device's results, and the tables into docs/profile.md."""
+    folder = machine.folder(device)
+    tables.write_csv(folder / f"{name}.csv", lines)
+    (folder / f"{name}.md").write_text("\n".join(report), encoding="utf-8")
+    tables.insert(DOCUMENT, f"{name} {device.partition(':')[0]}", "\n".join(report))
+    print(f"written: {folder}/{name}.csv, {name}.md")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", nargs="+", choices=["maml", "n_plus_1"], default=["maml", "n_plus_1"])
@@ -240,11 +249,7 @@ def main() -> int:
             lines += [row | about for row in rows]
     if options.dry:
         return 0
-    folder = machine.folder(device)
-    tables.write_csv(folder / "profile.csv", lines)
-    (folder / "profile.md").write_text("\n".join(report), encoding="utf-8")
-    tables.insert(DOCUMENT, f"profile {device.partition(':')[0]}", "\n".join(report))
-    print(f"written: {folder}/profile.csv, profile.md")
+    keep("profile", device, report, lines)
     return 0
 
 

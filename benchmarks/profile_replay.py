@@ -23,7 +23,7 @@ import torch
 from benchmarks import flops, machine, problems, tables
 from benchmarks.contenders import ours
 from benchmarks.contenders.problem import load
-from benchmarks.profile_iteration import DOCUMENT, matrix_product
+from benchmarks.profile_iteration import keep, matrix_product
 from megan.replay import call
 from megan.replay.program import Operation
 from megan.replay.run import Replay
@@ -43,6 +43,7 @@ REST = "others"
 
 
 def label(operation: Operation) -> str:
+    """The row of the table that an operation counts for."""
     return next((name for start, name in LABELS.items() if str(operation.target).startswith(start)), REST)
 
 
@@ -112,6 +113,10 @@ def least(run: Callable[[], None]) -> float:
 
 
 def measure(kind: problems.Kind) -> tuple[list[tables.Row], dict[str, str]]:
+    """The rows of a problem's table, and what they were measured on.
+
+    **Raises** `AssertionError` if MAML's convolutions have other FLOPs than the mathematics needs (`flops.maml`).
+    """
     with tempfile.TemporaryDirectory() as folder:
         problems.write(kind, TASKS, torch.float32, Path(folder) / "problem.pt")
         problem = load(Path(folder) / "problem.pt", range(TASKS), "cpu")
@@ -170,11 +175,7 @@ def main() -> int:
         lines += [row | about for row in rows]
     if options.dry:
         return 0
-    folder = machine.folder("cpu")
-    tables.write_csv(folder / "replay.csv", lines)
-    (folder / "replay.md").write_text("\n".join(report), encoding="utf-8")
-    tables.insert(DOCUMENT, "replay cpu", "\n".join(report))
-    print(f"written: {folder}/replay.csv, replay.md")
+    keep("replay", "cpu", report, lines)
     return 0
 
 

@@ -6,7 +6,7 @@ A number stands between `<!-- findings NAME -->` and `<!-- end findings NAME -->
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,10 +195,7 @@ def controls(found: list[Record]) -> list[str]:
 def noise(found: list[Record]) -> list[str]:
     """The difference of the pair beside the spread of single seeds, in points."""
     rows = []
-    for record in of_the_paper(found):
-        table = record.table("tables/seeds")
-        if table is None or not set(PAIR) <= set(table["variant"]):
-            continue
+    for record, table in _of_the_pair(found, "tables/seeds"):
         wide, difference = _by_seed(table)
         spreads = [f"{100 * wide[name].std():.2f}" for name in PAIR]
         ahead = f"{int((difference > 0).sum())} of {len(difference)}"
@@ -210,10 +207,7 @@ def noise(found: list[Record]) -> list[str]:
 def over_training(found: list[Record]) -> list[str]:
     """The pair at the meta-steps whose weights were kept, on meta-test tasks."""
     rows = []
-    for record in of_the_paper(found):
-        table = record.table("tables/snapshots")
-        if table is None or not set(PAIR) <= set(table["variant"]):
-            continue
+    for record, table in _of_the_pair(found, "tables/snapshots"):
         for step, at in table.groupby("meta_step"):
             wide, difference = _by_seed(at)
             told = f"{points(difference.mean())} {half(seed_interval(difference.tolist()))}"
@@ -233,6 +227,7 @@ def figure_10(found: list[Record]) -> list[str]:
 
 
 def _beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """The rows of each record's `paper_table` that are `chosen` and have a number of ours."""
     rows = []
     for record in found:
         accuracy = record.table("tables/accuracy")
@@ -296,6 +291,14 @@ ALL = (
     other_data,
 )
 BLOCKS = {block.__name__: block for block in ALL}
+
+
+def _of_the_pair(found: list[Record], name: str) -> Iterator[tuple[Record, pd.DataFrame]]:
+    """The records of the paper's data set whose table `name` has both MAML and N+1, with that table."""
+    for record in of_the_paper(found):
+        table = record.table(name)
+        if table is not None and set(PAIR) <= set(table["variant"]):
+            yield record, table
 
 
 def _by_seed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:

@@ -67,6 +67,25 @@ def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
     assert _block(text, "anchor") == _block(text, "questions") == "No record has this yet.\n"
 
 
+def test_records_of_other_data_have_a_table_of_their_own(copied):
+    shutil.copytree(PILOT.with_name("mini_imagenet_cpu"), findings.ROOT / findings.paths.RECORD / "mini_imagenet_cpu")
+    text = findings.written("page.md")
+    own = _block(text, "other_data").splitlines()[2:]
+    assert [row.split(" | ")[:2] for row in own] == [
+        ["| mini-ImageNet", "MAML"], ["| mini-ImageNet", "N+1, 3:1, fakes in last 2 steps"]
+    ]  # fmt: skip
+    assert "mini_imagenet_cpu" in _block(text, "studies")
+    assert not any("mini_imagenet_cpu" in _block(text, name) for name in ("pair", "controls", "noise", "paper"))
+
+
+def test_figure_10_has_all_points_of_the_paper(copied):
+    shutil.copytree(PILOT.with_name("code"), findings.ROOT / findings.paths.RECORD / "code")
+    rows = _block(findings.written("page.md"), "figure_10").splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == [
+        "42.0 % after 0", "88.0 % after 500", "90.3 % after 1,000", "90.7 % after 1,500"
+    ]  # fmt: skip
+
+
 def test_an_unknown_block_is_an_error(copied):
     (findings.ROOT / "page.md").write_text("<!-- findings answr -->\n<!-- end findings answr -->\n")
     with pytest.raises(KeyError, match="answr"):

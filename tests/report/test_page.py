@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from page_study import CURVES, write_samples
+from PIL import Image
 
 from megan.config import paths
 from megan.report import figures, page, paper_table
@@ -318,6 +320,15 @@ def test_provenance_is_shown_where_it_is_known(made):
     (paths.STUDIES / "quick").mkdir(parents=True)
     (paths.STUDIES / "quick" / "dvc.yaml").write_text("stages: {}")
     assert "dvc repro studies/quick/dvc.yaml:train@maml" in _read(params)[0]
+
+
+@pytest.mark.parametrize(("shape", "form"), [((8, 12), "PNG"), ((8, 12, 3), "WEBP")])
+def test_a_canvas_is_stored_as_a_small_picture(shape, form):
+    canvas = np.full(shape, 90, np.uint8)
+    kind, _, packed = gallery._url(canvas).partition(",")
+    assert kind == f"data:image/{form.lower()};base64"
+    picture = Image.open(io.BytesIO(base64.b64decode(packed)))
+    assert picture.format == form and np.abs(np.asarray(picture).astype(int) - canvas).max() <= 3
 
 
 def test_fakes_of_several_moments_get_a_picture_each(made):
