@@ -9,6 +9,7 @@ import jobs
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from megan.config import paths
@@ -101,6 +102,20 @@ def test_pictures_have_no_version_and_no_date(made_up, tmp_path):
     assert "matplotlib v" not in svg.lower() and "<dc:date>" not in svg and "<dc:creator>" not in svg
     with Image.open(tmp_path / "weighting.png") as image:
         assert set(image.info) == {"dpi"}
+
+
+@pytest.mark.parametrize(("colours", "mode"), [(300, "P"), (10_000, "RGB")])
+def test_a_picture_of_few_colours_has_a_palette(tmp_path, colours, mode):
+    side = int(colours**0.5) + 1
+    levels = np.arange(side * side).reshape(side, side)
+    shown = np.stack([levels % 256, levels // 256, np.zeros_like(levels)], axis=-1).astype(np.uint8)
+    figure = Figure(figsize=(4, 4))
+    figure.subplots().imshow(shown, interpolation="none")
+    pictures.save(pictures.described(figure, "title", "caption", "alt"), tmp_path, "made")
+    with Image.open(tmp_path / "made.png") as image:
+        assert image.mode == mode
+        paper, ink = image.convert("RGB").getpixel((2, 2)), image.convert("L").getextrema()[0]
+    assert paper == (255, 255, 255) and ink < 16
 
 
 @pytest.mark.parametrize("name", OF_TABLES)
