@@ -86,6 +86,17 @@ def test_figure_10_has_all_points_of_the_paper(copied):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("accuracy", "inside"), [(0.9829, "no"), (0.9831, "yes"), (0.9909, "yes"), (0.9911, "no")])
+def test_the_anchor_is_compared_at_the_published_number_of_queries(copied, accuracy, inside):
+    folder = findings.ROOT / findings.paths.RECORD / "anchor"
+    shutil.copytree(PILOT.with_name("anchor"), folder)
+    table = folder / "test/maml/queries.csv"
+    table.write_text(f"seed,queries,accuracy,standard_error\n0,15,0.987,0.001\n0,1,{accuracy},0.001\n")
+    one, fifteen = _block(findings.written("page.md"), "anchor").splitlines()[2:]
+    assert one.startswith(f"| 1 | {100 * accuracy:.2f} % ± 0.20 | 98.7 % ± 0.4 | {inside} | 0 |")
+    assert fifteen.startswith("| 15 | 98.70 % ± 0.20 |  |  | 0 |")
+
+
 def test_an_unknown_block_is_an_error(copied):
     (findings.ROOT / "page.md").write_text("<!-- findings answr -->\n<!-- end findings answr -->\n")
     with pytest.raises(KeyError, match="answr"):
