@@ -26,8 +26,8 @@ FILES = ("docs/findings.md", "README.md")
 ORDER = ("text", "code", "anchor", "search")  # of studies in tables; then any other
 PILOT = "omniglot_2500"  # shown as the answer until there is a record of study `text`
 PAIR = ("maml", "n_plus_1")
-# MAML on Omniglot, 5 ways and 1 shot, with its 95 % interval over tasks: Finn et al. 2017, Table 1. By their code, it is
-# measured with one query a class.
+# MAML on Omniglot, 5 ways and 1 shot, with its 95 % interval over tasks: Finn et al. 2017, Table 1. By their code, this
+# was measured with one query a class.
 PUBLISHED, PUBLISHED_ERROR, PUBLISHED_QUERIES = 0.987, 0.004, 1
 MARK = re.compile(r"(<!-- findings (\w+) -->\n).*?(<!-- end findings \2 -->)", re.DOTALL)
 
