@@ -8,32 +8,33 @@ import pandas as pd
 import pytest
 
 from tools import findings
+from tools.findings import records
 
-PILOT = findings.ROOT / "results/record" / findings.PILOT
+PILOT = records.ROOT / "results/record" / records.PILOT
 
 
 @pytest.mark.parametrize("file", findings.FILES)
 def test_committed_numbers_are_those_of_the_records(file):
-    assert findings.written(file) == (findings.ROOT / file).read_text(encoding="utf-8"), "run: python -m tools.findings"
+    assert findings.written(file) == (records.ROOT / file).read_text(encoding="utf-8"), "run: python -m tools.findings"
 
 
 def test_no_number_of_a_result_stands_outside_the_marks():
-    text = findings.MARK.sub("", (findings.ROOT / "docs/findings.md").read_text(encoding="utf-8"))
+    text = findings.MARK.sub("", (records.ROOT / "docs/findings.md").read_text(encoding="utf-8"))
     assert re.findall(r"[\d.]+ ?(?:points|%)", text) == []
 
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """The pilot's record as that of study `text`, provisional, beside the pilot itself; and a file with all blocks."""
-    for name in ("text", findings.PILOT):
+    for name in ("text", records.PILOT):
         shutil.copytree(PILOT, tmp_path / "results/record" / name)
     folder = tmp_path / "results/record/text"
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     manifest |= {"study": "text", "provisional": True, "not_run": ["test@n_plus_1_hybrid", "gan"]}
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
     settings = (folder / "params.yaml").read_text()
-    (folder / "params.yaml").write_text(settings.replace(f"  {findings.PILOT}:", "  text:"))
-    monkeypatch.setattr(findings, "ROOT", tmp_path)
+    (folder / "params.yaml").write_text(settings.replace(f"  {records.PILOT}:", "  text:"))
+    monkeypatch.setattr(records, "ROOT", tmp_path)
     text = "".join(f"<!-- findings {name} -->\n<!-- end findings {name} -->\n" for name in findings.BLOCKS)
     (tmp_path / "page.md").write_text(text)
     return folder
@@ -68,7 +69,7 @@ def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
 
 
 def test_records_of_other_data_have_a_table_of_their_own(copied):
-    shutil.copytree(PILOT.with_name("mini_imagenet_cpu"), findings.ROOT / findings.paths.RECORD / "mini_imagenet_cpu")
+    shutil.copytree(PILOT.with_name("mini_imagenet_cpu"), records.ROOT / records.paths.RECORD / "mini_imagenet_cpu")
     text = findings.written("page.md")
     own = _block(text, "other_data").splitlines()[2:]
     assert [row.split(" | ")[:2] for row in own] == [
@@ -79,16 +80,31 @@ def test_records_of_other_data_have_a_table_of_their_own(copied):
 
 
 def test_figure_10_has_all_points_of_the_paper(copied):
-    shutil.copytree(PILOT.with_name("code"), findings.ROOT / findings.paths.RECORD / "code")
+    shutil.copytree(PILOT.with_name("code"), records.ROOT / records.paths.RECORD / "code")
     rows = _block(findings.written("page.md"), "figure_10").splitlines()[2:]
     assert [row.split(" | ")[1] for row in rows] == [
         "42.0 % after 0", "88.0 % after 500", "90.3 % after 1,000", "90.7 % after 1,500"
     ]  # fmt: skip
 
 
+def test_readings_of_the_code_stand_below_the_papers_curve(copied):
+    folder = records.ROOT / records.paths.RECORD / "code"
+    shutil.copytree(PILOT.with_name("code"), folder)
+    path = folder / "tables/snapshots.csv"
+    table = pd.read_csv(path).query("variant in ['maml_long', 'maml_norm_first']")
+    steps = {0: 0.1, 500: 0.2, 1000: 0.3, 1500: 0.4}
+    table["accuracy"] = table["meta_step"].map(steps) + table["variant"].eq("maml_norm_first") * 0.05
+    table.to_csv(path, index=False)
+    paper, *ours = _block(findings.written("page.md"), "readings").splitlines()[2:]
+    assert paper == "| the paper | 42.0 % | 88.0 % | 90.3 % | 90.7 % | 1 | read off the picture |"
+    assert [row.split(" | ")[1:6] for row in ours] == [
+        ["10.0 %", "20.0 %", "30.0 %", "40.0 %", "3"], ["15.0 %", "25.0 %", "35.0 %", "45.0 %", "3"]
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("accuracy", "inside"), [(0.9829, "no"), (0.9831, "yes"), (0.9909, "yes"), (0.9911, "no")])
 def test_the_anchor_is_compared_at_the_published_number_of_queries(copied, accuracy, inside):
-    folder = findings.ROOT / findings.paths.RECORD / "anchor"
+    folder = records.ROOT / records.paths.RECORD / "anchor"
     shutil.copytree(PILOT.with_name("anchor"), folder)
     table = folder / "test/maml/queries.csv"
     table.write_text(f"seed,queries,accuracy,standard_error\n0,15,0.987,0.001\n0,1,{accuracy},0.001\n")
@@ -98,6 +114,6 @@ def test_the_anchor_is_compared_at_the_published_number_of_queries(copied, accur
 
 
 def test_an_unknown_block_is_an_error(copied):
-    (findings.ROOT / "page.md").write_text("<!-- findings answr -->\n<!-- end findings answr -->\n")
+    (records.ROOT / "page.md").write_text("<!-- findings answr -->\n<!-- end findings answr -->\n")
     with pytest.raises(KeyError, match="answr"):
         findings.written("page.md")

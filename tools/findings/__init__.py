@@ -1,0 +1,37 @@
+"""Writes the numbers of docs/findings.md and README.md from the records: `python -m tools.findings`.
+
+A number stands between `<!-- findings NAME -->` and `<!-- end findings NAME -->`, and comes from a record's tables.
+`BLOCKS` names what can stand there. `tests/report/test_findings.py` compares both files with the records.
+"""
+
+import re
+
+from tools.findings import answers, published, records, runs
+
+FILES = ("docs/findings.md", "README.md")
+MARK = re.compile(r"(<!-- findings (\w+) -->\n).*?(<!-- end findings \2 -->)", re.DOTALL)
+ALL = (
+    answers.answer,
+    answers.figure,
+    answers.pair,
+    answers.claims,
+    answers.questions,
+    answers.controls,
+    answers.noise,
+    answers.over_training,
+    published.paper,
+    published.figure_10,
+    published.readings,
+    published.anchor,
+    runs.studies,
+    runs.cost,
+    runs.other_data,
+)
+BLOCKS = {block.__name__: block for block in ALL}
+
+
+def written(file: str) -> str:
+    """The file with its blocks written anew. Raises `KeyError` for a name that is not in `BLOCKS`."""
+    found = records.records(file)
+    text = (records.ROOT / file).read_text(encoding="utf-8")
+    return MARK.sub(lambda mark: mark[1] + "\n".join(BLOCKS[mark[2]](found)) + "\n" + mark[3], text)

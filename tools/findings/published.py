@@ -1,0 +1,78 @@
+"""Blocks about published numbers: those of the paper, and that of MAML by Finn et al., beside ours."""
+
+from collections.abc import Callable
+from typing import Any
+
+from megan.report import paper_curves, paper_table
+from megan.report.page.wording import half, percent, points
+from tools.findings.records import Record, of_the_paper, table_of
+
+READINGS = ("maml_long", "maml_norm_first", "maml_second_order")  # of the authors' code, by MAML
+# MAML on Omniglot, 5 ways and 1 shot, with its 95 % interval over tasks: Finn et al. 2017, Table 1. By their code, this
+# was measured with one query a class.
+PUBLISHED, PUBLISHED_ERROR, PUBLISHED_QUERIES = 0.987, 0.004, 1
+
+
+def paper(found: list[Record]) -> list[str]:
+    """The paper's numbers, ours, and whether the paper's run could be one of our seeds; by study and curve."""
+    return _beside_paper(of_the_paper(found), lambda row: bool(row["last"]))
+
+
+def figure_10(found: list[Record]) -> list[str]:
+    """Every point of the paper's curve of MAML in Fig. 10, beside ours in the settings of the authors' code."""
+    alike = [record for record in found if record.study == "code"]
+    return _beside_paper(alike, lambda row: str(row["figure"]) == "10" and row["curve"] == "MAML")
+
+
+def readings(found: list[Record]) -> list[str]:
+    """MAML in the settings of the authors' code and in two other readings, at the points of the paper's Fig. 10."""
+    curve = paper_curves.of(10)["MAML"]
+    steps = curve["meta_step"].tolist()
+    rows = []
+    for record in (one for one in found if one.study == "code"):
+        table = record.table("tables/snapshots")
+        for name in [] if table is None else [name for name in READINGS if name in set(table["variant"])]:
+            own = table[table["variant"] == name]
+            means = own.groupby("meta_step")["accuracy"].mean().reindex(steps)
+            rows.append([own["label"].iloc[0], *map(percent, means), own["seed"].nunique(), record.run(name)])
+    if rows:
+        rows.insert(0, ["the paper", *map(percent, curve["accuracy"]), 1, "read off the picture"])
+    return table_of(["after meta-steps", *(f"{step:,}" for step in steps), "seeds", "run"], rows)
+
+
+def _beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """The rows of each record's `paper_table` that are `chosen` and have a number of ours."""
+    rows = []
+    for record in found:
+        accuracy = record.table("tables/accuracy")
+        if accuracy is None:
+            continue
+        labels = dict(zip(accuracy["variant"], accuracy["label"], strict=True))
+        table = paper_table.build(record.study, labels, record.folder / "tables", record.meta_batch)
+        for row in filter(chosen, table[table["ours"].notna()].to_dict("records")):
+            ours = f"{percent(row['ours'])} after {row['our_meta_step']:,} ({row['split']})"
+            spread = f"{100 * row['lowest_seed']:.1f} to {percent(row['highest_seed'])}; {half(row['spread'], 1)}"
+            rows.append(
+                [
+                    f"Fig. {row['figure']}, {row['curve']}",
+                    f"{percent(row['paper'])} after {row['meta_step']:,}",
+                    ours, points(row["difference"], 1), spread, row["inside"] or "one seed", record.run(row["variant"]),
+                ]
+            )  # fmt: skip
+    head = ["curve", "paper", "ours", "difference, points", "our seeds; one further seed", "inside", "run"]
+    return table_of(head, rows)
+
+
+def anchor(found: list[Record]) -> list[str]:
+    """Our MAML by the number of queries a class, at the settings of Finn et al., beside what they published."""
+    rows = []
+    for record in (one for one in found if one.study == "anchor"):
+        table = record.table("test/maml/queries")
+        for row in [] if table is None else table.sort_values("queries").itertuples():
+            ours = f"{percent(row.accuracy, 2)} {half(1.96 * row.standard_error, 2)}"
+            theirs, inside = "", ""
+            if row.queries == PUBLISHED_QUERIES:
+                theirs = f"{percent(PUBLISHED)} {half(PUBLISHED_ERROR, 1)}"
+                inside = "yes" if abs(row.accuracy - PUBLISHED) <= PUBLISHED_ERROR else "no"
+            rows.append([row.queries, ours, theirs, inside, row.seed, record.run("maml")])
+    return table_of(["queries a class", "accuracy, 95 % over tasks", "published", "inside", "seed", "run"], rows)

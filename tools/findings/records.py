@@ -1,0 +1,102 @@
+"""Committed records, as the blocks of docs/findings.md read them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from megan.config import paths
+from megan.report.inputs import read_table
+
+ROOT = Path(__file__).parents[2]
+ORDER = ("text", "code", "anchor", "search")  # of studies in tables; then any other
+PILOT = "omniglot_2500"  # shown as the answer until there is a record of study `text`
+PAIR = ("maml", "n_plus_1")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A committed record. `here`: the way to its folder from the file that is written."""
+
+    folder: Path
+    here: str
+    manifest: dict[str, Any]
+
+    @property
+    def study(self) -> str:
+        return str(self.manifest["study"])
+
+    @property
+    def page(self) -> str:
+        return f"[{self.study}]({self.here})"
+
+    @property
+    def meta_batch(self) -> int:
+        """Tasks of a meta-step."""
+        return int(self._settings()["train"]["meta_batch"])
+
+    @property
+    def dataset(self) -> str:
+        return str(self._settings()["data"]["dataset"])
+
+    def _settings(self) -> dict[str, Any]:
+        return yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """A table by its name in the record, as `tables/seeds`; None if the record has none."""
+        path = self.folder / f"{name}.csv"
+        return read_table(path, []) if path.is_file() else None
+
+    def run(self, variant: str) -> str:
+        """A link to the record of a variant's training."""
+        return f"[{self.study}, train/{variant}]({self.here}/train/{variant}/record.json)"
+
+
+def records(file: str) -> list[Record]:
+    """All records, in the order of tables. `file`: the one whose links are relative to it."""
+    up = "../" * file.count("/")
+    found = []
+    for path in (ROOT / paths.RECORD).glob("*/MANIFEST.json"):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found.append(Record(path.parent, f"{up}{paths.RECORD.as_posix()}/{path.parent.name}", manifest))
+    return sorted(found, key=lambda one: (ORDER.index(one.study) if one.study in ORDER else len(ORDER), one.study))
+
+
+def main_record(found: list[Record]) -> Record:
+    """The record that decides the claims: that of study `text`, or the pilot until there is one."""
+    return next(one for name in (ORDER[0], PILOT) for one in found if one.study == name and _has_claims(one))
+
+
+def _has_claims(record: Record) -> bool:
+    return record.table("claims/claims") is not None
+
+
+def of_the_paper(found: list[Record]) -> list[Record]:
+    """Records of the data set that decides the claims."""
+    return [record for record in found if record.dataset == main_record(found).dataset]
+
+
+def of_the_pair(found: list[Record], name: str) -> Iterator[tuple[Record, pd.DataFrame]]:
+    """The records of the paper's data set whose table `name` has both MAML and N+1, with that table."""
+    for record in of_the_paper(found):
+        table = record.table(name)
+        if table is not None and set(PAIR) <= set(table["variant"]):
+            yield record, table
+
+
+def by_seed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Accuracy by seed and variant, and N+1 minus MAML for each seed that both have."""
+    wide = table.pivot(index="seed", columns="variant", values="accuracy")
+    return wide, (wide[PAIR[1]] - wide[PAIR[0]]).dropna()
+
+
+def table_of(head: list[str], rows: list[list[Any]]) -> list[str]:
+    """A table of Markdown; a sentence if no record has a row of it."""
+    if not rows:
+        return ["No record has this yet."]
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(str(cell).replace("|", "/").strip() for cell in line) + " |" for line in lines]

@@ -1,0 +1,50 @@
+"""Blocks about the runs: the studies and what they took, and other data sets."""
+
+import json
+
+from megan.report.page.wording import half, percent
+from tools.findings.records import Record, of_the_paper, table_of
+
+
+def studies(found: list[Record]) -> list[str]:
+    rows = []
+    for record in found:
+        left = record.manifest.get("not_run", [])
+        state = f"provisional, {len(left)} left" if record.manifest.get("provisional") else "complete"
+        trained = len(list(record.folder.glob("train/*/record.json")))
+        rows.append([record.page, state, trained, _hours(record), f"`{record.manifest.get('commit', '')[:10]}`"])
+    return table_of(["study", "state", "variants trained", "hours of two cores", "commit"], rows)
+
+
+def cost(found: list[Record]) -> list[str]:
+    rows = [[record.page, part, hours] for record in found for part, hours in _parts(record).items()]
+    return table_of(["study", "part", "hours of two cores"], rows)
+
+
+def _hours(record: Record) -> str:
+    return f"{sum(map(float, _parts(record).values())):.1f}"
+
+
+def _parts(record: Record) -> dict[str, str]:
+    """Hours of two cores by kind of stage, from the provenance."""
+    parts: dict[str, float] = {}
+    for path in sorted((record.folder / "provenance").glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        hours = told.get("wall_seconds", 0) * told.get("threads", 1) / 2 / 3600
+        part = path.stem.partition("-")[0]
+        parts[part] = parts.get(part, 0) + hours
+    return {part: f"{hours:.2f}" for part, hours in parts.items()}
+
+
+def other_data(found: list[Record]) -> list[str]:
+    """Every variant of the records of other data sets. The error is over tasks: these runs may have one seed."""
+    rows = []
+    for record in found:
+        table = record.table("tables/accuracy")
+        if table is None or record in of_the_paper(found):
+            continue
+        for row in table.itertuples():
+            accuracy = f"{percent(row.accuracy)} {half(row.ci95_tasks, 1)}"
+            rows.append([row.dataset, row.label, f"{row.meta_steps:,}", row.seeds, accuracy, record.run(row.variant)])
+    head = ["data set", "variant", "meta-steps", "seeds", "accuracy, 95 % over tasks", "run"]
+    return table_of(head, rows)
