@@ -6,6 +6,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import yaml
 
 from tools import findings
 from tools.findings import records
@@ -100,6 +101,25 @@ def test_readings_of_the_code_stand_below_the_papers_curve(copied):
     assert [row.split(" | ")[1:6] for row in ours] == [
         ["10.0 %", "20.0 %", "30.0 %", "40.0 %", "3"], ["15.0 %", "25.0 %", "35.0 %", "45.0 %", "3"]
     ]  # fmt: skip
+
+
+def test_the_search_shows_the_chosen_settings_and_those_of_the_study(copied):
+    folder = records.ROOT / records.paths.RECORD / "search"
+    (folder / "search").mkdir(parents=True)
+    (folder / "MANIFEST.json").write_text(json.dumps({"study": "search"}))
+    own = {"train": {"learning_rate": 0.001, "schedule": "constant"}, "inner": {"learning_rate": 0.4}}
+    settings = {"studies": {"search": own | {"data": {"dataset": "omniglot"}}}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    head = "approach,rank,chosen,variant,outer_step,inner_step,schedule,seeds,diverged,accuracy,ci95_seeds,loss\n"
+    (folder / "search/search.csv").write_text(
+        head
+        + "maml,1,True,best,0.002,0.4,cosine,3,0,0.9,0.01,0.3\n"
+        + "maml,2,False,middle,0.002,0.4,constant,3,0,0.8,0.01,0.3\n"
+        + "maml,3,False,own,0.001,0.4,constant,3,0,0.7,0.01,0.3\n"
+    )
+    first, second = _block(findings.written("page.md"), "search").splitlines()[2:]
+    assert first.startswith("| maml | 0.002 | 0.4 | cosine | 90.0 % ± 1.0 | 3 | 1 of 3 | [search, train/best](")
+    assert second.startswith("| maml | 0.001 | 0.4 | constant | 70.0 % ± 1.0 | 3 | 3 of 3 | [search, train/own](")
 
 
 @pytest.mark.parametrize(("accuracy", "inside"), [(0.9829, "no"), (0.9831, "yes"), (0.9909, "yes"), (0.9911, "no")])

@@ -26,6 +26,7 @@ ALL = (
     runs.studies,
     runs.cost,
     runs.other_data,
+    runs.search,
 )
 BLOCKS = {block.__name__: block for block in ALL}
 

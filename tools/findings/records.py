@@ -37,13 +37,15 @@ class Record:
     @property
     def meta_batch(self) -> int:
         """Tasks of a meta-step."""
-        return int(self._settings()["train"]["meta_batch"])
+        return int(self.settings["train"]["meta_batch"])
 
     @property
     def dataset(self) -> str:
-        return str(self._settings()["data"]["dataset"])
+        return str(self.settings["data"]["dataset"])
 
-    def _settings(self) -> dict[str, Any]:
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the study, without those of its variants."""
         return yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
 
     def table(self, name: str) -> pd.DataFrame | None:

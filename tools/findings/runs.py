@@ -1,6 +1,9 @@
 """Blocks about the runs: the studies and what they took, and other data sets."""
 
 import json
+from typing import Any
+
+import pandas as pd
 
 from megan.report.page.wording import half, percent
 from tools.findings.records import Record, of_the_paper, table_of
@@ -48,3 +51,27 @@ def other_data(found: list[Record]) -> list[str]:
             rows.append([row.dataset, row.label, f"{row.meta_steps:,}", row.seeds, accuracy, record.run(row.variant)])
     head = ["data set", "variant", "meta-steps", "seeds", "accuracy, 95 % over tasks", "run"]
     return table_of(head, rows)
+
+
+def search(found: list[Record]) -> list[str]:
+    """The settings that the search chose for each approach, and those of the study, with their rank."""
+    rows: list[list[Any]] = []
+    for record in (one for one in found if one.study == "search"):
+        table = record.table("search/search")
+        if table is None:
+            continue
+        for approach, tried in table.groupby("approach", sort=False):
+            for row in tried[tried["chosen"] | _own(record, tried)].itertuples():
+                steps = f"{row.outer_step:g}", f"{row.inner_step:g}", row.schedule
+                accuracy = f"{percent(row.accuracy)} {half(row.ci95_seeds, 1)}"
+                rank = f"{row.rank} of {len(tried)}"
+                rows.append([approach, *steps, accuracy, row.seeds, rank, record.run(row.variant)])
+    head = ["approach", "outer step", "inner step", "schedule", "validation accuracy", "seeds", "rank", "run"]
+    return table_of(head, rows)
+
+
+def _own(record: Record, tried: pd.DataFrame) -> pd.Series:
+    """Which rows have the study's own settings."""
+    train, inner = record.settings["train"], record.settings["inner"]
+    alike = (tried["outer_step"] == train["learning_rate"]) & (tried["inner_step"] == inner["learning_rate"])
+    return alike & (tried["schedule"] == train["schedule"])
