@@ -64,9 +64,31 @@ def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
     text = findings.written("page.md")
     row = next(line for line in _block(text, "paper").splitlines() if "red (MAML)" in line).split(" | ")
     assert row[1] == "85.6 % after 238" and row[2].endswith("after 1,000 (validation)") and row[5] == "no"
-    assert "**supported** | +0.75 points | +0.34 points to +1.16 points | +0.85 points" in _block(text, "claims")
+    assert "**supported** | +0.75 points | +0.34 to +1.16 | +0.85 points" in _block(text, "claims")
     assert "undecided: 3, 4, 5" in _block(text, "claims")
     assert _block(text, "anchor") == _block(text, "questions") == "No record has this yet.\n"
+
+
+def test_the_claims_that_matter_have_the_verdict_of_the_replication(copied):
+    folder = records.ROOT / records.paths.RECORD / records.REPLICATION
+    shutil.copytree(PILOT.with_name(records.REPLICATION), folder)
+    path = folder / "claims/claims.csv"
+    table = pd.read_csv(path, dtype=object)
+    table.loc[0, ["verdict", "effect", "unit"]] = ("opposite", -0.0123, "accuracy")
+    table.to_csv(path, index=False)
+    first, second, *rest = _block(findings.written("page.md"), "matter").splitlines()[2:]
+    assert first.endswith("**supported** | +0.75 points (+0.34 to +1.16) | opposite, -1.23 points |")
+    assert second.startswith("| 2 |") and second.endswith("|  |")
+    assert [row.split(" | ")[0] for row in rest] == ["| 7", "| 15"]  # the pilot's rules have no own questions
+
+
+def test_the_hours_of_a_study_are_those_of_its_provenance(copied):
+    for path in (copied / "provenance").glob("*.json"):
+        told = json.loads(path.read_text())
+        hours = {"judge": 1.5, "train-maml": 2.25, "train-n_plus_1": 3.0}.get(path.stem, 0)
+        path.write_text(json.dumps(told | {"wall_seconds": hours * 3600, "threads": 4}))
+    row = _block(findings.written("page.md"), "studies").splitlines()[2].split(" | ")
+    assert row[3:10] == ["0.00", "3.00", "10.50", "0.00", "0.00", "0.00", "13.5"]
 
 
 def test_records_of_other_data_have_a_table_of_their_own(copied):

@@ -14,6 +14,7 @@ ALL = (
     answers.answer,
     answers.figure,
     answers.pair,
+    answers.matter,
     answers.claims,
     answers.questions,
     answers.controls,
@@ -24,7 +25,6 @@ ALL = (
     published.readings,
     published.anchor,
     runs.studies,
-    runs.cost,
     runs.other_data,
     runs.search,
 )

@@ -1,9 +1,17 @@
 """Blocks about the claims: the answer, the pair, verdicts, controls, spreads."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
 from megan.report.claims.decide import shown
 from megan.report.page.wording import half, percent, points
 from megan.report.statistics import seed_interval
-from tools.findings.records import PAIR, Record, by_seed, main_record, of_the_pair, of_the_paper, table_of
+from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, of_the_paper, table_of
+
+# The headline, and whether the generator is the reason for it. Named before their runs were made.
+MATTER = ("1", "2", "7", "15", "Q1", "Q2", "Q3", "Q4", "Q5")
 
 
 def answer(found: list[Record]) -> list[str]:
@@ -49,6 +57,16 @@ def pair(found: list[Record]) -> list[str]:
     return table_of(["run", "seeds", "MAML", "N+1", "difference, points", "claim 1"], rows)
 
 
+def matter(found: list[Record]) -> list[str]:
+    """The claims that matter most, measured or not: verdict, effect and interval, and the replication's verdict."""
+    rows = [
+        [row["claim"], _told(row), f"**{row['verdict']}**", f"{effect} ({interval})" if interval else effect, again]
+        for row, effect, interval, again in _measured(found)
+        if row["claim"] in MATTER
+    ]
+    return table_of(["", "what it says", "verdict", "effect (95 % interval)", f"replication in `{REPLICATION}`"], rows)
+
+
 def claims(found: list[Record]) -> list[str]:
     return _claims(found, own=False)
 
@@ -58,23 +76,49 @@ def questions(found: list[Record]) -> list[str]:
 
 
 def _claims(found: list[Record], own: bool) -> list[str]:
-    """Verdict, effect, interval and smallest detectable effect: from the main record, and in brackets the rest."""
-    record = main_record(found)
-    table = record.table("claims/claims")
+    """Verdict, effect, interval and smallest detectable effect of what was measured, and the numbers of the rest."""
+    chosen = [one for one in _measured(found) if one[0]["claim"].startswith("Q") == own]
+    rows = [
+        [row["claim"], _told(row), f"**{row['verdict']}**", effect, interval, _least(row), again]
+        for row, effect, interval, again in chosen
+        if effect
+    ]
+    head = ["", "what it says", "verdict", "effect", "95 % interval", "smallest that could be seen"]
+    words = table_of([*head, f"replication in `{REPLICATION}`"], rows)
+    kinds: dict[str, list[str]] = {}
+    for row, effect, _, _ in chosen:
+        if not effect:
+            kinds.setdefault(row["verdict"], []).append(row["claim"])
+    told = "; ".join(f"{kind}: {', '.join(numbers)}" for kind, numbers in kinds.items())
+    return [*words, *(["", f"Not measured in {main_record(found).page}: {told}."] if told else [])]
+
+
+def _measured(found: list[Record]) -> Iterator[tuple[dict[str, Any], str, str, str]]:
+    """Each claim of the main record: its row, effect and interval in words or "", and the replication's verdict."""
+    table = main_record(found).table("claims/claims")
+    again = next((one.table("claims/claims") for one in found if one.study == REPLICATION), None)
     assert table is not None
-    chosen = table[table["claim"].astype(str).str.startswith("Q") == own]
-    rows = []
-    for row in chosen[chosen["effect"].notna()].to_dict("records"):
-        unit = str(row["unit"])
-        low, high, effect, least = (shown(row[key], unit) for key in ("ci95_low", "ci95_high", "effect", "detectable"))
-        source = f" ({row['source']})" if isinstance(row["source"], str) else ""
-        interval = f"{low} to {high}" if low != "none" else ""
-        rows.append([row["claim"], f"{row['text']}{source}", f"**{row['verdict']}**", effect, interval, least])
-    words = table_of(["", "what it says", "verdict", "effect", "95 % interval", "smallest that could be seen"], rows)
-    rest = chosen[chosen["effect"].isna()]
-    kinds = {kind: ", ".join(group["claim"].astype(str)) for kind, group in rest.groupby("verdict")}
-    told = "; ".join(f"{kind}: {numbers}" for kind, numbers in kinds.items())
-    return [*words, *([""] if words and told else []), *([f"Not measured in {record.page}: {told}."] if told else [])]
+    verdicts = {} if again is None else _verdicts(again)
+    for row in table.assign(claim=table["claim"].astype(str)).to_dict("records"):
+        effect, low, high = (shown(row[key], row["unit"]) for key in ("effect", "ci95_low", "ci95_high"))
+        measured = pd.notna(row["effect"])
+        bounds = " to ".join(bound.removesuffix(" points").removeprefix("factor ") for bound in (low, high))
+        interval = bounds if measured and pd.notna(row["ci95_low"]) else ""
+        yield row, effect if measured else "", interval, verdicts.get(row["claim"], "")
+
+
+def _verdicts(table: pd.DataFrame) -> dict[str, str]:
+    """The verdict by claim, with its effect, of the claims that were measured."""
+    rows = table[table["effect"].notna()].to_dict("records")
+    return {str(row["claim"]): f"{row['verdict']}, {shown(row['effect'], row['unit'])}" for row in rows}
+
+
+def _least(row: dict[str, Any]) -> str:
+    return shown(row["detectable"], row["unit"])
+
+
+def _told(row: dict[str, Any]) -> str:
+    return f"{row['text']} ({row['source']})" if isinstance(row["source"], str) else str(row["text"])
 
 
 def controls(found: list[Record]) -> list[str]:

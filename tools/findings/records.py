@@ -14,6 +14,7 @@ from megan.report.inputs import read_table
 
 ROOT = Path(__file__).parents[2]
 ORDER = ("text", "code", "anchor", "search")  # of studies in tables; then any other
+REPLICATION = "code"  # has claims of its own, in the settings of the authors' code
 PILOT = "omniglot_2500"  # shown as the answer until there is a record of study `text`
 PAIR = ("maml", "n_plus_1")
 

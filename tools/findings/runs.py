@@ -8,35 +8,31 @@ import pandas as pd
 from megan.report.page.wording import half, percent
 from tools.findings.records import Record, of_the_paper, table_of
 
+PARTS = ("encoder", "judge", "train", "test", "gan", "samples")  # stages that have hours in the table
+
 
 def studies(found: list[Record]) -> list[str]:
+    """What each study has, and the hours of two cores of its stages."""
     rows = []
     for record in found:
         left = record.manifest.get("not_run", [])
         state = f"provisional, {len(left)} left" if record.manifest.get("provisional") else "complete"
         trained = len(list(record.folder.glob("train/*/record.json")))
-        rows.append([record.page, state, trained, _hours(record), f"`{record.manifest.get('commit', '')[:10]}`"])
-    return table_of(["study", "state", "variants trained", "hours of two cores", "commit"], rows)
+        hours = _hours(record)
+        parts = [f"{hours[part]:.2f}" if part in hours else "" for part in PARTS]
+        commit = f"`{record.manifest.get('commit', '')[:10]}`"
+        rows.append([record.page, state, trained, *parts, f"{sum(hours.values()):.1f}", commit])
+    return table_of(["study", "state", "variants", *(f"{part}, h" for part in PARTS), "all, h", "commit"], rows)
 
 
-def cost(found: list[Record]) -> list[str]:
-    rows = [[record.page, part, hours] for record in found for part, hours in _parts(record).items()]
-    return table_of(["study", "part", "hours of two cores"], rows)
-
-
-def _hours(record: Record) -> str:
-    return f"{sum(map(float, _parts(record).values())):.1f}"
-
-
-def _parts(record: Record) -> dict[str, str]:
+def _hours(record: Record) -> dict[str, float]:
     """Hours of two cores by kind of stage, from the provenance."""
     parts: dict[str, float] = {}
     for path in sorted((record.folder / "provenance").glob("*.json")):
         told = json.loads(path.read_text(encoding="utf-8"))
-        hours = told.get("wall_seconds", 0) * told.get("threads", 1) / 2 / 3600
         part = path.stem.partition("-")[0]
-        parts[part] = parts.get(part, 0) + hours
-    return {part: f"{hours:.2f}" for part, hours in parts.items()}
+        parts[part] = parts.get(part, 0) + told.get("wall_seconds", 0) * told.get("threads", 1) / 2 / 3600
+    return parts
 
 
 def other_data(found: list[Record]) -> list[str]:
