@@ -45,8 +45,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of all files below a folder, or of a file."""
+    return sum(path.stat().st_size for path in (folder, *folder.rglob("*")) if path.is_file())
 
 
 def told(folder: Path) -> str:
@@ -61,7 +61,7 @@ def told(folder: Path) -> str:
 
 def check_room(folder: Path, study: str) -> None:
     """Raise `RecordError` if the record in `folder`, together with those of the other studies, is too large."""
-    others = {path.name: size(path) / MIB for path in paths.RECORD.glob("*") if path.is_dir() and path != folder}
+    others = {path.name: size(path) / MIB for path in paths.RECORD.glob("*") if path != folder}
     others.pop(study, None)
     own = size(folder) / MIB
     if own + sum(others.values()) > MOST_MIB:

@@ -11,7 +11,7 @@ import yaml
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.record import commands, manifest, partial, weights
+from megan.record import commands, manifest, pages, partial, weights
 from megan.record.manifest import RecordError
 from megan.runs import provenance, result, storage
 from megan.stages import registry
@@ -36,6 +36,7 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
     computed = partial.needed(params, stages, lock) if finished else {}
     lock = {address: entry for address, entry in lock.items() if address not in computed}
     with ExitStack() as scratch:
+        scratch.callback(pages.remove_unused)
         sources = _sources(params, [stage for address, stage in stages.items() if address in lock])
         waiting = partial.waiting(params, lock) if computed else ()
         if computed:
@@ -50,6 +51,8 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
             for name, source in sources.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, folder / name)
+            if pages.NAME in sources:
+                pages.share_library(folder / pages.NAME)
             for variant, one in best.items():
                 (folder / "weights").mkdir(exist_ok=True)
                 (folder / "weights" / f"{variant}.safetensors").write_bytes(one.packed)

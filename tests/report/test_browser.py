@@ -11,6 +11,7 @@ import pytest
 from page_study import write_samples
 
 from megan.config import paths
+from megan.record import pages
 from megan.report import figures
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -e '.[browser]' for the tests in a browser")
@@ -81,6 +82,17 @@ def opened(browser, address):
         return browser
 
     return open_page
+
+
+@pytest.fixture
+def of_record(address, tmp_path, monkeypatch):
+    """The folder of records with that page in it, whose library is in a file of its own, and the page's address."""
+    monkeypatch.chdir(tmp_path)
+    page = paths.RECORD / "quick" / pages.NAME
+    page.parent.mkdir(parents=True)
+    shutil.copyfile(address.removeprefix("file://"), page)
+    pages.share_library(page)
+    return paths.RECORD, page.resolve().as_uri()
 
 
 def _run(browser, script):
@@ -215,3 +227,15 @@ def test_the_theme_can_be_changed(opened):
     browser.find_element("id", "theme").click()
     assert _run(browser, "getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
     assert browser.get_log("browser") == []
+
+
+def test_the_page_of_a_record_draws_with_the_library_of_the_folder_above(browser, of_record):
+    folder, address = of_record
+    browser.get(address)
+    assert _when(browser, "n > 0") > 0
+    for library in folder.glob("library-*.js"):
+        library.unlink()
+    browser.get(address)
+    shown = "return document.querySelector('#chart').textContent"
+    ui.WebDriverWait(browser, 20).until(lambda one: "needs the file library-*.js" in one.execute_script(shown))
+    assert "the charting library is missing" in str(browser.get_log("browser"))

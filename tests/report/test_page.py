@@ -7,6 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import jobs
 import numpy as np
@@ -158,7 +159,7 @@ def test_figures_stand_in_the_page_with_their_words_and_their_code(made):
     for number, (name, code) in enumerate(zip(CURVES, ("comparisons", "accuracy"), strict=True), 1):
         path = paths.figures("quick") / name
         words = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        assert base64.b64decode(shown[words["alt"]].partition(",")[2]) == path.with_suffix(".svg").read_bytes()
+        assert unquote_to_bytes(shown[words["alt"]].partition(",")[2]) == path.with_suffix(".svg").read_bytes()
         expected = (
             f"Figure {number}. {words['title']}. {words['caption']} Drawn by megan/report/figures/{code}.py; file"
         )

@@ -12,7 +12,7 @@ from megan import __main__ as command_line
 from megan import record
 from megan.config import params as parameters
 from megan.config import paths
-from megan.record import check, manifest
+from megan.record import check, manifest, pages
 from megan.runs import result, storage
 from megan.stages import registry
 from tests.workflow.conftest import ROOT, Project, ran
@@ -62,7 +62,8 @@ def compared_with_lock(folder: Path) -> set[str]:
         for path in outs
         if (folder / Path(*Path(path).parts[2:])).is_file() or Path(path).name in ("tables", "claims")
     }
-    for path in whole:
+    page = f"results/{folder.name}/{pages.NAME}"  # lies there without its library: see tests/record/test_pages.py
+    for path in whole - {page}:
         copy = folder / Path(*Path(path).parts[2:])
         assert outs[path] == (content_md5(copy) if copy.is_dir() else hashlib.md5(copy.read_bytes()).hexdigest()), path
     return whole

@@ -3,9 +3,9 @@
 One HTML file that needs no network: it contains the figures, the data of its charts, and the charting library.
 """
 
-import base64
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -17,6 +17,7 @@ from megan.report.page import answer, chart, gallery, origin, published, variant
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDEST_OF_ONE_COLUMN = 300  # points; a wider figure gets the whole width of the page
+_PLAIN = " /:;=,+()"  # besides letters, digits and "_.-~": needs no escape in a data URL, nor in HTML
 PIXELS = 96 / 72  # of CSS in one point
 
 
@@ -69,7 +70,7 @@ def _figure(study: str, name: str) -> dict[str, Any]:
         raise ReportError(f"{path} is missing; run `{COMMAND}` to make it") from None
     if not content.rstrip().endswith(b"</svg>"):
         raise broken(path, "is incomplete: its end is missing")
-    data = "data:image/svg+xml;base64," + base64.b64encode(content).decode()
+    data = "data:image/svg+xml," + quote(content, safe=_PLAIN)  # a quarter smaller than base64
     entry, (width, height) = figures.FIGURES[name], _size(content)
     return {
         "name": name, "data": data, "code": entry.code, "folded": entry.folded, "width": round(width * PIXELS),

@@ -1,0 +1,69 @@
+"""The page of a record, and the charting library that the pages of all records share."""
+
+import re
+
+import pytest
+
+from megan.config import paths
+from megan.record import manifest, pages
+from megan.report.page import chart
+
+LOADS = re.compile(r'<script src="\.\./(library-[0-9a-f]{8}\.js)"></script>')
+PAGE = '<p>Before</p><script type="text/plain" id="library">{}</script><p>After</p>'
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes the page of a record with a library, and moves the library out of it."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(study, packed):
+        page = paths.RECORD / study / pages.NAME
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(PAGE.format(packed))
+        pages.share_library(page)
+        return page.read_text()
+
+    return make
+
+
+def _libraries():
+    return sorted(path.name for path in paths.RECORD.glob("*.js"))
+
+
+def test_a_record_has_the_page_without_the_library(inside):
+    text = (inside.record / pages.NAME).read_text(encoding="utf-8")
+    (name,) = LOADS.findall(text)
+    source = chart.library().source
+    assert source not in text and f'library.textContent = "{source}";' in (inside.record.parent / name).read_text()
+    assert pages.NAME in manifest.verify(inside.record)["files"]
+
+
+def test_records_share_one_library(write):
+    first, second = write("text", "AbC+/="), write("code", "AbC+/=")
+    (name,) = _libraries()
+    assert first == second == f'<p>Before</p><script src="../{name}"></script><p>After</p>'
+
+
+def test_another_library_has_a_file_of_its_own_and_an_unused_one_goes(write):
+    write("text", "AbC+/="), write("code", "DeF+/=")
+    old, new = _libraries(), LOADS.findall(write("text", "DeF+/="))
+    assert len(old) == 2
+    pages.remove_unused()
+    assert _libraries() == new
+
+
+def test_the_library_counts_as_room(write):
+    write("code", "A" * manifest.MIB)
+    (paths.RECORD / "text").mkdir()
+    with pytest.raises(manifest.RecordError, match=r"\(text 15\.0, .*library-[0-9a-f]{8}\.js 1\.0"):
+        (paths.RECORD / "text/large").write_bytes(bytes(15 * manifest.MIB))
+        manifest.check_room(paths.RECORD / "text", "text")
+
+
+def test_a_page_without_a_library_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / pages.NAME
+    page.write_text("<p>No chart</p>")
+    pages.share_library(page)
+    assert page.read_text() == "<p>No chart</p>" and not paths.RECORD.exists()
