@@ -10,7 +10,7 @@ from megan.report.page.wording import half, percent, points
 from megan.report.statistics import seed_interval
 from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, of_the_paper, table_of
 
-# The headline, and whether the generator is the reason for it. Named before their runs were made.
+# The headline, and whether the generator is its reason. Chosen when only the runs of claims 1 and 2 were finished.
 MATTER = ("1", "2", "7", "15", "Q1", "Q2", "Q3", "Q4", "Q5")
 
 
