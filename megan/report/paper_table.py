@@ -27,12 +27,11 @@ def build(study: str, labels: dict[str, str], tables: Path, meta_batch: int) -> 
     meta-steps.
 
     Columns: figure, curve, meta_step, paper and reading_error as in `paper_figures.csv`; study, variant and its label;
-    ours, the mean over seeds at our_meta_step, the one with the nearest number of training tasks, on meta-test tasks
-    where training kept its weights there, else on validation tasks (`split`); difference, ours minus the paper's; the
-    lowest and the highest seed, and spread, the half-width of `run_interval`; inside, whether the difference is within
-    spread and reading_error: "yes", "no", or empty with one seed; run, the folder of the training; last, whether it is
-    the last point of its curve. Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares
-    from 0 to 1.
+    ours, the mean over seeds at our_meta_step, the one with the nearest number of training tasks; split, `validation`
+    or `test`, the same for a whole curve (`_split`); difference, ours minus the paper's; the lowest and the highest
+    seed, and spread, the half-width of `run_interval`; inside, whether the difference is within spread and
+    reading_error: "yes", "no", or empty with one seed; run, the folder of the training; last, whether it is the last
+    point of its curve. Cells of ours are empty if no meta-step is near (`FARTHEST`). Accuracies are shares from 0 to 1.
     """
     ours = _ours(tables)
     rows = []
@@ -42,10 +41,12 @@ def build(study: str, labels: dict[str, str], tables: Path, meta_batch: int) -> 
             continue
         about = {"figure": figure, "curve": curve, "study": study, "variant": name}
         about |= {"label": labels[name], "run": paths.trained(study, name).as_posix()}
+        own = ours[ours["variant"] == name].dropna(subset=["accuracy"])
+        own = own[own["split"] == _split(points, own, meta_batch)]
         for point in points.sort_values("meta_step").itertuples():
             last = point.meta_step == points["meta_step"].max()
             told = {"meta_step": point.meta_step, "paper": point.accuracy, "reading_error": point.reading_error}
-            rows.append({**about, **told, "last": last, **_beside(point, ours[ours["variant"] == name], meta_batch)})
+            rows.append({**about, **told, "last": last, **_beside(point, own, meta_batch)})
     return pd.DataFrame(rows, columns=COLUMNS).astype({"our_meta_step": "Int64", "seeds": "Int64"})
 
 
@@ -81,20 +82,32 @@ def _ours(tables: Path) -> pd.DataFrame:
     return found[pd.Series([run not in gone for run in runs], index=found.index, dtype=bool)]
 
 
+def _split(points: pd.DataFrame, own: pd.DataFrame, meta_batch: int) -> str:
+    """The split whose meta-steps are nearest to the points of a curve of the paper, in sum; meta-test if it is a tie.
+
+    One split for all points, because meta-test and validation classes are not equally difficult: a curve that changes
+    between them would have steps that no run made.
+    """
+    wanted = [paper_curves.as_ours(step, meta_batch) for step in points["meta_step"]]
+    far = {
+        split: sum(min(abs(at - step) for at in rows["meta_step"].unique()) for step in wanted)
+        for split, rows in own.groupby("split")
+    }
+    return min(far, key=lambda split: (far[split], split != "test"), default="")
+
+
 def _beside(point: object, own: pd.DataFrame, meta_batch: int) -> dict[str, object]:
-    """Our cells of a row. `own`: the accuracies of one variant."""
+    """Our cells of a row. `own`: the accuracies of one variant, on one split."""
     step, paper, error = (getattr(point, key) for key in ("meta_step", "accuracy", "reading_error"))
     wanted = paper_curves.as_ours(step, meta_batch)
-    own = own.dropna(subset=["accuracy"])
-    moments = own[["meta_step", "split"]].drop_duplicates().itertuples(index=False)
-    near = [(abs(step - wanted), split != "test", step, split) for step, split in moments]
-    if not near or min(near)[0] > FARTHEST * wanted:
+    near = min(own["meta_step"].unique(), key=lambda at: (abs(at - wanted), at), default=None)
+    if near is None or abs(near - wanted) > FARTHEST * wanted:
         return {}
-    _, _, step, split = min(near)
-    values = own.loc[(own["meta_step"] == step) & (own["split"] == split), "accuracy"]
+    at = own[own["meta_step"] == near]
+    values = at["accuracy"]
     spread, difference = run_interval(values), values.mean() - paper
     return {
-        "our_meta_step": step, "split": split, "ours": values.mean(), "difference": difference, "seeds": len(values),
-        "lowest_seed": values.min(), "highest_seed": values.max(), "spread": spread,
+        "our_meta_step": near, "split": at["split"].iloc[0], "ours": values.mean(), "difference": difference,
+        "seeds": len(values), "lowest_seed": values.min(), "highest_seed": values.max(), "spread": spread,
         "inside": "" if math.isnan(spread) else "yes" if abs(difference) <= spread + error else "no",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """The numbers of docs/findings.md and README.md are those of the records."""
 
 import json
+import math
 import re
 import shutil
 
@@ -35,6 +36,11 @@ def copied(tmp_path, monkeypatch):
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
     settings = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(settings.replace(f"  {records.PILOT}:", "  text:"))
+    told = json.loads((folder / "claims/claims.json").read_text())  # with constants that the pilot's rules did not have
+    told["rules"] |= {"gains": [0.8, 0.9, 0.95], "kid_floor": 0.01}
+    (folder / "claims/claims.json").write_text(json.dumps(told))
+    steps = pd.read_csv(folder / "tables/steps.csv").assign(p_fake_of_fakes=0.5)  # nor had its tables
+    steps.to_csv(folder / "tables/steps.csv", index=False)
     monkeypatch.setattr(records, "ROOT", tmp_path)
     text = "".join(f"<!-- findings {name} -->\n<!-- end findings {name} -->\n" for name in findings.BLOCKS)
     (tmp_path / "page.md").write_text(text)
@@ -43,6 +49,11 @@ def copied(tmp_path, monkeypatch):
 
 def _block(text, name):
     return re.search(rf"<!-- findings {name} -->\n(.*?)<!-- end findings {name} -->", text, re.DOTALL)[1]
+
+
+def _rows(lines):
+    """The cells of a table of Markdown."""
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
 
 
 def test_numbers_follow_the_tables(copied):
@@ -64,7 +75,7 @@ def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
     text = findings.written("page.md")
     row = next(line for line in _block(text, "paper").splitlines() if "red (MAML)" in line).split(" | ")
     assert row[1] == "85.6 % after 238" and row[2].endswith("after 1,000 (validation)") and row[5] == "no"
-    assert "**supported** | +0.75 points | +0.34 to +1.16 | +0.85 points" in _block(text, "claims")
+    assert "**supported** | +0.75 points | +0.34 to +1.16 | 0.50 points | 0.85 points" in _block(text, "claims")
     assert "undecided: 3, 4, 5" in _block(text, "claims")
     assert _block(text, "anchor") == _block(text, "questions") == "No record has this yet.\n"
 
@@ -153,6 +164,59 @@ def test_the_anchor_is_compared_at_the_published_number_of_queries(copied, accur
     one, fifteen = _block(findings.written("page.md"), "anchor").splitlines()[2:]
     assert one.startswith(f"| 1 | {100 * accuracy:.2f} % ± 0.20 | 98.7 % ± 0.4 | {inside} | 0 |")
     assert fifteen.startswith("| 15 | 98.70 % ± 0.20 |  |  | 0 |")
+
+
+def test_the_speeds_are_those_of_the_claim_and_higher_shares_are_marked():
+    record = records.main_record(records.records("README.md"))
+    claims = json.loads((record.folder / "claims/claims.json").read_text())["claims"]
+    claim = claims["2"] if isinstance(claims, dict) else next(one for one in claims if one["claim"] == "2")
+    rows = _rows(findings.BLOCKS["speed"]([record]))
+    for part, row in zip(claim["parts"], rows, strict=False):
+        factor = part["unit"] != "accuracy"
+        effect, low, high = (
+            f"{math.exp(part[key]):.2f}" if factor else f"{100 * part[key]:+.2f}"
+            for key in ("effect", "ci95_low", "ci95_high")
+        )
+        ahead = f"{sum(value > 0 for value in part['by_seed'])} of {part['seeds']}"
+        assert row[1] == f"{effect} ({low} to {high}); ahead in {ahead}"
+    assert [row[0].endswith("*") for row in rows] == [False] * 4 + [True] * 2
+
+
+def test_the_pair_is_compared_where_the_papers_figure_6_ends(copied):
+    path = copied / "tables/curves.csv"
+    table = pd.read_csv(path).query("split == 'validation'")
+    late = table["meta_step"].eq(1000) & table["variant"].eq("n_plus_1")
+    other = table[table["meta_step"].eq(1000) & table["variant"].eq("maml")].set_index("seed")["accuracy"]
+    table.loc[late, "accuracy"] = table.loc[late, "seed"].map(other) - 0.0123
+    table.to_csv(path, index=False)
+    head, _, *rows = _block(findings.written("page.md"), "length").splitlines()
+    assert head.split(" | ")[3] == "[text](results/record/text)"
+    assert rows[-1].startswith("| 238 | 7,616 | +0.6 | -1.23 ± 0.00 | ")
+
+
+def test_controls_are_compared_on_the_seeds_that_both_have(copied):
+    path = copied / "tables/seeds.csv"
+    accuracy = {"maml": [0.5, 0.5, 0.5, 0.5], "n_plus_1": [0.51, 0.53, 0.59, 0.57], "control_output_only": [0.51, 0.51]}
+    rows = [(name, seed, value) for name, values in accuracy.items() for seed, value in enumerate(values)]
+    pd.DataFrame(rows, columns=["variant", "seed", "accuracy"]).to_csv(path, index=False)
+    pair, same, control = _rows(_block(findings.written("page.md"), "controls").splitlines())[:3]
+    assert pair[1].startswith("+5.00 ± ") and pair[2:4] == ["", "4"]
+    assert same[0].endswith("(0 to 1)") and same[1].startswith("+2.00 ± ") and same[2:4] == ["", "2"]
+    assert control[1:4] == ["+1.00 ± 0.00", "+1.00 ± 12.71", "2"]
+
+
+def test_the_fakes_have_their_realism_and_what_the_classifier_makes_of_them(copied):
+    head = "variant,seed,inner_step,accuracy,fake_wins,p_fake_of_reals,p_fake_of_fakes\n"
+    steps = [("maml", 1, 0.5, ""), ("maml", 5, 0.8, ""), ("n_plus_1", 1, 0.7, 0.0), ("n_plus_1", 5, 0.9, 0.25)]
+    steps += [("control_output_only", 1, 0.6, ""), ("control_output_only", 5, 0.8, "")]
+    lines = "".join(f"{name},0,{step},{share},,,{fake}\n" for name, step, share, fake in steps)
+    (copied / "tables/steps.csv").write_text(head + lines)
+    (copied / "samples/realism.csv").write_text(
+        "variant,seed,kid,distance\nn_plus_1,0,-1,0.5\nn_plus_1,1,1,0.7\nreal,0,0,0.2\n"
+    )
+    rows = {row[0]: row[1:] for row in _rows(_block(findings.written("page.md"), "fakes").splitlines())}
+    assert rows["N+1, real outer loss"] == ["0.10", "0.60", "25 %", "70.0 %", "90.0 %"]
+    assert rows["MAML"] == ["", "", "", "50.0 %", "80.0 %"] and rows["real images"][:2] == ["0.01", "0.20"]
 
 
 def test_an_unknown_block_is_an_error(copied):

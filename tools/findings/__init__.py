@@ -6,7 +6,7 @@ A number stands between `<!-- findings NAME -->` and `<!-- end findings NAME -->
 
 import re
 
-from tools.findings import answers, published, records, runs
+from tools.findings import answers, controls, published, records, runs, training
 
 FILES = ("docs/findings.md", "README.md")
 MARK = re.compile(r"(<!-- findings (\w+) -->\n).*?(<!-- end findings \2 -->)", re.DOTALL)
@@ -17,9 +17,12 @@ ALL = (
     answers.matter,
     answers.claims,
     answers.questions,
-    answers.controls,
     answers.noise,
-    answers.over_training,
+    controls.controls,
+    controls.fakes,
+    training.over_training,
+    training.speed,
+    training.length,
     published.paper,
     published.figure_10,
     published.readings,

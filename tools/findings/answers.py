@@ -1,4 +1,4 @@
-"""Blocks about the claims: the answer, the pair, verdicts, controls, spreads."""
+"""Blocks about the claims: the answer, the pair, verdicts, spreads."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,6 @@ import pandas as pd
 
 from megan.report.claims.decide import shown
 from megan.report.page.wording import half, percent, points
-from megan.report.statistics import seed_interval
 from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, of_the_paper, table_of
 
 # The headline, and whether the generator is its reason. Chosen when only the runs of claims 1 and 2 were finished.
@@ -31,9 +30,15 @@ def answer(found: list[Record]) -> list[str]:
         f" {points(difference['difference'])} points (95 % interval over seeds {half(difference['ci95_seeds'])}).",
         "",
         f"The paper's claim 1, N+1 beats MAML slightly: **{verdicts['1']}**. Claim 2, N+1 converges faster:"
-        f" **{verdicts['2']}**{', since MAML does' if verdicts['2'] == 'opposite' else ''}."
+        f" **{verdicts['2']}** ({_decisive(claims, '2')})."
         f" All verdicts of this record: {counts}.",
     ]
+
+
+def _decisive(claims: pd.DataFrame, claim: str) -> str:
+    """The part that decides a claim, and its effect."""
+    row = claims[claims["claim"].astype(str) == claim].iloc[0]
+    return f"{row['part']}: {shown(row['effect'], row['unit'])}".replace("%", " %")
 
 
 def figure(found: list[Record]) -> list[str]:
@@ -76,14 +81,14 @@ def questions(found: list[Record]) -> list[str]:
 
 
 def _claims(found: list[Record], own: bool) -> list[str]:
-    """Verdict, effect, interval and smallest detectable effect of what was measured, and the numbers of the rest."""
+    """Verdict, effect, interval, margin and smallest detectable effect of what was measured; and what was not."""
     chosen = [one for one in _measured(found) if one[0]["claim"].startswith("Q") == own]
     rows = [
-        [row["claim"], _told(row), f"**{row['verdict']}**", effect, interval, _least(row), again]
+        [row["claim"], _told(row), f"**{row['verdict']}**", effect, interval, *_sizes(row), again]
         for row, effect, interval, again in chosen
         if effect
     ]
-    head = ["", "what it says", "verdict", "effect", "95 % interval", "smallest that could be seen"]
+    head = ["", "what it says", "verdict", "effect", "95 % interval", "margin", "smallest that could be seen"]
     words = table_of([*head, f"replication in `{REPLICATION}`"], rows)
     kinds: dict[str, list[str]] = {}
     for row, effect, _, _ in chosen:
@@ -113,27 +118,13 @@ def _verdicts(table: pd.DataFrame) -> dict[str, str]:
     return {str(row["claim"]): f"{row['verdict']}, {shown(row['effect'], row['unit'])}" for row in rows}
 
 
-def _least(row: dict[str, Any]) -> str:
-    return shown(row["detectable"], row["unit"])
+def _sizes(row: dict[str, Any]) -> list[str]:
+    """The margin of the claim, and its smallest detectable effect."""
+    return [shown(row[key], row["unit"]).removeprefix("+") for key in ("margin", "detectable")]
 
 
 def _told(row: dict[str, Any]) -> str:
     return f"{row['text']} ({row['source']})" if isinstance(row["source"], str) else str(row["text"])
-
-
-def controls(found: list[Record]) -> list[str]:
-    """Controls and ablations beside MAML, by their difference."""
-    rows = []
-    for record in of_the_paper(found):
-        compared = record.table("tables/comparisons")
-        if compared is None or not len(compared):
-            continue
-        alike = compared[compared["meta_steps"] == compared["reference_meta_steps"]]
-        for row in alike.sort_values("difference", ascending=False).itertuples():
-            rows.append(
-                [row.label, f"{points(row.difference)} {half(row.ci95_seeds)}", row.seeds, record.run(row.variant)]
-            )
-    return table_of(["variant", "difference to MAML, points", "seeds", "run"], rows)
 
 
 def noise(found: list[Record]) -> list[str]:
@@ -146,14 +137,3 @@ def noise(found: list[Record]) -> list[str]:
         rows.append([record.page, points(difference.mean()), *spreads, f"{100 * difference.std():.2f}", ahead])
     head = ["study", "difference", "one seed of MAML", "one seed of N+1", "the difference of one seed", "seeds ahead"]
     return table_of(head, rows)
-
-
-def over_training(found: list[Record]) -> list[str]:
-    """The pair at the meta-steps whose weights were kept, on meta-test tasks."""
-    rows = []
-    for record, table in of_the_pair(found, "tables/snapshots"):
-        for step, at in table.groupby("meta_step"):
-            wide, difference = by_seed(at)
-            told = f"{points(difference.mean())} {half(seed_interval(difference.tolist()))}"
-            rows.append([record.page, f"{step:,}", *(percent(wide[name].mean()) for name in PAIR), told])
-    return table_of(["study", "meta-steps", "MAML", "N+1", "difference, points"], rows)

@@ -49,6 +49,11 @@ class Record:
         """Of the study, without those of its variants."""
         return yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
 
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The constants by which its claims were decided."""
+        return json.loads((self.folder / "claims/claims.json").read_text(encoding="utf-8"))["rules"]
+
     def table(self, name: str) -> pd.DataFrame | None:
         """A table by its name in the record, as `tables/seeds`; None if the record has none."""
         path = self.folder / f"{name}.csv"

@@ -24,7 +24,7 @@ def _question(number: int, text: str, more: str, less: str, what: str) -> Claim:
 OWN_QUESTIONS = (
     _question(
         1,
-        "The generator does more than a further output",
+        "N+1 with fakes is better than with the further output alone",
         N1,
         "control_output_only",
         "N+1 minus N+1 without fakes",
@@ -32,12 +32,18 @@ OWN_QUESTIONS = (
     _question(2, "The generator does more than noise", N1, "control_noise", "N+1 minus noise images"),
     _question(
         3,
-        "The generator does more than ordinary augmentation",
+        "The generator does more than augmented images that are called fake",
         N1,
         "control_augmentation",
         "N+1 minus augmented images",
     ),
-    _question(4, "The generator does more than other characters", N1, "control_alphabet", "N+1 minus other characters"),
+    _question(
+        4,
+        "The generator does more than characters of other classes that are called fake",
+        N1,
+        "control_alphabet",
+        "N+1 minus other characters",
+    ),
     _question(5, "The generator does more than an untrained one", N1, UNTRAINED, "N+1 minus the frozen generator"),
     _question(
         6,

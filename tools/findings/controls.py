@@ -1,0 +1,66 @@
+"""Blocks about why: controls and ablations beside MAML and N+1, and what their fakes are."""
+
+import numpy as np
+import pandas as pd
+
+from megan.report.page.wording import half, percent, points
+from megan.report.statistics import seed_interval
+from tools.findings.records import PAIR, Record, main_record, of_the_paper, table_of
+
+
+def controls(found: list[Record]) -> list[str]:
+    """The variants as long as the pair: less MAML, and N+1 less the variant, each on the seeds that both have."""
+    rows = []
+    for record in of_the_paper(found):
+        table, about = record.table("tables/seeds"), record.table("tables/accuracy")
+        if table is None or about is None or not set(PAIR) <= set(table["variant"]):
+            continue
+        about = about.set_index("variant")
+        wide = table.pivot(index="seed", columns="variant", values="accuracy")
+        alike = about[(about["meta_steps"] == about["meta_steps"][PAIR[0]]) & (about.index != PAIR[0])]
+        gains = {name: (wide[name] - wide[PAIR[0]]).dropna() for name in alike.index}
+        for name in sorted(gains, key=lambda one: -gains[one].mean()):
+            own = "" if name == PAIR[1] else _told(wide[PAIR[1]] - wide[name])
+            rows.append([alike["label"][name], _told(gains[name]), own, len(gains[name]), record.run(name)])
+            fewer = min(map(len, gains.values()))
+            if name == PAIR[1] and fewer < len(gains[name]):
+                seeds = pd.concat(list(gains.values()), axis=1).dropna().index
+                label = f"the same, seeds of the controls only ({seeds.min()} to {seeds.max()})"
+                rows.append([label, _told(gains[name][seeds]), "", len(seeds), record.run(name)])
+    return table_of(["variant", "variant - MAML, points", "N+1 - variant, points", "seeds", "run"], rows)
+
+
+def fakes(found: list[Record]) -> list[str]:
+    """What the fakes of each variant are, and how the classifier adapts; means over seeds."""
+    record = main_record(found)
+    steps, realism, about = (record.table(name) for name in ("tables/steps", "samples/realism", "tables/accuracy"))
+    if steps is None or realism is None or about is None:
+        return table_of([], [])
+    about = about[about["meta_steps"] == about["meta_steps"].max()]
+    adapting = steps.groupby(["variant", "inner_step"])[["accuracy", "p_fake_of_fakes"]].mean()
+    last = steps["inner_step"].max()
+    kid = realism["kid"].clip(lower=record.rules["kid_floor"])
+    kids = np.log(kid).groupby(realism["variant"]).mean().map(np.exp)
+    copies = realism.groupby("variant")["distance"].mean()
+    rows = []
+    for name, label in zip(about["variant"], about["label"], strict=True):
+        own = adapting.loc[name]
+        measured = [f"{kids[name]:.2f}", f"{copies[name]:.2f}"] if name in kids else ["", ""]
+        believed = percent(own["p_fake_of_fakes"][last], 0)
+        rows.append([label, *measured, believed, *(percent(own["accuracy"][step]) for step in (1, last))])
+    if "real" in kids:
+        rows.append(["real images", f"{kids['real']:.2f}", f"{copies['real']:.2f}", "", "", ""])
+    head = [
+        "variant",
+        "KID",
+        "distance",
+        "called fake after adaptation",
+        "accuracy after inner step 1",
+        f"after {last}",
+    ]
+    return table_of(head, rows)
+
+
+def _told(difference: pd.Series) -> str:
+    known = difference.dropna()
+    return f"{points(known.mean())} {half(seed_interval(known.tolist()))}"
