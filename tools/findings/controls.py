@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from megan.report.page.wording import half, percent, points
-from megan.report.statistics import seed_interval
-from tools.findings.records import PAIR, Record, main_record, of_the_paper, table_of
+from megan.report.page.wording import percent
+from tools.findings.records import PAIR, Record, main_record, of_the_paper, over_seeds, table_of
 
 
 def controls(found: list[Record]) -> list[str]:
@@ -19,14 +18,13 @@ def controls(found: list[Record]) -> list[str]:
         wide = table.pivot(index="seed", columns="variant", values="accuracy")
         alike = about[(about["meta_steps"] == about["meta_steps"][PAIR[0]]) & (about.index != PAIR[0])]
         gains = {name: (wide[name] - wide[PAIR[0]]).dropna() for name in alike.index}
+        common = pd.concat(list(gains.values()), axis=1).dropna().index  # seeds that all of them have
         for name in sorted(gains, key=lambda one: -gains[one].mean()):
-            own = "" if name == PAIR[1] else _told(wide[PAIR[1]] - wide[name])
-            rows.append([alike["label"][name], _told(gains[name]), own, len(gains[name]), record.run(name)])
-            fewer = min(map(len, gains.values()))
-            if name == PAIR[1] and fewer < len(gains[name]):
-                seeds = pd.concat(list(gains.values()), axis=1).dropna().index
-                label = f"the same, seeds of the controls only ({seeds.min()} to {seeds.max()})"
-                rows.append([label, _told(gains[name][seeds]), "", len(seeds), record.run(name)])
+            own = "" if name == PAIR[1] else over_seeds(wide[PAIR[1]] - wide[name])
+            rows.append([alike["label"][name], over_seeds(gains[name]), own, len(gains[name]), record.run(name)])
+            if name == PAIR[1] and len(common) < len(gains[name]):
+                label = f"the same, seeds of the controls only ({common.min()} to {common.max()})"
+                rows.append([label, over_seeds(gains[name][common]), "", len(common), record.run(name)])
     return table_of(["variant", "variant - MAML, points", "N+1 - variant, points", "seeds", "run"], rows)
 
 
@@ -50,17 +48,5 @@ def fakes(found: list[Record]) -> list[str]:
         rows.append([label, *measured, believed, *(percent(own["accuracy"][step]) for step in (1, last))])
     if "real" in kids:
         rows.append(["real images", f"{kids['real']:.2f}", f"{copies['real']:.2f}", "", "", ""])
-    head = [
-        "variant",
-        "KID",
-        "distance",
-        "called fake after adaptation",
-        "accuracy after inner step 1",
-        f"after {last}",
-    ]
-    return table_of(head, rows)
-
-
-def _told(difference: pd.Series) -> str:
-    known = difference.dropna()
-    return f"{points(known.mean())} {half(seed_interval(known.tolist()))}"
+    adapted = ["called fake after adaptation", "accuracy after inner step 1", f"after {last}"]
+    return table_of(["variant", "KID", "distance", *adapted], rows)

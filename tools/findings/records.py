@@ -11,6 +11,8 @@ import yaml
 
 from megan.config import paths
 from megan.report.inputs import read_table
+from megan.report.page.wording import half, points
+from megan.report.statistics import seed_interval
 
 ROOT = Path(__file__).parents[2]
 ORDER = ("text", "code", "anchor", "search")  # of studies in tables; then any other
@@ -100,6 +102,12 @@ def by_seed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """Accuracy by seed and variant, and N+1 minus MAML for each seed that both have."""
     wide = table.pivot(index="seed", columns="variant", values="accuracy")
     return wide, (wide[PAIR[1]] - wide[PAIR[0]]).dropna()
+
+
+def over_seeds(difference: pd.Series) -> str:
+    """The mean of a difference by seed and its 95 % interval over seeds, in points; seeds without one are left out."""
+    known = difference.dropna()
+    return f"{points(known.mean())} {half(seed_interval(known.tolist()))}"
 
 
 def table_of(head: list[str], rows: list[list[Any]]) -> list[str]:

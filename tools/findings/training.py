@@ -6,9 +6,9 @@ from megan.report import paper_curves
 from megan.report.claims.decide import shown
 from megan.report.claims.measures import FACTOR
 from megan.report.claims.over_training import Pair, areas, log_speeds
-from megan.report.page.wording import half, percent, points
+from megan.report.page.wording import percent, points
 from megan.report.statistics import seed_interval
-from tools.findings.records import PAIR, Record, by_seed, main_record, of_the_pair, table_of
+from tools.findings.records import PAIR, Record, by_seed, main_record, of_the_pair, over_seeds, table_of
 
 AFTER_THE_VERDICT = (0.97, 1.0)  # shares of MAML's gain, besides those of claim 2; chosen after its verdict was known
 FIGURE_6 = {"maml": "red (MAML)", "n_plus_1": "grey (N+1, real)"}  # the paper's curves of the pair
@@ -20,32 +20,30 @@ def over_training(found: list[Record]) -> list[str]:
     for record, table in of_the_pair(found, "tables/snapshots"):
         for step, at in table.groupby("meta_step"):
             wide, difference = by_seed(at)
-            told = f"{points(difference.mean())} {half(seed_interval(difference.tolist()))}"
-            rows.append([record.page, f"{step:,}", *(percent(wide[name].mean()) for name in PAIR), told])
+            accuracies = [percent(wide[name].mean()) for name in PAIR]
+            rows.append([record.page, f"{step:,}", *accuracies, over_seeds(difference)])
     return table_of(["study", "meta-steps", "MAML", "N+1", "difference, points"], rows)
 
 
 def speed(found: list[Record]) -> list[str]:
     """Every part of claim 2 in each record, and the meta-steps to higher shares of MAML's gain."""
-    rules = main_record(found).rules["gains"]
-    measures = ["mean validation accuracy over training, N+1 - MAML, points"]
-    measures += [_gain(share, " *" * (share not in rules)) for share in (*rules, *AFTER_THE_VERDICT)]
-    columns = {"": measures}
+    shares = (*main_record(found).rules["gains"], *AFTER_THE_VERDICT)
+    measures = [
+        f"meta-steps to {100 * share:.0f} % of MAML's gain, MAML / N+1" + " *" * (share in AFTER_THE_VERDICT)
+        for share in shares
+    ]
+    columns = {"": ["mean validation accuracy over training, N+1 - MAML, points", *measures]}
     for record, table in of_the_pair(found, "tables/curves"):
         pairs = _curves(table)
-        speeds = [_told(log_speeds(pairs, share), FACTOR) for share in (*rules, *AFTER_THE_VERDICT)]
+        speeds = [_told(log_speeds(pairs, share), FACTOR) for share in shares]
         columns[f"{record.page}, {record.settings['train']['schedule']}"] = [_told(areas(pairs), "accuracy"), *speeds]
     return table_of(list(columns), list(zip(*columns.values(), strict=True)))
-
-
-def _gain(share: float, mark: str) -> str:
-    return f"meta-steps to {100 * share:.0f} % of MAML's gain, MAML / N+1{mark}"
 
 
 def length(found: list[Record]) -> list[str]:
     """N+1 minus MAML at every third point of the paper's Fig. 6, in the paper and in each record."""
     paper = {name: points_of.set_index("meta_step")["accuracy"] for name, points_of in paper_curves.of(6).items()}
-    theirs = (paper[FIGURE_6["n_plus_1"]] - paper[FIGURE_6["maml"]]).sort_index()[::3]  # ten points, with the last one
+    theirs = (paper[FIGURE_6["n_plus_1"]] - paper[FIGURE_6["maml"]]).sort_index()[::3]  # 1, 4, 7 and 10 of ten
     columns = {
         "updates of the paper": theirs.index,
         "training tasks": [f"{paper_curves.META_BATCH * step:,}" for step in theirs.index],
@@ -62,7 +60,7 @@ def _at(step: int, table: pd.DataFrame, meta_batch: int) -> str:
     wanted = paper_curves.as_ours(step, meta_batch)
     near = min(own["meta_step"].unique(), key=lambda at: abs(at - wanted))
     _, difference = by_seed(own[(own["meta_step"] == near) & own["variant"].isin(PAIR)])
-    return f"{points(difference.mean())} {half(seed_interval(difference.tolist()))}"
+    return over_seeds(difference)
 
 
 def _curves(table: pd.DataFrame) -> list[Pair]:
