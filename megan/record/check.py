@@ -44,12 +44,12 @@ def compare(params: Params, folder: Path) -> Iterator[str]:
         stage = next((stage for stage in stages.values() if stage.folder.as_posix() == home), None)
         if stage is None:
             yield f"{path.parent}: params.yaml has no such stage"
-        elif changed := _changed(params if stage.item or stage.address in lock else partial, stage, made):
-            yield f"{stage.address}: {changed}"
+        elif found := changed(params if stage.item or stage.address in lock else partial, stage, made):
+            yield f"{stage.address}: {found}"
     for stage in stages.values():
         entry = lock.get(stage.address) if stage.folder.parts[0] == "data" else None
-        if entry and (changed := _changed_data(params, stage, folder, entry)):
-            yield f"{stage.address}: {changed}"
+        if entry and (found := _changed_data(params, stage, folder, entry)):
+            yield f"{stage.address}: {found}"
 
 
 def frozen(params: Params, folder: Path) -> list[str]:
@@ -87,7 +87,7 @@ def kept_lock(folder: Path) -> dict[str, Any]:
 
 
 def _changed_data(params: Params, stage: Stage, folder: Path, entry: dict[str, Any]) -> str:
-    """As `_changed`, for a stage of data, which keeps no record: by its parameters and DVC's digests of its code."""
+    """As `changed`, for a stage of data, which keeps no record: by its parameters and DVC's digests of its code."""
     config = folder / paths.config(params.study).name / stage.config.name
     if yaml.safe_load(config.read_text(encoding="utf-8")) != registry.parameters(params, stage):
         return f"its parameters are no longer those of {config}"
@@ -110,7 +110,7 @@ def dvc_digest(path: Path) -> str:
     return hashlib.md5(listed.encode()).hexdigest() + ".dir"
 
 
-def _changed(params: Params, stage: Stage, made: dict[str, Any]) -> str:
+def changed(params: Params, stage: Stage, made: dict[str, Any]) -> str:
     """How the present parameters or code differ from those of the record, or ""."""
     try:
         result.check_parameters(stage.folder, made, registry.parameters(params, stage), stage.address)

@@ -1,4 +1,4 @@
-"""Tables, claims, figures and page of a study of which only some variants have been run.
+"""Tables, claims, figures and page of a study of which only some variants have been run, or some on other machines.
 
 For DVC these stages have missing inputs. So they are computed here for the tested variants, in a folder of their own
 that leads to the results with links. `results/<study>/` and DVC's locks stay as they are.
@@ -7,14 +7,16 @@ that leads to the results with links. `results/<study>/` and DVC's locks stay as
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 from megan.config import paths
 from megan.config.params import Params
+from megan.record import joined
 from megan.record.check import dvc_digest
+from megan.record.earlier import Earlier, tested
 from megan.runs import result
 from megan.stages import registry
 from megan.stages.registry import Stage
@@ -48,7 +50,7 @@ def _stands(params: Params, stage: Stage | None, entry: dict[str, Any], digests:
     return same and made.get("code") == registry.code(stage)
 
 
-def needed(params: Params, stages: dict[str, Stage], done: Collection[str]) -> dict[str, Stage]:
+def needed(params: Params, stages: dict[str, Stage], known: Collection[str]) -> dict[str, Stage]:
     """The stages that follow the meta-tests, if a variant has been tested; else none."""
     after: dict[str, Stage] = {}
     made = {(paths.results(params.study) / "test").as_posix()}
@@ -56,35 +58,43 @@ def needed(params: Params, stages: dict[str, Stage], done: Collection[str]) -> d
         if not stage.item and made & set(stage.inputs):
             after[address] = stage
             made |= set(stage.outputs)
-    return after if any(_tested(name, done) for name in params.variants) else {}
+    return after if any(tested(name, known) for name in params.variants) else {}
 
 
-def waiting(params: Params, done: Collection[str]) -> tuple[str, ...]:
-    """Addresses of the meta-tests, and of the plain GAN, that are not `done`."""
-    tests = [f"test@{name}" for name in params.variants if not _tested(name, done)]
-    return (*tests, *([] if "gan" in done else ["gan"]))
-
-
-def _tested(name: str, done: Collection[str]) -> bool:
-    return {f"train@{name}", f"test@{name}"} <= set(done)
+def waiting(params: Params, known: Collection[str]) -> tuple[str, ...]:
+    """Addresses of the meta-tests, and of the plain GAN, that are not `known`."""
+    tests = [f"test@{name}" for name in params.variants if not tested(name, known)]
+    return (*tests, *([] if "gan" in known else ["gan"]))
 
 
 @contextmanager
-def results(params: Params, after: dict[str, Stage], done: Collection[str]) -> Iterator[Path]:
+def results(params: Params, after: dict[str, Stage], done: Collection[str], kept: Earlier) -> Iterator[Path]:
     """Run the stages `after` in a temporary folder, and yield it; their results are below `results/<study>` there.
 
-    **Arguments** `params`: without the stages that wait (`Params.without`); `done`: the addresses of finished stages.
+    **Arguments** `done`: the addresses of the stages that are finished here; `kept`: what the record has beyond them.
     **Raises** `MeganError` as the stages do.
     """
     base = paths.RESUME / paths.RECORD.name
     base.mkdir(parents=True, exist_ok=True)
+    here, all_known = (params.without(waiting(params, known)) for known in (done, {*done, *kept.lock}))
     with tempfile.TemporaryDirectory(prefix=f"{params.study}-", dir=base) as name:
         home = Path(name).absolute()
-        _lay_out(params, home, done)
+        _lay_out(here, home, done)
+        kept.lay_out(home / paths.results(params.study))
+        record = kept.folder.absolute()
         with chdir(home):
-            for address in (registry.CONFIG, *after):
-                registry.run(registry.prepare(params, address))
+            if kept.variants:
+                _run(here, joined.STAGES if here.variants else (joined.SAMPLES,))
+                for address in joined.STAGES:
+                    joined.join(all_known, after[address], record, kept.variants)
+                after = {address: stage for address, stage in after.items() if address not in joined.STAGES}
+            _run(all_known, after)
         yield home
+
+
+def _run(params: Params, stages: Iterable[str]) -> None:
+    for address in (registry.CONFIG, *stages):
+        registry.run(registry.prepare(params, address))
 
 
 def _lay_out(params: Params, home: Path, done: Collection[str]) -> None:

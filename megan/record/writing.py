@@ -11,7 +11,7 @@ import yaml
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.record import commands, manifest, pages, partial, weights
+from megan.record import commands, earlier, manifest, pages, partial, pictures, weights
 from megan.record.manifest import RecordError
 from megan.runs import provenance, result, storage
 from megan.stages import registry
@@ -26,31 +26,37 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
 
     **Arguments** `weights_mib`: if not 0, also copy the weights of the seed of `maml` and of `n_plus_1`
     with the best validation accuracy. This is their largest allowed size. `finished`: leave out the stages that are
-    not up to date, and compute tables, claims, figures and page from the variants that have been tested. The record
-    is then provisional, and its manifest lists under `not_run` what is left to run.
+    not up to date, and compute tables, claims, figures and page from the variants that have been tested. Variants that
+    the present record has and that were not run here are kept, see `earlier`; the manifest lists them under `kept`.
+    Under `not_run` it lists what is left; if there is anything, the record is provisional.
     **Raises** `MeganError`, before anything is written, if a stage is out of date for DVC, a result does not match
-    its record, or all records together would be too large.
+    its record, what the present record has cannot be kept, or all records together would be too large.
     """
     stages = registry.stages(params)
-    lock = partial.finished(params, stages, _locked(params.study)) if finished else _complete(params.study, stages)
-    computed = partial.needed(params, stages, lock) if finished else {}
-    lock = {address: entry for address, entry in lock.items() if address not in computed}
+    done = partial.finished(params, stages, _locked(params.study)) if finished else _complete(params.study, stages)
+    kept = earlier.read(params, stages, done) if finished else earlier.Earlier(paths.RECORD / params.study)
+    known = {**done, **kept.lock}
+    computed = partial.needed(params, stages, known) if finished else {}
+    lock = {address: known[address] for address in stages if address in known and address not in computed}
     with ExitStack() as scratch:
         scratch.callback(pages.remove_unused)
-        sources = _sources(params, [stage for address, stage in stages.items() if address in lock])
+        here = [address for address in lock if address not in kept.lock]
+        sources = kept.files() | _sources(params, [stages[address] for address in here])
         waiting = partial.waiting(params, lock) if computed else ()
         if computed:
-            home = scratch.enter_context(partial.results(params.without(waiting), computed, lock))
+            home = scratch.enter_context(partial.results(params, computed, here, kept))
             sources |= _sources(params.without(waiting), computed.values(), home)
         if finished:  # `config` may be stale although the parameters of what stands are not
-            sources |= _named(params, [stages[address].config for address in lock if stages[address].config.is_file()])
+            sources |= _named(params, [stages[address].config for address in here if stages[address].config.is_file()])
         if finished and not computed:
-            sources |= _named(params, [paths.trained(params.study, name) / "curve.csv" for name in _trained(lock)])
-        best = weights.best(params, weights_mib, _trained(lock)) if weights_mib else {}
+            sources |= _named(params, [paths.trained(params.study, name) / "curve.csv" for name in _trained(here)])
+        best = weights.best(params, weights_mib, _trained(here)) if weights_mib else {}
         with storage.replacing_folder(paths.RECORD / params.study) as folder:
             for name, source in sources.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, folder / name)
+            if samples := sources.get(f"samples/{result.RECORD}"):
+                pictures.write(samples.parent, folder / "samples")
             if pages.NAME in sources:
                 pages.share_library(folder / pages.NAME)
             for variant, one in best.items():
@@ -63,7 +69,8 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
                 "provisional": bool(waiting),
                 "not_run": list(waiting),
                 "variants": _trained(lock),
-                "weights": {variant: one.about for variant, one in best.items()},
+                "kept": list(kept.variants),
+                "weights": kept.weights | {variant: one.about for variant, one in best.items()},
                 "commit": provenance.commit(),
                 "files": manifest.digests(folder),
             }
@@ -72,7 +79,7 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
     return paths.RECORD / params.study
 
 
-def _trained(lock: dict[str, Any]) -> list[str]:
+def _trained(lock: Iterable[str]) -> list[str]:
     return [address.partition("@")[2] for address in lock if address.startswith("train@")]
 
 

@@ -6,6 +6,7 @@ that the number does not exist (no fakes, only one seed, every seed diverged).
 """
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -18,10 +19,11 @@ REFERENCE = "maml"  # the baseline that every other variant is compared with
 
 def build(study: str, title: str, results: list[VariantResults]) -> dict[str, pd.DataFrame]:
     """All tables, by file name without `.csv`. `title` is that of the data set."""
+    means = curves_mean(results)
     return {
         "curves": _stacked(results, "curve", ["seed", "meta_step", "split", "accuracy", "loss", "fake_wins"]),
-        "curves_mean": curves_mean(results),
-        "validation": validation(results),
+        "curves_mean": means,
+        "validation": validation(means, [result.variant for result in results]),
         "accuracy": accuracy(study, title, results),
         "seeds": seeds(results),
         "comparisons": comparisons(results),
@@ -59,18 +61,17 @@ def curves_mean(results: list[VariantResults]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def validation(results: list[VariantResults]) -> pd.DataFrame:
+def validation(means: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The validation accuracy of `curves_mean`, one row for each meta-step and one column for each variant.
 
     `dvc plots` needs this form. It draws an empty cell as 0, so the rows are the meta-steps at which `maml` was
     validated, if it was.
     """
-    means = curves_mean(results)
-    wide = means[means["split"] == "validation"].pivot(index="meta_step", columns="variant", values="accuracy")
-    wide = wide.reindex(columns=[result.variant for result in results])
-    if REFERENCE in wide and wide[REFERENCE].notna().any():
-        wide = wide[wide[REFERENCE].notna()]
-    return wide.rename_axis(columns=None).reset_index()
+    found = means[means["split"] == "validation"].pivot(index="meta_step", columns="variant", values="accuracy")
+    found = found.reindex(columns=names)
+    if REFERENCE in found and found[REFERENCE].notna().any():
+        found = found[found[REFERENCE].notna()]
+    return found.rename_axis(columns=None).reset_index()
 
 
 def accuracy(study: str, title: str, results: list[VariantResults]) -> pd.DataFrame:

@@ -1,0 +1,166 @@
+"""A record of variants that were run on two machines is that of one machine."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from megan import record
+from megan.config import paths
+from megan.record import check, earlier, joined, pictures, writing
+from megan.report import figures
+from megan.stages import registry
+from tests.record.conftest import DONE, DRAWN, LEFT, RUN, lock
+
+# Cells that need the single tasks of a variant and of the reference.
+OF_TASKS = {
+    "comparisons.csv": ["ci95_tasks_within_seeds", "alphabets", "difference_alphabets", "ci95_alphabets"],
+    "alphabets.csv": ["difference", "difference_ci95_seeds"],
+}
+
+
+@pytest.fixture
+def machine(inside, tmp_path, monkeypatch):
+    """`machine(*variants)`: a copy of the study in which only these have been run, with the last machine's record."""
+    monkeypatch.setattr(figures, "FIGURES", {name: figures.FIGURES[name] for name in DRAWN})
+    for name, value in (("DEVICE", "cpu"), ("THREADS", "1"), ("KERNEL", "torch")):
+        monkeypatch.setenv(f"MEGAN_{name}", value)
+    made = []
+
+    def start(*variants):
+        folder = tmp_path / f"machine {len(made)}"
+        shutil.copytree(inside.folder, folder, ignore=shutil.ignore_patterns("record"))
+        for name in set(RUN) - set(variants):
+            for ran in (paths.trained("quick", name), paths.tested("quick", name)):
+                shutil.rmtree(folder / ran)
+        if made:
+            shutil.copytree(made[-1] / paths.RECORD, folder / paths.RECORD)
+        made.append(folder)
+        monkeypatch.chdir(folder)
+        gone = [f"{stage}@{name}" for name in set(RUN) - set(variants) for stage in ("train", "test")]
+        entries = {address: entry for address, entry in lock(inside.params).items() if address not in gone}
+        monkeypatch.setattr(writing, "_locked", lambda study: entries)
+        return inside.params
+
+    return start
+
+
+@pytest.mark.parametrize("first", RUN)
+def test_it_is_the_record_of_one_machine(machine, inside, first):
+    (second,) = set(RUN) - {first}
+    record.make(machine(first), weights_mib=4, finished=True)
+    made = record.make(machine(second), weights_mib=4, finished=True)
+    listed = record.verify(made)
+    assert listed["kept"] == [first] and listed["variants"] == list(RUN)
+    assert listed["not_run"] == [*(f"test@{name}" for name in LEFT), "gan"]
+    whole = record.verify(inside.record)
+    assert listed["files"].keys() == whole["files"].keys() and listed["weights"] == whole["weights"]
+    same = {name for name, digest in whole["files"].items() if listed["files"][name] == digest}
+    differ = {name for name in whole["files"].keys() - same if not name.endswith("record.json")}
+    # Provenance has times, the page shows them, and the order of a file of weights is not fixed.
+    weights = {f"weights/{name}.safetensors" for name in RUN}
+    timed = {"report.html", "provenance/samples.json", "metrics.json", *weights}
+    assert differ <= {f"tables/{name}" for name in OF_TASKS} | timed
+    for name in weights:
+        ours, wanted = (load_file(folder / name) for folder in (made, inside.record))
+        assert ours.keys() == wanted.keys() and all((ours[key] == wanted[key]).all() for key in wanted)
+    assert {"claims/claims.csv", "samples/realism.csv", "tables/curves.csv", f"train/{first}/record.json"} <= same
+    for name, cells in OF_TASKS.items():
+        ours, wanted = (joined.read(folder / "tables" / name) for folder in (made, inside.record))
+        others = wanted.columns.difference(cells)
+        pd.testing.assert_frame_equal(_numbers(ours[others]), _numbers(wanted[others]), rtol=1e-5)
+        assert (ours.loc[ours["variant"] == "n_plus_1", cells] == "").all(axis=None)
+    ours, wanted = (json.loads((folder / "metrics.json").read_text()) for folder in (made, inside.record))
+    assert ours == pytest.approx(wanted, abs=2e-6)
+    assert list(check.compare(inside.params, made)) == []
+
+
+def _numbers(table):
+    """The table with numbers in the columns that hold nothing else."""
+    found = table.apply(lambda column: pd.to_numeric(column, errors="coerce"))
+    return found.where(found.notna().all(), table)
+
+
+def test_a_record_alone_is_made_anew_without_its_variants(machine, inside):
+    """After a change of the report: nothing but data, encoder and judge is here."""
+    record.make(machine(*RUN), finished=True)
+    made = record.make(machine(), finished=True)
+    assert record.verify(made)["kept"] == list(RUN)
+    for name in ("tables/comparisons.csv", "tables/validation.csv", "claims/claims.csv", "metrics.json"):
+        assert (made / name).read_text() == (inside.record / name).read_text()
+
+
+def test_what_does_not_belong_here_is_refused(machine, inside):
+    """Another encoder, other parameters, an altered file, or a stage whose result would be lost: nothing is written."""
+    record.make(machine("maml"), finished=True)
+    params, folder = machine("n_plus_1"), paths.RECORD / "quick"
+    before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+    def refused(pattern, params=params):
+        with pytest.raises(record.RecordError, match=pattern):
+            record.make(params, finished=True)
+        assert before == sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+    made = paths.encoder("quick") / "record.json"
+    text = made.read_text()
+    made.write_text(json.dumps(json.loads(text) | {"again": 1}))
+    refused("has train@maml, which has not been run here.*another version of results/quick/encoder; run: dvc repro")
+    made.write_text(text)
+    inner = inside.params.current.inner.model_copy(update={"learning_rate": 0.2})
+    current = inside.params.current.model_copy(update={"inner": inner})
+    refused("learning_rate", inside.params.model_copy(update={"studies": {"quick": current}}))
+    stages = registry.stages(params)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "kept_lock", lambda folder: {"gan": {}, "train@maml": {}, "claims": {}, "config": {}})
+        with pytest.raises(record.RecordError, match="has gan, which has not been run here, and cannot be kept"):
+            earlier.read(params, stages, DONE)
+    with open(folder / "metrics.json", "a") as file:
+        file.write("\n")
+    with pytest.raises(record.RecordError, match=r"metrics.json is altered"):
+        record.make(params, finished=True)
+
+
+def test_other_columns_are_refused(tmp_path):
+    for name, columns in (("record", "variant,seed,old"), ("here", "variant,seed,new")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "seeds.csv").write_text(f"{columns}\nmaml,0,1\n")
+    with pytest.raises(record.RecordError, match="seeds.csv has the columns variant, seed, old, and the present code"):
+        joined.tables(tmp_path / "record", tmp_path / "here", ["maml"], ["maml"])
+
+
+def test_images_that_figures_show_come_back_from_png(tmp_path, random_images):
+    arrays = {
+        "fakes/multi_task_0": random_images(4, 5, 2, 28, 28),
+        "fakes/multi_task_0@1000": random_images(4, 3, 2, 28, 28),
+        "support/multi_task_0": random_images(4, 2, 28, 28),
+        "query/n_plus_1_short": random_images(4, 2, 2, 20, 20, 3),
+        "fakes/control_noise": random_images(4, 5, 2, 28, 28),
+        "examples": random_images(3, 28, 28),
+    }
+    samples, kept, new = (tmp_path / name for name in ("samples", "record", "new"))
+    for folder in (samples, kept, new):
+        folder.mkdir()
+    save_file(arrays, samples / pictures.ARRAYS)
+    pictures.write(samples, kept)
+    assert not (kept / "grids/fakes-control_noise.png").exists(), "no figure shows it"
+    mine = {"examples": arrays["examples"]}
+    save_file(mine, new / pictures.ARRAYS)
+    assert pictures.add(kept, new, ["multi_task_0"], (3, 0)) == 3, "images of other tasks are left out"
+    assert load_file(new / pictures.ARRAYS).keys() == mine.keys()
+    assert pictures.add(kept, new, ["multi_task_0"], (None, 0)) == 0
+    found = load_file(new / pictures.ARRAYS)
+    assert found.keys() == {*mine, "fakes/multi_task_0", "fakes/multi_task_0@1000", "support/multi_task_0"}
+    for name, images in found.items():
+        wanted = arrays[name][:, :3] if name.startswith("fakes") else arrays[name]
+        assert images.dtype == wanted.dtype and (images == wanted).all()
+    pictures.add(kept, new, ["n_plus_1_short"], (0, 0))
+    assert (load_file(new / pictures.ARRAYS)["query/n_plus_1_short"] == arrays["query/n_plus_1_short"]).all()
+
+
+@pytest.fixture
+def random_images():
+    generator = np.random.default_rng(0)
+    return lambda *shape: generator.integers(0, 256, shape, dtype=np.uint8)
