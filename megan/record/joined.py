@@ -72,6 +72,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
+    """As stage `summary` writes it."""
     table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -114,8 +115,8 @@ def _of_seeds(name: str, table: pd.DataFrame, seeds: pd.DataFrame) -> dict[str, 
         "variant": name,
         "label": table.loc[name, "label"],
         "reference": REFERENCE,
-        "difference": differences.mean(),
-        "ci95_seeds": seed_interval(differences),
+        "difference": f"{differences.mean():.6g}",
+        "ci95_seeds": f"{seed_interval(differences):.6g}",
         "seeds": len(pairs),
         "tasks": int(pairs["tasks"].sum()),
         "meta_steps": int(table.loc[name, "meta_steps"]),

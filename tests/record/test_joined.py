@@ -71,17 +71,19 @@ def test_it_is_the_record_of_one_machine(machine, inside, first):
     for name, cells in OF_TASKS.items():
         ours, wanted = (joined.read(folder / "tables" / name) for folder in (made, inside.record))
         others = wanted.columns.difference(cells)
-        pd.testing.assert_frame_equal(_numbers(ours[others]), _numbers(wanted[others]), rtol=1e-5)
+        pd.testing.assert_frame_equal(
+            _numbers(ours[others]), _numbers(wanted[others]), rtol=1e-4
+        )  # of accuracies with 6 digits
         assert (ours.loc[ours["variant"] == "n_plus_1", cells] == "").all(axis=None)
     ours, wanted = (json.loads((folder / "metrics.json").read_text()) for folder in (made, inside.record))
-    assert ours == pytest.approx(wanted, abs=2e-6)
+    assert ours == pytest.approx(wanted, abs=1e-5)
     assert list(check.compare(inside.params, made)) == []
 
 
 def _numbers(table):
     """The table with numbers in the columns that hold nothing else."""
     found = table.apply(lambda column: pd.to_numeric(column, errors="coerce"))
-    return found.where(found.notna().all(), table)
+    return table.assign(**{name: found[name] for name in found if found[name].notna().all()})
 
 
 def test_a_record_alone_is_made_anew_without_its_variants(machine, inside):
