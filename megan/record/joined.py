@@ -1,5 +1,6 @@
 """Joins what the stages made of the variants that were run here with the rows and images that the record keeps."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ def _stacked(kept: pd.DataFrame, new: pd.DataFrame, path: Path, order: Sequence[
         )
     rows = pd.concat([kept, new], ignore_index=True)
     known = rows["variant"].eq(REAL)
-    rows = pd.concat([rows[~known], rows[known].drop_duplicates(["variant", "seed"])] if known.any() else [rows])
+    if known.any():  # each machine has measured them
+        rows = rows[~(known & rows.duplicated(["variant", "seed"]))]
     places = {name: place for place, name in enumerate([*order, REAL])}
     return rows.sort_values("variant", key=lambda names: names.map(places), kind="stable")
 
@@ -115,10 +117,15 @@ def _of_seeds(name: str, table: pd.DataFrame, seeds: pd.DataFrame) -> dict[str, 
         "variant": name,
         "label": table.loc[name, "label"],
         "reference": REFERENCE,
-        "difference": f"{differences.mean():.6g}",
-        "ci95_seeds": f"{seed_interval(differences):.6g}",
+        "difference": _digits(differences.mean()),
+        "ci95_seeds": _digits(seed_interval(differences)),
         "seeds": len(pairs),
         "tasks": int(pairs["tasks"].sum()),
         "meta_steps": int(table.loc[name, "meta_steps"]),
         "reference_meta_steps": int(table.loc[REFERENCE, "meta_steps"]),
     }
+
+
+def _digits(value: float) -> str:
+    """As `write` writes a number. A column with texts too is not formatted."""
+    return "" if math.isnan(value) else f"{value:.6g}"
