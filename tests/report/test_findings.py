@@ -71,6 +71,20 @@ def test_numbers_follow_the_tables(copied):
     assert "(results/record/text/figures/outer_losses.png)" in _block(text, "figure")
 
 
+def test_the_difference_over_alphabets(copied):
+    assert _block(findings.written("page.md"), "alphabets") == "No record has this yet.\n", (
+        "the pilot has no such table"
+    )
+    path = copied / "tables/comparisons.csv"
+    table = pd.read_csv(path).assign(difference_alphabets=0.0051, ci95_alphabets=0.0023)
+    table.to_csv(path, index=False)
+    cells = [("maml", "Tibetan", None), *[("n_plus_1", f"{value}", value) for value in (0.1, -0.1, 0.2)]]
+    rows = pd.DataFrame(cells, columns=["variant", "alphabet", "difference"])
+    rows.to_csv(copied / "tables/alphabets.csv", index=False)
+    text = _block(findings.written("page.md"), "alphabets")
+    assert text == "- [text](results/record/text): +0.51 points (± 0.23); N+1 is ahead in 2 of 3 alphabets.\n"
+
+
 def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
     text = findings.written("page.md")
     row = next(line for line in _block(text, "paper").splitlines() if "red (MAML)" in line).split(" | ")

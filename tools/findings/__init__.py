@@ -18,6 +18,7 @@ ALL = (
     answers.claims,
     answers.questions,
     answers.noise,
+    answers.alphabets,
     controls.controls,
     controls.fakes,
     training.over_training,

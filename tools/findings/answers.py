@@ -137,3 +137,19 @@ def noise(found: list[Record]) -> list[str]:
         rows.append([record.page, points(difference.mean()), *spreads, f"{100 * difference.std():.2f}", ahead])
     head = ["study", "difference", "one seed of MAML", "one seed of N+1", "the difference of one seed", "seeds ahead"]
     return table_of(head, rows)
+
+
+def alphabets(found: list[Record]) -> list[str]:
+    """The difference of the pair over the test alphabets, as a sentence, for each record whose tasks have one."""
+    lines = []
+    for record, table in of_the_pair(found, "tables/alphabets"):
+        compared = record.table("tables/comparisons")
+        known = table[table["variant"] == PAIR[1]].dropna(subset="difference")
+        if compared is None or known.empty:
+            continue
+        row = compared.set_index("variant").loc[PAIR[1]]
+        lines.append(
+            f"- {record.page}: {points(row['difference_alphabets'])} points ({half(row['ci95_alphabets'])});"
+            f" N+1 is ahead in {int((known['difference'] > 0).sum())} of {len(known)} alphabets."
+        )
+    return lines or ["No record has this yet."]
