@@ -91,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "--finished",
         action="store_true",
         help="leave out the stages that are not up to date; tables, claims, figures and page are of the variants that"
-        " have been tested, and the record says that it is provisional",
+        " have been tested here, and of those that the present record has from elsewhere; as long as variants are left"
+        " to run, the record says that it is provisional",
     )
     record.add_argument(
         "--check",

@@ -56,27 +56,30 @@ def read(params: Params, stages: dict[str, Stage], done: Collection[str]) -> Ear
     inputs than those here; or if it holds another stage that was not run here, as the plain GAN.
     """
     folder = paths.RECORD / params.study
-    if not (folder / manifest.NAME).is_file():
+    if not folder.is_dir():
         return Earlier(folder)
-    listed, lock = manifest.verify(folder), check.kept_lock(folder)
-    names = tuple(
-        name
-        for name in params.variants
-        if (folder / "test" / name / result.RECORD).is_file() and not tested(name, done)
-    )
+    otherwise = f"or remove {folder}, and with it all that has no result here"
+    try:
+        listed, lock = manifest.verify(folder), check.kept_lock(folder)
+    except RecordError as error:
+        raise RecordError(f"{str(error).partition(';')[0]}; restore the record from git, {otherwise}") from None
+    recorded = [name for name in params.variants if (folder / "test" / name / result.RECORD).is_file()]
+    names = tuple(name for name in recorded if not tested(name, done))
     digests = registry.Digests(params)
     own = [stages[f"{stage}@{name}"] for name in names for stage in OF_A_VARIANT]
     for stage in own:
+        if stage.address not in lock:
+            raise RecordError(f"{folder / 'dvc.lock'} has no stage {stage.address}, so it cannot be kept; {otherwise}")
         if differs := _differs(params, stage, folder, digests):
             raise RecordError(
-                f"{folder} has {stage.address}, which has not been run here, and cannot be kept: {differs}; run: dvc"
-                f" repro {stage.target}, or remove {folder} to leave out what has not been run here"
+                f"{folder} has {stage.address}, which has no result here, and it cannot be kept: {differs}; run: dvc"
+                f" repro {stage.target}, {otherwise} (see docs/record.md)"
             )
     kept = {stage.address for stage in own}
     if lost := [address for address in lock if address in stages and _is_lost(stages[address], {*done, *kept})]:
         raise RecordError(
-            f"{folder} has {', '.join(lost)}, which has not been run here, and cannot be kept; run: dvc repro"
-            f" {' '.join(stages[address].target for address in lost)}, or remove {folder}"
+            f"{folder} has {', '.join(lost)}, which has no result here, and cannot be kept; run: dvc repro"
+            f" {' '.join(stages[address].target for address in lost)}, {otherwise}"
         )
     return Earlier(
         folder,

@@ -20,6 +20,7 @@ from megan.stages.samples import REAL
 
 SAMPLES, TABLES = STAGES = ("samples", "summary")  # they write tables with rows of every variant
 WIDE = "validation.csv"  # has a column for each variant
+ANEW = "make the record with the code that made it, or run all its variants again"
 OF_ALPHABETS = ["difference", "difference_ci95_seeds"]
 
 
@@ -29,15 +30,16 @@ def join(params: Params, stage: Stage, record: Path, kept: Sequence[str]) -> Non
     **Arguments** `params`: of all these variants and those that were run here.
     **Raises** `RecordError` if a table of the record has other columns than the present code writes.
     """
-    folder, order = stage.folder, list(params.variants)
+    folder = stage.folder
     ran = (folder / result.RECORD).is_file()
     about: dict[str, Any] = result.load(folder) if ran else {"study": params.study}
     folder.mkdir(parents=True, exist_ok=True)
-    tables(record / folder.name, folder, kept, order)
+    tables(record / folder.name, folder, kept, params)
     if stage.address == SAMPLES:
+        pictures.add(record, folder, kept, params.current.data.side)
         known = result.load(record / folder.name)
-        about |= {"variants": [name for name in order if name in {*about["variants"], *known["variants"]}]}
-        about["seed"] = pictures.add(record / folder.name, folder, kept, (about["seed"], known["seed"]))
+        about["variants"] = [name for name in params.variants if name in {*about["variants"], *known["variants"]}]
+        about["seed"] = about["seed"] if known["seed"] is None else known["seed"]
     else:
         built = {name: pd.read_csv(folder / f"{name}.csv") for name in ("accuracy", "comparisons")}
         storage.write_json(paths.metrics(params.study), summary.metrics(built))
@@ -50,19 +52,26 @@ def join(params: Params, stage: Stage, record: Path, kept: Sequence[str]) -> Non
     result.write(folder, identity, about)
 
 
-def tables(record: Path, here: Path, kept: Sequence[str], order: Sequence[str]) -> None:
+def tables(record: Path, here: Path, kept: Sequence[str], params: Params) -> None:
     """Write to the tables in `here` also the rows of the variants `kept` from those in `record`.
 
-    Both folders hold tables of the same names. Rows are in the `order` of the variants. Where a variant and the
-    reference were tested on different machines, their difference is that of the means of each seed: the tasks of a seed
-    are the same everywhere, so it is paired all the same. What needs the single tasks is left empty.
+    Both folders hold tables of the same names. Rows are in the order of `params.variants`; labels and tiers are those
+    of `params`. Where a variant and the reference were tested on different machines, their difference is that of the
+    means of each seed: the tasks of a seed are the same everywhere, so it is paired all the same. Seeds with different
+    numbers of tasks are left out of it. What needs the single tasks is left empty.
     """
-    for path in sorted(record.glob("*.csv")):
-        rows, new = read(path), here / path.name
-        if path.name != WIDE:
-            rows = rows[rows["variant"].isin([*kept, REAL])]
-            write(_stacked(rows, read(new), new, order) if new.is_file() else rows, new)
-    if (here / "comparisons.csv").is_file():
+    known, new = ({path.name for path in folder.glob("*.csv")} for folder in (record, here))
+    if new and known != new:
+        raise RecordError(
+            f"the record has the tables {', '.join(sorted(known))}, and the present code writes"
+            f" {', '.join(sorted(new))}; {ANEW}"
+        )
+    order = list(params.variants)
+    for name in sorted(known - {WIDE}):
+        rows = read(record / name)
+        rows = _as_now(rows[rows["variant"].isin([*kept, REAL])], params)
+        write(_stacked(rows, read(here / name), name, order) if new else rows, here / name)
+    if WIDE in known:
         _compare(here, kept, order)
         write(validation(pd.read_csv(here / "curves_mean.csv"), order), here / WIDE)
 
@@ -77,17 +86,27 @@ def write(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def _stacked(kept: pd.DataFrame, new: pd.DataFrame, path: Path, order: Sequence[str]) -> pd.DataFrame:
+def _as_now(rows: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """The rows with the present label and tier of each variant, which change no result."""
+    present = {
+        "label": {name: style.label for name, style in params.styles.items()},
+        "tier": {name: variant.tier for name, variant in params.variants.items()},
+    }
+    return rows.assign(**{name: rows["variant"].map(values) for name, values in present.items() if name in rows})
+
+
+def _stacked(kept: pd.DataFrame, new: pd.DataFrame, name: str, order: Sequence[str]) -> pd.DataFrame:
     if list(kept) != list(new):
         raise RecordError(
-            f"the record's {path.name} has the columns {', '.join(kept)}, and the present code writes"
-            f" {', '.join(new)}; make the record with the code that made it, or run all variants again"
+            f"the record's {name} has the columns {', '.join(kept)}, and the present code writes {', '.join(new)};"
+            f" {ANEW}"
         )
     rows = pd.concat([kept, new], ignore_index=True)
-    known = rows["variant"].eq(REAL)
-    if known.any():  # each machine has measured them
-        rows = rows[~(known & rows.duplicated(["variant", "seed"]))]
-    places = {name: place for place, name in enumerate([*order, REAL])}
+    real = rows["variant"].eq(REAL)
+    if real.any():  # each machine has measured them
+        measured = rows[real].drop_duplicates("seed").sort_values("seed", key=pd.to_numeric)
+        rows = pd.concat([rows[~real], measured], ignore_index=True)
+    places = {variant: place for place, variant in enumerate([*order, REAL])}
     return rows.sort_values("variant", key=lambda names: names.map(places), kind="stable")
 
 

@@ -56,6 +56,8 @@ def told(folder: Path) -> str:
     for name, about in manifest["weights"].items():
         words += f"; weights of {name} as {about['dtype']} ({about['changed']} of {about['predictions']:,} predictions"
         words += " change with float16)"
+    if manifest.get("kept"):
+        words += f"; kept from the record before, as run elsewhere: {', '.join(manifest['kept'])}"
     return words + (f"; provisional, without {', '.join(manifest['not_run'])}" if manifest["provisional"] else "")
 
 

@@ -1,6 +1,7 @@
-"""The images of fakes that figures show, as PNG in a record: `samples/grids/`, a file for each of the samples' arrays.
+"""Images of the fakes of variants that were not run here, from a record of them.
 
-A record holds no raw tensors. From these files a figure with variants of several machines is drawn.
+A record holds no raw tensors. What the gallery of its page shows is read from the page. Images of the figures are in
+`samples/grids/` as PNG, a file for each of the samples' arrays, because figures have all greys and more real images.
 """
 
 import json
@@ -11,18 +12,21 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from safetensors.numpy import load_file, save_file
 
+from megan.record import pages
 from megan.report.figures import FIGURES
 from megan.report.figures.samples import Grids
 from megan.report.grids import MOST_ROWS
+from megan.report.page import gallery
+from megan.runs import progress, result
 
 ARRAYS = "grids.safetensors"
 FOLDER = "grids"
 SHAPE = "shape"  # of the array, as JSON in a text of the PNG
-_FAKES = "fakes"
+_FAKES = "fakes/"
 
 
 def shown() -> set[str]:
-    """The variants whose images a figure shows."""
+    """The variants whose fakes a figure shows."""
     return {name for figure in FIGURES.values() if isinstance(figure, Grids) for name in figure.variants}
 
 
@@ -30,28 +34,45 @@ def write(samples: Path, record: Path) -> None:
     """Write the images of `shown()` in the result of stage `samples` to the `record` of that result."""
     wanted, target = shown(), record / FOLDER
     for key, images in load_file(samples / ARRAYS).items():
-        kind, _, name = key.partition("/")
-        if name.partition("@")[0] in wanted:
+        if _variant(key) in wanted:
             target.mkdir(exist_ok=True)
-            _save(images[:, :MOST_ROWS] if kind == _FAKES else images, target / f"{kind}-{name}.png")
+            drawn = images[:, :MOST_ROWS] if key.startswith(_FAKES) else images
+            _save(drawn, target / f"{key.replace('/', '-', 1)}.png")
 
 
-def add(record: Path, samples: Path, kept: Collection[str], seeds: tuple[int | None, int | None]) -> int | None:
-    """Add the images of the variants `kept` to the result of stage `samples`; returns the seed of its images.
+def add(record: Path, samples: Path, kept: Collection[str], side: int) -> None:
+    """Add the images of the variants `kept`, as far as the record has them, to the result of stage `samples`.
 
-    **Arguments** `seeds`: of the images in `samples` and in the `record`. If they differ, those of the record are left
-    out, because all rows of a figure show the same tasks.
+    All images are of the tasks of one seed. If the two have images of different seeds, those of `samples` are left out
+    and not those of the record, since they can be made again.
+
+    **Arguments** `record`: the folder of a record; `side` of an image, in pixels.
     """
-    here, there = seeds
-    if there is None or here not in (None, there):
-        return here
-    found = {}
-    for path in sorted((record / FOLDER).glob("*.png")):
-        kind, _, name = path.stem.partition("-")
-        if name.partition("@")[0] in kept:
-            found[f"{kind}/{name}"] = _load(path)
-    save_file(load_file(samples / ARRAYS) | found, samples / ARRAYS)
-    return there
+    known, about = (result.load(folder) for folder in (record / samples.name, samples))
+    mine = load_file(samples / ARRAYS)
+    if known["seed"] is not None and about["seed"] not in (None, known["seed"]):
+        progress.say(
+            f"record: its images are of seed {known['seed']}, and of the variants here most have seed"
+            f" {about['seed']}; images of {', '.join(about['variants'])} are left out"
+        )
+        mine = {name: images for name, images in mine.items() if "/" not in name}
+    found = _of_page(record / pages.NAME, side, known["data"]["ink"]) | _of_files(record / samples.name / FOLDER)
+    mine |= {name: images for name, images in found.items() if _variant(name) in kept}
+    save_file({name: np.ascontiguousarray(images) for name, images in mine.items()}, samples / ARRAYS)
+
+
+def _variant(key: str) -> str:
+    """`fakes/NAME@1000` -> `NAME`."""
+    return key.partition("/")[2].partition("@")[0]
+
+
+def _of_page(page: Path, side: int, ink: bool) -> dict[str, np.ndarray]:
+    found = gallery.arrays(page.read_text(encoding="utf-8"), side) if page.is_file() else {}
+    return found if ink else {name: 255 - images for name, images in found.items()}
+
+
+def _of_files(folder: Path) -> dict[str, np.ndarray]:
+    return {path.stem.replace("-", "/", 1): _load(path) for path in sorted(folder.glob("*.png"))}
 
 
 def _save(images: np.ndarray, path: Path) -> None:

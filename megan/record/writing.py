@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
     known = {**done, **kept.lock}
     computed = partial.needed(params, stages, known) if finished else {}
     lock = {address: known[address] for address in stages if address in known and address not in computed}
+    if computed:  # a training without its test is in no table
+        lock = {address: entry for address, entry in lock.items() if _has_test(stages[address], lock)}
     with ExitStack() as scratch:
         scratch.callback(pages.remove_unused)
         here = [address for address in lock if address not in kept.lock]
@@ -77,6 +79,10 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
             storage.write_json(folder / manifest.NAME, content)
             manifest.check_room(folder, params.study)
     return paths.RECORD / params.study
+
+
+def _has_test(stage: Stage, known: Collection[str]) -> bool:
+    return stage.name != "train" or f"test@{stage.item}" in known
 
 
 def _trained(lock: Iterable[str]) -> list[str]:

@@ -158,6 +158,17 @@ def mosaic(images: np.ndarray) -> np.ndarray:
     return without_axis(canvas)
 
 
+def images(canvases: np.ndarray, side: int) -> np.ndarray:
+    """Canvases of `mosaic` with one task each, uint8 [tasks, height, width(, channels)] -> its images, 255 black.
+
+    **Returns** uint8 [tasks, rows, columns, side, side(, channels)].
+    """
+    pitch = side + _GAP
+    tops, lefts = (range(0, length, pitch) for length in canvases.shape[1:3])
+    cut = [[canvases[:, top : top + side, left : left + side] for left in lefts] for top in tops]
+    return 255 - np.stack([np.stack(row, axis=1) for row in cut], axis=1)
+
+
 def show(axes: Axes, canvas: np.ndarray, **look: Any) -> None:
     """Draw the canvas of `mosaic`."""
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest", **look)

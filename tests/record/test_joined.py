@@ -12,6 +12,7 @@ from megan import record
 from megan.config import paths
 from megan.record import check, earlier, joined, pictures, writing
 from megan.report import figures
+from megan.report.page import gallery
 from megan.stages import registry
 from tests.record.conftest import DONE, DRAWN, LEFT, RUN, lock
 
@@ -78,6 +79,11 @@ def test_it_is_the_record_of_one_machine(machine, inside, first):
     ours, wanted = (json.loads((folder / "metrics.json").read_text()) for folder in (made, inside.record))
     assert ours == pytest.approx(wanted, abs=1e-5)
     assert list(check.compare(inside.params, made)) == []
+    ours, wanted = (
+        gallery.arrays((folder / "report.html").read_text(encoding="utf-8"), 28) for folder in (made, inside.record)
+    )
+    assert ours.keys() == wanted.keys() == {"fakes/n_plus_1", "support/n_plus_1"}
+    assert all((ours[name] == wanted[name]).all() for name in wanted)
 
 
 def _numbers(table):
@@ -109,60 +115,123 @@ def test_what_does_not_belong_here_is_refused(machine, inside):
     made = paths.encoder("quick") / "record.json"
     text = made.read_text()
     made.write_text(json.dumps(json.loads(text) | {"again": 1}))
-    refused("has train@maml, which has not been run here.*another version of results/quick/encoder; run: dvc repro")
+    refused("has train@maml, which has no result here.*another version of results/quick/encoder; run: dvc repro")
     made.write_text(text)
     inner = inside.params.current.inner.model_copy(update={"learning_rate": 0.2})
     current = inside.params.current.model_copy(update={"inner": inner})
     refused("learning_rate", inside.params.model_copy(update={"studies": {"quick": current}}))
     stages = registry.stages(params)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(check, "kept_lock", lambda folder: {"gan": {}, "train@maml": {}, "claims": {}, "config": {}})
-        with pytest.raises(record.RecordError, match="has gan, which has not been run here, and cannot be kept"):
+        recorded = {"gan": {}, "train@maml": {}, "test@maml": {}, "claims": {}, "config": {}}
+        patch.setattr(check, "kept_lock", lambda folder: recorded)
+        with pytest.raises(record.RecordError, match="has gan, which has no result here, and cannot be kept"):
             earlier.read(params, stages, DONE)
+        done = [address for address in DONE if not address.endswith("maml")]
+        recorded.pop("test@maml")
+        with pytest.raises(record.RecordError, match="dvc.lock has no stage test@maml, so it cannot be kept"):
+            earlier.read(params, stages, done)
     with open(folder / "metrics.json", "a") as file:
         file.write("\n")
-    with pytest.raises(record.RecordError, match=r"metrics.json is altered"):
+    with pytest.raises(record.RecordError, match=r"metrics.json is altered.*restore the record from git, or remove"):
         record.make(params, finished=True)
 
 
-def test_other_columns_are_refused(tmp_path):
-    for name, columns in (("record", "variant,seed,old"), ("here", "variant,seed,new")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "seeds.csv").write_text(f"{columns}\nmaml,0,1\n")
+def test_tables_that_the_code_writes_otherwise_are_refused(tmp_path, inside):
+    def joined_with(**texts):
+        shutil.rmtree(tmp_path / "tables", ignore_errors=True)
+        for name, text in texts.items():
+            (tmp_path / "tables" / name).mkdir(parents=True)
+            (tmp_path / "tables" / name / "seeds.csv").write_text(f"{text}\nmaml,0,1\n")
+        joined.tables(tmp_path / "tables/record", tmp_path / "tables/here", ["maml"], inside.params)
+
     with pytest.raises(record.RecordError, match="seeds.csv has the columns variant, seed, old, and the present code"):
-        joined.tables(tmp_path / "record", tmp_path / "here", ["maml"], ["maml"])
+        joined_with(record="variant,seed,old", here="variant,seed,new")
+    joined_with(record="variant,seed,new", here="variant,seed,new")
+    (tmp_path / "tables/here/further.csv").touch()
+    with pytest.raises(record.RecordError, match="has the tables seeds.csv, and the present code writes further.csv"):
+        joined.tables(tmp_path / "tables/record", tmp_path / "tables/here", ["maml"], inside.params)
 
 
-def test_images_that_figures_show_come_back_from_png(tmp_path, random_images):
+def test_rows_are_in_the_order_of_the_variants_and_real_images_are_measured_once(tmp_path, inside):
+    head = "variant,label,seed,kid"
+    rows = {
+        "record": ["n_plus_1,an old label,1,0.50", "real,,1,0.01", "real,,10,0.10"],
+        "here": ["maml,MAML,1,0.20", "maml,MAML,1,0.30", "real,,2,0.02", "real,,1,0.01"],
+    }
+    for name, lines in rows.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "realism.csv").write_text("\n".join([head, *lines]) + "\n")
+    joined.tables(tmp_path / "record", tmp_path / "here", ["n_plus_1"], inside.params)
+    found = joined.read(tmp_path / "here" / "realism.csv")
+    assert found["variant"].tolist() == ["maml", "maml", "n_plus_1", "real", "real", "real"]
+    assert found["kid"].tolist() == ["0.20", "0.30", "0.50", "0.01", "0.02", "0.10"], "no digit is lost"
+    assert found.loc[2, "label"] == inside.params.styles["n_plus_1"].label
+
+
+@pytest.fixture
+def grids(tmp_path):
+    """`grids(name, seed, **arrays)`: the result of stage `samples`, or its place in a record."""
+
+    def make(name, seed, arrays):
+        folder = tmp_path / name / "samples"
+        folder.mkdir(parents=True)
+        about = {"seed": seed, "data": {"ink": True}, "variants": sorted({key.split("/")[1] for key in arrays})}
+        (folder / "record.json").write_text(json.dumps(about))
+        save_file(arrays, folder / pictures.ARRAYS)
+        return folder
+
+    return make
+
+
+def random_images(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_images_of_figures_come_back_from_png(grids):
     arrays = {
         "fakes/multi_task_0": random_images(4, 5, 2, 28, 28),
         "fakes/multi_task_0@1000": random_images(4, 3, 2, 28, 28),
         "support/multi_task_0": random_images(4, 2, 28, 28),
-        "query/n_plus_1_short": random_images(4, 2, 2, 20, 20, 3),
+        "query/n_plus_1_short": random_images(4, 2, 2, 28, 28, 3),
         "fakes/control_noise": random_images(4, 5, 2, 28, 28),
-        "examples": random_images(3, 28, 28),
     }
-    samples, kept, new = (tmp_path / name for name in ("samples", "record", "new"))
-    for folder in (samples, kept, new):
-        folder.mkdir()
-    save_file(arrays, samples / pictures.ARRAYS)
-    pictures.write(samples, kept)
+    kept = grids("record", 0, arrays)
+    pictures.write(kept, kept)
     assert not (kept / "grids/fakes-control_noise.png").exists(), "no figure shows it"
-    mine = {"examples": arrays["examples"]}
-    save_file(mine, new / pictures.ARRAYS)
-    assert pictures.add(kept, new, ["multi_task_0"], (3, 0)) == 3, "images of other tasks are left out"
-    assert load_file(new / pictures.ARRAYS).keys() == mine.keys()
-    assert pictures.add(kept, new, ["multi_task_0"], (None, 0)) == 0
+    mine = {"fakes/maml": random_images(1, 1, 1, 28, 28)}
+    new = grids("new", 0, mine)
+    pictures.add(kept.parent, new, ["multi_task_0"], 28)
     found = load_file(new / pictures.ARRAYS)
     assert found.keys() == {*mine, "fakes/multi_task_0", "fakes/multi_task_0@1000", "support/multi_task_0"}
-    for name, images in found.items():
+    for name in found.keys() - mine.keys():
         wanted = arrays[name][:, :3] if name.startswith("fakes") else arrays[name]
-        assert images.dtype == wanted.dtype and (images == wanted).all()
-    pictures.add(kept, new, ["n_plus_1_short"], (0, 0))
+        assert found[name].dtype == wanted.dtype and (found[name] == wanted).all()
+    pictures.add(kept.parent, new, ["n_plus_1_short"], 28)
     assert (load_file(new / pictures.ARRAYS)["query/n_plus_1_short"] == arrays["query/n_plus_1_short"]).all()
 
 
-@pytest.fixture
-def random_images():
-    generator = np.random.default_rng(0)
-    return lambda *shape: generator.integers(0, 256, shape, dtype=np.uint8)
+@pytest.mark.parametrize(("here", "there", "left"), [(3, 0, {"multi_task_0"}), (None, 0, {"multi_task_0", "maml"}),
+                                                     (3, None, {"multi_task_0", "maml"})])  # fmt: skip
+def test_images_of_another_seed_give_way_to_those_of_the_record(grids, capsys, here, there, left):
+    kept = grids("record", there, {"fakes/multi_task_0": random_images(1, 1, 1, 28, 28)})
+    pictures.write(kept, kept)
+    examples = {"examples": random_images(1, 1, 28, 28)}
+    new = grids("new", here, {"fakes/maml": random_images(1, 1, 1, 28, 28)})
+    save_file(load_file(new / pictures.ARRAYS) | examples, new / pictures.ARRAYS)
+    pictures.add(kept.parent, new, ["multi_task_0"], 28)
+    assert load_file(new / pictures.ARRAYS).keys() == {"examples", *(f"fakes/{name}" for name in left)}
+    assert ("images of maml are left out" in capsys.readouterr().err) == ("maml" not in left)
+
+
+def test_images_of_the_gallery_come_back_from_the_page(inside):
+    """In its 16 greys; for every variant with fakes, whether a figure shows it or not."""
+    found = gallery.arrays((inside.record / "report.html").read_text(encoding="utf-8"), 28)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(inside.folder)
+        assert found.keys() == {"fakes/n_plus_1", "support/n_plus_1"}
+    shown = load_file(paths.tested("quick", "n_plus_1") / "shown.safetensors")
+    at = shown["seeds"].tolist().index(3)
+    wanted = {"fakes/n_plus_1": shown["fakes"][at][:, :3, :8], "support/n_plus_1": shown["support"][at][:, :8]}
+    for name, images in wanted.items():
+        assert found[name].shape == images.shape and found[name].dtype == np.uint8
+        assert np.abs(found[name].astype(int) - images).max() <= 9 and found[name].std() > 20

@@ -7,6 +7,7 @@ shape: fakes of other moments. The page then shows a slider for each.
 
 import base64
 import io
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,29 @@ def _tasks(fakes: np.ndarray, support: np.ndarray) -> list[np.ndarray]:
         rule = np.full((_RULE, *reals.shape[1:]), _PAPER_GREY, np.uint8)
         canvases.append(np.concatenate([reals, rule, drawn]))
     return canvases
+
+
+def arrays(page: str, side: int) -> dict[str, np.ndarray]:
+    """The images that a page shows, as `grids.read` gives them, from its text: the reverse of `_tasks`.
+
+    `fakes/VARIANT[@MOMENT]` uint8 [tasks, draws, columns, side, side(, channels)] and `support/VARIANT` uint8
+    [tasks, columns, side, side(, channels)]. Grey images have the 16 greys of the page. Empty if it shows no fakes.
+    """
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    found = {}
+    for variant, moments in (json.loads(data[1])["fakes"]["pictures"] if data else {}).items():
+        for moment, urls in moments.items():
+            canvases = np.stack([_canvas(url) for url in urls])
+            name = variant if moment == LAST else f"{variant}@{moment}"
+            found[f"fakes/{name}"] = grids.images(canvases[:, side + _RULE :], side)
+            found[f"support/{variant}"] = grids.images(canvases[:, :side], side)[:, 0]
+    return found
+
+
+def _canvas(url: str) -> np.ndarray:
+    """The canvas of `_url`."""
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
+        return np.asarray(picture.convert("RGB" if picture.format == "WEBP" else "L"))
 
 
 def _url(canvas: np.ndarray) -> str:
