@@ -1,7 +1,8 @@
-"""The pages of records share their charting library: it is half of a page, and records are in git.
+"""The page of a record is small, as records are in git: it loads what lies beside it.
 
-A page of `results/<study>/` is one file that contains the library. In a record the page loads it from
-`results/record/library-<digest>.js`. The other parts of the page are the same.
+A page of `results/<study>/` is one file. It contains the charting library and the figures as SVG. In a record the page
+loads the library from `results/record/library-<digest>.js`, which all records share, and the figures from
+`figures/NAME.png`. The other parts of the page are the same.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from megan.runs import storage
 
 NAME = "report.html"
 _INSIDE = re.compile(r'<script type="text/plain" id="library">([^<]+)</script>')
+_DRAWN = re.compile(r'(<figure id="(\w+)"(?:(?!</figure>).)*?<img )src="data:image/svg\+xml[^"]*"', re.DOTALL)
 # Makes the element that the page's script reads.
 _LOADED = """// Vega and Vega-Lite, compressed. Their licences are at the end of each page that loads this file.
 {{
@@ -22,6 +24,13 @@ _LOADED = """// Vega and Vega-Lite, compressed. Their licences are at the end of
   document.currentScript.after(library);
 }}
 """
+
+
+def lighten(page: Path) -> None:
+    """Make a page that will lie in `results/record/<study>/` load its figures and its library. Rewritten in place."""
+    text = page.read_text(encoding="utf-8")
+    storage.write_text(page, _DRAWN.sub(r'\1src="figures/\2.png"', text))
+    share_library(page)
 
 
 def share_library(page: Path) -> None:

@@ -60,7 +60,7 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
             if samples := sources.get(f"samples/{result.RECORD}"):
                 pictures.write(samples.parent, folder / "samples")
             if pages.NAME in sources:
-                pages.share_library(folder / pages.NAME)
+                pages.lighten(folder / pages.NAME)
             for variant, one in best.items():
                 (folder / "weights").mkdir(exist_ok=True)
                 (folder / "weights" / f"{variant}.safetensors").write_bytes(one.packed)

@@ -39,6 +39,24 @@ def test_a_record_has_the_page_without_the_library(inside):
     assert pages.NAME in manifest.verify(inside.record)["files"]
 
 
+def test_its_figures_are_the_files_beside_it(inside):
+    text = (inside.record / pages.NAME).read_text(encoding="utf-8")
+    (name,) = re.findall(r'<img src="figures/(\w+)\.png"', text)
+    assert name == "outer_losses" and "data:image/svg" not in text, "the other figure has nothing to show"
+    assert (inside.record / f"figures/{name}.png").is_file()
+    assert 'src="data:image/png' in text, "the fakes are on the page"
+
+
+def test_each_figure_has_its_own_file(tmp_path):
+    one = '<figure id="{0}" class=wide>\n<div><img src="data:image/svg+xml,%3Csvg{0}" width="9"></div></figure>'
+    card = '<figure class="card"><img data-card="maml" src="data:image/svg+xml,card"></figure>'
+    page = tmp_path / pages.NAME
+    page.write_text(one.format("first") + card + one.format("second"))
+    pages.lighten(page)
+    text = page.read_text()
+    assert re.findall(r'src="([^"]*)"', text) == ["figures/first.png", "data:image/svg+xml,card", "figures/second.png"]
+
+
 def test_records_share_one_library(write):
     first, second = write("text", "AbC+/="), write("code", "AbC+/=")
     (name,) = _libraries()
