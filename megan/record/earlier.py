@@ -53,7 +53,8 @@ def read(params: Params, stages: dict[str, Stage], done: Collection[str]) -> Ear
     """What the present record has beyond the stages that are `done` here.
 
     **Raises** `RecordError` if the record is damaged; if one of its variants was made with other parameters, code or
-    inputs than those here; or if it holds another stage that was not run here, as the plain GAN.
+    inputs than those here, or is not in its `dvc.lock`; or if it holds another stage that was not run here, as the
+    plain GAN.
     """
     folder = paths.RECORD / params.study
     if not folder.is_dir():

@@ -18,7 +18,8 @@ from megan.stages import registry, summary
 from megan.stages.registry import Stage
 from megan.stages.samples import REAL
 
-SAMPLES, TABLES = STAGES = ("samples", "summary")  # they write tables with rows of every variant
+SAMPLES = "samples"
+STAGES = (SAMPLES, "summary")  # they write tables with rows of every variant
 WIDE = "validation.csv"  # has a column for each variant
 ANEW = "make the record with the code that made it, or run all its variants again"
 OF_ALPHABETS = ["difference", "difference_ci95_seeds"]
@@ -28,7 +29,7 @@ def join(params: Params, stage: Stage, record: Path, kept: Sequence[str]) -> Non
     """Add to the result of one of `STAGES`, in the working directory, the variants `kept` of the `record`.
 
     **Arguments** `params`: of all these variants and those that were run here.
-    **Raises** `RecordError` if a table of the record has other columns than the present code writes.
+    **Raises** `RecordError` if the record has other tables than the present code writes, or one has other columns.
     """
     folder = stage.folder
     ran = (folder / result.RECORD).is_file()
@@ -106,6 +107,11 @@ def _stacked(kept: pd.DataFrame, new: pd.DataFrame, name: str, order: Sequence[s
     if real.any():  # each machine has measured them
         measured = rows[real].drop_duplicates("seed").sort_values("seed", key=pd.to_numeric)
         rows = pd.concat([rows[~real], measured], ignore_index=True)
+    return _sorted(rows, order)
+
+
+def _sorted(rows: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """The rows in the order of the variants, those of real images last."""
     places = {variant: place for place, variant in enumerate([*order, REAL])}
     return rows.sort_values("variant", key=lambda names: names.map(places), kind="stable")
 
@@ -121,8 +127,7 @@ def _compare(here: Path, kept: Sequence[str], order: Sequence[str]) -> None:
     seeds = pd.read_csv(here / "seeds.csv")
     found = [_of_seeds(name, table, seeds) for name in apart]
     rows = pd.concat([rows, pd.DataFrame(found, columns=list(rows))], ignore_index=True)
-    places = {name: place for place, name in enumerate(order)}
-    write(rows.sort_values("variant", key=lambda names: names.map(places), kind="stable"), here / "comparisons.csv")
+    write(_sorted(rows, order), here / "comparisons.csv")
     alphabets.loc[alphabets["variant"].isin(apart), OF_ALPHABETS] = ""
     write(alphabets, here / "alphabets.csv")
 

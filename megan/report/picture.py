@@ -12,7 +12,7 @@ from megan.runs import storage
 
 EMPTY = "An empty figure"  # begins the alternative text of a figure that has nothing to show
 ENDINGS = ("png", "svg", "json")  # the files of one figure
-_PALETTE, _MOST_COLOURS = 256, 16384  # of a PNG: a palette takes a third of the size, but spoils photographs
+_PALETTE, _MOST_COLOURS = 256, 8192  # of a PNG: a palette takes a third of the size, but spoils photographs
 
 
 @dataclass(frozen=True)

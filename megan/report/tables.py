@@ -67,11 +67,11 @@ def validation(means: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     `dvc plots` needs this form. It draws an empty cell as 0, so the rows are the meta-steps at which `maml` was
     validated, if it was.
     """
-    found = means[means["split"] == "validation"].pivot(index="meta_step", columns="variant", values="accuracy")
-    found = found.reindex(columns=names)
-    if REFERENCE in found and found[REFERENCE].notna().any():
-        found = found[found[REFERENCE].notna()]
-    return found.rename_axis(columns=None).reset_index()
+    wide = means[means["split"] == "validation"].pivot(index="meta_step", columns="variant", values="accuracy")
+    wide = wide.reindex(columns=names)
+    if REFERENCE in wide and wide[REFERENCE].notna().any():
+        wide = wide[wide[REFERENCE].notna()]
+    return wide.rename_axis(columns=None).reset_index()
 
 
 def accuracy(study: str, title: str, results: list[VariantResults]) -> pd.DataFrame:

@@ -72,9 +72,8 @@ def test_it_is_the_record_of_one_machine(machine, inside, first):
     for name, cells in OF_TASKS.items():
         ours, wanted = (joined.read(folder / "tables" / name) for folder in (made, inside.record))
         others = wanted.columns.difference(cells)
-        pd.testing.assert_frame_equal(
-            _numbers(ours[others]), _numbers(wanted[others]), rtol=1e-4
-        )  # of accuracies with 6 digits
+        # The record has accuracies of 6 digits, and an interval over two seeds is 12.7 times their spread.
+        pd.testing.assert_frame_equal(_numbers(ours[others]), _numbers(wanted[others]), rtol=1e-4)
         assert (ours.loc[ours["variant"] == "n_plus_1", cells] == "").all(axis=None)
     ours, wanted = (json.loads((folder / "metrics.json").read_text()) for folder in (made, inside.record))
     assert ours == pytest.approx(wanted, abs=1e-5)
@@ -226,9 +225,7 @@ def test_images_of_another_seed_give_way_to_those_of_the_record(grids, capsys, h
 def test_images_of_the_gallery_come_back_from_the_page(inside):
     """In its 16 greys; for every variant with fakes, whether a figure shows it or not."""
     found = gallery.arrays((inside.record / "report.html").read_text(encoding="utf-8"), 28)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(inside.folder)
-        assert found.keys() == {"fakes/n_plus_1", "support/n_plus_1"}
+    assert found.keys() == {"fakes/n_plus_1", "support/n_plus_1"}
     shown = load_file(paths.tested("quick", "n_plus_1") / "shown.safetensors")
     at = shown["seeds"].tolist().index(3)
     wanted = {"fakes/n_plus_1": shown["fakes"][at][:, :3, :8], "support/n_plus_1": shown["support"][at][:, :8]}

@@ -51,10 +51,13 @@ def test_each_figure_has_its_own_file(tmp_path):
     one = '<figure id="{0}" class=wide>\n<div><img src="data:image/svg+xml,%3Csvg{0}" width="9"></div></figure>'
     card = '<figure class="card"><img data-card="maml" src="data:image/svg+xml,card"></figure>'
     page = tmp_path / pages.NAME
-    page.write_text(one.format("first") + card + one.format("second"))
+    photograph = '<figure id="photograph"><img src="data:image/png;base64,AA"></figure>'
+    page.write_text(one.format("first") + card + photograph + one.format("second"))
     pages.lighten(page)
     text = page.read_text()
-    assert re.findall(r'src="([^"]*)"', text) == ["figures/first.png", "data:image/svg+xml,card", "figures/second.png"]
+    assert re.findall(r'src="([^"]*)"', text) == [
+        "figures/first.png", "data:image/svg+xml,card", "data:image/png;base64,AA", "figures/second.png"
+    ]  # fmt: skip
 
 
 def test_records_share_one_library(write):
