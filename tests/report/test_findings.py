@@ -1,4 +1,4 @@
-"""The numbers of docs/findings.md and README.md are those of the records."""
+"""The numbers of the findings and of README.md are those of the records."""
 
 import json
 import math
@@ -20,8 +20,9 @@ def test_committed_numbers_are_those_of_the_records(file):
     assert findings.written(file) == (records.ROOT / file).read_text(encoding="utf-8"), "run: python -m tools.findings"
 
 
-def test_no_number_of_a_result_stands_outside_the_marks():
-    text = findings.MARK.sub("", (records.ROOT / "docs/findings.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("file", [file for file in findings.FILES if file.startswith("docs/")])
+def test_no_number_of_a_result_stands_outside_the_marks(file):
+    text = findings.MARK.sub("", (records.ROOT / file).read_text(encoding="utf-8"))
     assert re.findall(r"[\d.]+ ?(?:points|%)", text) == []
 
 

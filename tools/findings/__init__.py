@@ -1,14 +1,14 @@
-"""Writes the numbers of docs/findings.md and README.md from the records: `python -m tools.findings`.
+"""Writes the numbers of the findings and of README.md from the records: `python -m tools.findings`.
 
 A number stands between `<!-- findings NAME -->` and `<!-- end findings NAME -->`, and comes from a record's tables.
-`BLOCKS` names what can stand there. `tests/report/test_findings.py` compares both files with the records.
+`BLOCKS` names what can stand there. `tests/report/test_findings.py` compares these files with the records.
 """
 
 import re
 
 from tools.findings import answers, controls, published, records, runs, training
 
-FILES = ("docs/findings.md", "README.md")
+FILES = ("docs/findings.md", "docs/findings_in_detail.md", "README.md")
 MARK = re.compile(r"(<!-- findings (\w+) -->\n).*?(<!-- end findings \2 -->)", re.DOTALL)
 ALL = (
     answers.answer,

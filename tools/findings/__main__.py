@@ -1,4 +1,4 @@
-"""`python -m tools.findings`: write both files anew."""
+"""`python -m tools.findings`: write all files anew."""
 
 from tools.findings import FILES, records, written
 

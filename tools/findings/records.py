@@ -1,4 +1,4 @@
-"""Committed records, as the blocks of docs/findings.md read them."""
+"""Committed records, as the blocks of the findings read them."""
 
 import json
 from collections.abc import Iterator
