@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from megan.report import style
 from megan.runs import storage
 
 EMPTY = "An empty figure"  # begins the alternative text of a figure that has nothing to show
 ENDINGS = ("png", "svg", "json")  # the files of one figure
-_PALETTE, _MOST_COLOURS = 256, 8192  # of a PNG: a palette takes a third of the size, but spoils photographs
+_PALETTE = 256  # colours of a PNG with a palette, which takes a third of the size, but spoils photographs
+_MOST_ERROR = 2.5  # root mean square over all pixels, of 255: a palette that changes more is not used
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ def _save_png(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=style.DPI)
     with Image.open(drawn) as image:
-        colours = image.convert("RGB")
-        if colours.getcolors(_MOST_COLOURS):
-            colours = colours.quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        colours.save(path, format="PNG", optimize=True, dpi=(style.DPI, style.DPI))
+        full = image.convert("RGB")
+    few = full.quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    error = ImageStat.Stat(ImageChops.difference(full, few.convert("RGB"))).rms
+    kept = few if max(error) <= _MOST_ERROR else full
+    kept.save(path, format="PNG", optimize=True, dpi=(style.DPI, style.DPI))
 
 
 def _fix_layout(figure: Figure) -> None:
