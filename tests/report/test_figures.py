@@ -106,7 +106,7 @@ def test_pictures_have_no_version_and_no_date(made_up, tmp_path):
 
 @pytest.mark.parametrize(("darkest", "mode"), [(248, "P"), (232, "P"), (0, "RGB")])
 def test_a_picture_has_a_palette_where_that_hardly_changes_it(tmp_path, darkest, mode):
-    shown = np.random.default_rng(0).integers(darkest, 256, (110, 110, 3), dtype=np.uint8)  # 512, 7,000 and 12,000 colours
+    shown = np.random.default_rng(0).integers(darkest, 256, (110, 110, 3), dtype=np.uint8)  # up to 12,100 colours
     figure = Figure(figsize=(4, 4))
     figure.subplots().imshow(shown, interpolation="none")
     pictures.save(pictures.described(figure, "title", "caption", "alt"), tmp_path, "made")
