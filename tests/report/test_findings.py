@@ -150,6 +150,20 @@ def test_readings_of_the_code_stand_below_the_papers_curve(copied):
     ]  # fmt: skip
 
 
+def test_the_pair_over_training_leaves_out_other_variants_and_their_meta_steps(copied):
+    rows = ["variant,seed,meta_step,accuracy"]
+    for seed in (0, 1):
+        rows += [f"maml,{seed},{step},0.5" for step in (0, 100)]
+        rows += [f"n_plus_1,{seed},{step},{0.4 + step / 500}" for step in (0, 100)]
+        rows += [f"n_plus_1_wasserstein,{seed},{step},0.2" for step in (0, 50)]
+    (copied / "tables/snapshots.csv").write_text("\n".join(rows) + "\n")
+    table = _rows(_block(findings.written("page.md"), "over_training").splitlines())
+    assert [row[1:] for row in table] == [
+        ["0", "50.0 %", "40.0 %", "-10.00 ± 0.00"],
+        ["100", "50.0 %", "60.0 %", "+10.00 ± 0.00"],
+    ]
+
+
 def test_the_search_shows_the_chosen_settings_and_those_of_the_study(copied):
     folder = records.ROOT / records.paths.RECORD / "search"
     (folder / "search").mkdir(parents=True)

@@ -18,7 +18,8 @@ def over_training(found: list[Record]) -> list[str]:
     """The pair at the meta-steps whose weights were kept, on meta-test tasks."""
     rows = []
     for record, table in of_the_pair(found, "tables/snapshots"):
-        for step, at in table.groupby("meta_step"):
+        pair = table[table["variant"].isin(PAIR)]  # other variants may have kept weights of other meta-steps
+        for step, at in pair.groupby("meta_step"):
             wide, difference = by_seed(at)
             accuracies = [percent(wide[name].mean()) for name in PAIR]
             rows.append([record.page, f"{step:,}", *accuracies, over_seeds(difference)])
