@@ -99,12 +99,36 @@ def test_the_claims_that_matter_have_the_verdict_of_the_replication(copied):
     shutil.copytree(PILOT.with_name(records.REPLICATION), folder)
     path = folder / "claims/claims.csv"
     table = pd.read_csv(path, dtype=object)
+    table["effect"] = None
     table.loc[0, ["verdict", "effect", "unit"]] = ("opposite", -0.0123, "accuracy")
     table.to_csv(path, index=False)
     first, second, *rest = _block(findings.written("page.md"), "matter").splitlines()[2:]
     assert first.endswith("**supported** | +0.75 points (+0.34 to +1.16) | opposite, -1.23 points |")
     assert second.startswith("| 2 |") and second.endswith("|  |")
     assert [row.split(" | ")[0] for row in rest] == ["| 7", "| 15"]  # the pilot's rules have no own questions
+
+
+def test_the_answer_tells_the_replication_if_it_was_run(copied):
+    assert "replication" not in _block(findings.written("page.md"), "answer")
+    folder = records.ROOT / records.paths.RECORD / records.REPLICATION
+    shutil.copytree(PILOT.with_name(records.REPLICATION), folder)
+    for name, column, row, values in (
+        ("tables/accuracy", "variant", "maml", {"meta_steps": 1200}),
+        ("tables/accuracy", "variant", "n_plus_1", {"seeds": 3, "meta_steps": 1200, "meta_batch": 4}),
+        ("tables/comparisons", "variant", "n_plus_1", {"difference": -0.0123, "ci95_seeds": 0.0045}),
+        ("claims/claims", "claim", "1", {"verdict": "opposite"}),
+        ("claims/claims", "claim", "2", {"verdict": "undecided"}),
+    ):
+        table = pd.read_csv(folder / f"{name}.csv", dtype=object)
+        table.loc[table[column] == row, list(values)] = list(values.values())
+        table.to_csv(folder / f"{name}.csv", index=False)
+    text = _block(findings.written("page.md"), "answer")
+    assert "3 seeds, 1,200 meta-steps of 4 tasks): N+1 - MAML is -1.23 points (± 0.45)" in text
+    assert "There claim 1 is **opposite** and claim 2 **undecided**." in text
+    table = pd.read_csv(folder / "tables/accuracy.csv").query("variant != 'n_plus_1'")
+    table.to_csv(folder / "tables/accuracy.csv", index=False)
+    found = records.records("page.md")
+    assert not any("replication" in line for line in findings.BLOCKS["answer"](found))
 
 
 def test_the_hours_of_a_study_are_those_of_its_provenance(copied):

@@ -32,6 +32,27 @@ def answer(found: list[Record]) -> list[str]:
         f"The paper's claim 1, N+1 beats MAML slightly: **{verdicts['1']}**. Claim 2, N+1 converges faster:"
         f" **{verdicts['2']}** ({_decisive(claims, '2')})."
         f" All verdicts of this record: {counts}.",
+        *_replication(found),
+    ]
+
+
+def _replication(found: list[Record]) -> list[str]:
+    """The pair's difference in the settings of the authors' code, and its verdicts; no line if it was not run there."""
+    record = next((one for one in found if one.study == REPLICATION), None)
+    table, compared, claims = (
+        None if record is None else record.table(name)
+        for name in ("tables/accuracy", "tables/comparisons", "claims/claims")
+    )
+    if record is None or table is None or compared is None or claims is None or not set(PAIR) <= set(table["variant"]):
+        return []
+    runs, difference = table.set_index("variant").loc[PAIR[1]], compared.set_index("variant").loc[PAIR[1]]
+    verdicts = claims.set_index(claims["claim"].astype(str))["verdict"]
+    return [
+        "",
+        f"The replication, in the settings of the authors' code ({record.page}; {runs['seeds']} seeds,"
+        f" {runs['meta_steps']:,} meta-steps of {runs['meta_batch']} tasks): N+1 - MAML is"
+        f" {points(difference['difference'])} points ({half(difference['ci95_seeds'])}). There claim 1 is"
+        f" **{verdicts['1']}** and claim 2 **{verdicts['2']}**.",
     ]
 
 
