@@ -7,7 +7,7 @@ import pandas as pd
 
 from megan.report.claims.decide import shown
 from megan.report.page.wording import half, percent, points
-from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, of_the_paper, table_of
+from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, table_of
 
 # The headline, and whether the generator is its reason. Chosen when only the runs of claims 1 and 2 were finished.
 MATTER = ("1", "2", "7", "15", "Q1", "Q2", "Q3", "Q4", "Q5")
@@ -38,15 +38,11 @@ def answer(found: list[Record]) -> list[str]:
 
 def _replication(found: list[Record]) -> list[str]:
     """The pair's difference in the settings of the authors' code, and its verdicts; no line if it was not run there."""
-    record = next((one for one in found if one.study == REPLICATION), None)
-    table, compared, claims = (
-        None if record is None else record.table(name)
-        for name in ("tables/accuracy", "tables/comparisons", "claims/claims")
-    )
-    if record is None or table is None or compared is None or claims is None or not set(PAIR) <= set(table["variant"]):
+    again = next((one for one in _pairs(found) if one[0].study == REPLICATION), None)
+    if again is None:
         return []
-    runs, difference = table.set_index("variant").loc[PAIR[1]], compared.set_index("variant").loc[PAIR[1]]
-    verdicts = claims.set_index(claims["claim"].astype(str))["verdict"]
+    record, table, difference, verdicts = again
+    runs = table.loc[PAIR[1]]
     return [
         "",
         f"The replication, in the settings of the authors' code ({record.page}; {runs['seeds']} seeds,"
@@ -69,18 +65,20 @@ def figure(found: list[Record]) -> list[str]:
 def pair(found: list[Record]) -> list[str]:
     """MAML and N+1 in each record, paired by seed and task."""
     rows = []
-    for record in of_the_paper(found):
-        table, compared, claims = (
-            record.table(f"{name}") for name in ("tables/accuracy", "tables/comparisons", "claims/claims")
-        )
-        if table is None or compared is None or claims is None or not set(PAIR) <= set(table["variant"]):
-            continue
-        table, row = table.set_index("variant"), compared.set_index("variant").loc[PAIR[1]]
-        first = claims[claims["claim"].astype(str) == "1"].iloc[0]
+    for record, table, row, verdicts in _pairs(found):
         cells = [f"{percent(table.loc[name, 'accuracy'])} {half(table.loc[name, 'ci95_seeds'], 1)}" for name in PAIR]
         difference = f"{points(row['difference'])} {half(row['ci95_seeds'])}"
-        rows.append([record.run(PAIR[1]), f"{int(row['seeds'])}", *cells, difference, first["verdict"]])
+        rows.append([record.run(PAIR[1]), f"{int(row['seeds'])}", *cells, difference, verdicts["1"]])
     return table_of(["run", "seeds", "MAML", "N+1", "difference, points", "claim 1"], rows)
+
+
+def _pairs(found: list[Record]) -> Iterator[tuple[Record, pd.DataFrame, pd.Series, pd.Series]]:
+    """Each record with MAML and N+1: its accuracies by variant, the row of N+1 - MAML, and the verdicts by claim."""
+    for record, table in of_the_pair(found, "tables/accuracy"):
+        compared, claims = record.table("tables/comparisons"), record.table("claims/claims")
+        if compared is not None and claims is not None:
+            verdicts = claims.set_index(claims["claim"].astype(str))["verdict"]
+            yield record, table.set_index("variant"), compared.set_index("variant").loc[PAIR[1]], verdicts
 
 
 def matter(found: list[Record]) -> list[str]:
