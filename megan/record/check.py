@@ -89,6 +89,8 @@ def kept_lock(folder: Path) -> dict[str, Any]:
 def _changed_data(params: Params, stage: Stage, folder: Path, entry: dict[str, Any]) -> str:
     """As `changed`, for a stage of data, which keeps no record: by its parameters and DVC's digests of its code."""
     config = folder / paths.config(params.study).name / stage.config.name
+    if not config.is_file():
+        return "made by an older version of the code, which did not keep its parameters"
     if yaml.safe_load(config.read_text(encoding="utf-8")) != registry.parameters(params, stage):
         return f"its parameters are no longer those of {config}"
     made = {dep["path"]: dep["md5"] for dep in entry["deps"] if dep["path"].startswith("megan/")}

@@ -95,6 +95,13 @@ def test_frozen_stages_are_those_of_the_record(folder, monkeypatch):
     assert record.frozen(parameters.load(), folder) == []
 
 
+@pytest.mark.parametrize("study", BEFORE_THE_FREEZE)
+def test_an_old_record_without_parameters_of_its_data_is_told(study, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = record.frozen(parameters.load(), ROOT / paths.RECORD / study)
+    assert "prepare: made by an older version of the code, which did not keep its parameters" in lines
+
+
 def test_a_change_after_the_freeze_is_found(tmp_path, monkeypatch):
     """A record made by hand of two stages agrees; then a parameter and a source file change."""
     monkeypatch.chdir(ROOT)
