@@ -234,6 +234,27 @@ def test_the_speeds_are_those_of_the_claim_and_higher_shares_are_marked():
     assert [row[0].endswith("*") for row in rows] == [False] * 4 + [True] * 2
 
 
+def test_the_chosen_step_sizes_are_compared_on_the_seeds_that_all_have(copied):
+    """The search makes MAML 1 point and N+1 4 points better than the study; it has two of the eight seeds."""
+    assert _block(findings.written("page.md"), "chosen") == "No record has this yet.\n"
+    for name in ("curves", "seeds"):
+        path = copied / f"tables/{name}.csv"
+        table = pd.read_csv(path)
+        table.loc[table["variant"] == "n_plus_1", "accuracy"] = table.loc[table["variant"] == "maml", "accuracy"].values
+        again = [
+            table[(table["variant"] == variant) & (table["seed"] < 102)].assign(
+                variant=f"{variant}_searched", accuracy=lambda rows, gain=gain: rows["accuracy"] + gain
+            )
+            for variant, gain in (("maml", 0.01), ("n_plus_1", 0.04))
+        ]
+        pd.concat([table, *again]).to_csv(path, index=False)
+    tested, area, *speeds = _rows(_block(findings.written("page.md"), "chosen").splitlines())
+    for row in (tested, area):
+        assert [cell.partition(" ")[0] for cell in row[1:]] == ["0", "+3.00", "+4.00"]
+        assert [cell.partition("; ")[2] for cell in row[1:]] == [f"ahead in {ahead} of 2" for ahead in (0, 2, 2)]
+    assert [row[1] for row in speeds] == ["1.00 (1.00 to 1.00); ahead in 0 of 2"] * 3
+
+
 def test_the_pair_is_compared_where_the_papers_figure_6_ends(copied):
     path = copied / "tables/curves.csv"
     table = pd.read_csv(path).query("split == 'validation'")

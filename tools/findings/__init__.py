@@ -23,6 +23,7 @@ ALL = (
     controls.fakes,
     training.over_training,
     training.speed,
+    training.chosen,
     training.length,
     published.paper,
     published.figure_10,

@@ -19,6 +19,7 @@ ORDER = ("text", "code", "anchor", "search")  # of studies in tables; then any o
 REPLICATION = "code"  # has claims of its own, in the settings of the authors' code
 PILOT = "omniglot_2500"  # shown as the answer until there is a record of study `text`
 PAIR = ("maml", "n_plus_1")
+CHOSEN = ("maml_searched", "n_plus_1_searched")  # the pair with the step sizes of the search
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def of_the_pair(found: list[Record], name: str) -> Iterator[tuple[Record, pd.Dat
             yield record, table
 
 
-def by_seed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Accuracy by seed and variant, and N+1 minus MAML for each seed that both have."""
+def by_seed(table: pd.DataFrame, pair: tuple[str, str] = PAIR) -> tuple[pd.DataFrame, pd.Series]:
+    """Accuracy by seed and variant, and N+1 minus MAML for each seed that both variants of the pair have."""
     wide = table.pivot(index="seed", columns="variant", values="accuracy")
-    return wide, (wide[PAIR[1]] - wide[PAIR[0]]).dropna()
+    return wide, (wide[pair[1]] - wide[pair[0]]).dropna()
 
 
 def over_seeds(difference: pd.Series) -> str:

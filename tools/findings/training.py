@@ -1,5 +1,7 @@
 """Blocks about the course of training: who is ahead when, and how that depends on the accuracy that is asked for."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from megan.report import paper_curves
@@ -8,7 +10,7 @@ from megan.report.claims.measures import FACTOR
 from megan.report.claims.over_training import Pair, areas, log_speeds
 from megan.report.page.wording import percent, points
 from megan.report.statistics import seed_interval
-from tools.findings.records import PAIR, Record, by_seed, main_record, of_the_pair, over_seeds, table_of
+from tools.findings.records import CHOSEN, PAIR, Record, by_seed, main_record, of_the_pair, over_seeds, table_of
 
 AFTER_THE_VERDICT = (0.97, 1.0)  # shares of MAML's gain, besides those of claim 2; chosen after its verdict was known
 FIGURE_6 = {"maml": "red (MAML)", "n_plus_1": "grey (N+1, real)"}  # the paper's curves of the pair
@@ -29,16 +31,45 @@ def over_training(found: list[Record]) -> list[str]:
 def speed(found: list[Record]) -> list[str]:
     """Every part of claim 2 in each record, and the meta-steps to higher shares of MAML's gain."""
     shares = (*main_record(found).rules["gains"], *AFTER_THE_VERDICT)
-    measures = [
-        f"meta-steps to {100 * share:.0f} % of MAML's gain, MAML / N+1" + " *" * (share in AFTER_THE_VERDICT)
-        for share in shares
-    ]
-    columns = {"": ["mean validation accuracy over training, N+1 - MAML, points", *measures]}
+    columns = {"": _parts(shares)}
     for record, table in of_the_pair(found, "tables/curves"):
-        pairs = _curves(table)
-        speeds = [_told(log_speeds(pairs, share), FACTOR) for share in shares]
-        columns[f"{record.page}, {record.settings['train']['schedule']}"] = [_told(areas(pairs), "accuracy"), *speeds]
+        columns[f"{record.page}, {record.settings['train']['schedule']}"] = _measured(_curves(table, PAIR), shares)
     return table_of(list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def chosen(found: list[Record]) -> list[str]:
+    """The measures of claims 1 and 2 with the step sizes of the study and of the search, on the seeds of the latter."""
+    record = main_record(found)
+    curves, tested = record.table("tables/curves"), record.table("tables/seeds")
+    if curves is None or tested is None or not set(CHOSEN) <= set(tested["variant"]):
+        return ["No record has this yet."]
+    shares = record.rules["gains"]
+    seeds = set.intersection(*(set(tested.loc[tested["variant"] == name, "seed"]) for name in (*PAIR, *CHOSEN)))
+    curves, tested = (table[table["seed"].isin(seeds)] for table in (curves, tested))
+    columns = {"": ["accuracy on meta-test tasks, N+1 - MAML, points", *_parts(shares)]}
+    for name, pair in (
+        ("both of the study", PAIR),
+        ("both of the search", CHOSEN),
+        ("MAML of the study, N+1 of the search", (PAIR[0], CHOSEN[1])),
+    ):
+        difference = by_seed(tested, pair)[1]
+        columns[name] = [_told(difference.tolist(), "accuracy"), *_measured(_curves(curves, pair), shares)]
+    return table_of(list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def _parts(shares: Sequence[float]) -> list[str]:
+    """What `_measured` measures. A star: chosen when the verdict was known."""
+    return [
+        "mean validation accuracy over training, N+1 - MAML, points",
+        *(
+            f"meta-steps to {100 * share:.0f} % of MAML's gain, MAML / N+1" + " *" * (share in AFTER_THE_VERDICT)
+            for share in shares
+        ),
+    ]
+
+
+def _measured(pairs: list[Pair], shares: Sequence[float]) -> list[str]:
+    return [_told(areas(pairs), "accuracy"), *(_told(log_speeds(pairs, share), FACTOR) for share in shares)]
 
 
 def length(found: list[Record]) -> list[str]:
@@ -64,10 +95,10 @@ def _at(step: int, table: pd.DataFrame, meta_batch: int) -> str:
     return over_seeds(difference)
 
 
-def _curves(table: pd.DataFrame) -> list[Pair]:
-    """The validation curves of N+1 and of MAML, for each seed that both have."""
+def _curves(table: pd.DataFrame, names: tuple[str, str]) -> list[Pair]:
+    """The validation curves of the second variant and of the first, for each seed that both have."""
     own = table[table["split"] == "validation"]
-    wide = [own[own["variant"] == name].pivot(index="meta_step", columns="seed", values="accuracy") for name in PAIR]
+    wide = [own[own["variant"] == name].pivot(index="meta_step", columns="seed", values="accuracy") for name in names]
     return [(wide[1][seed], wide[0][seed]) for seed in wide[0].columns.intersection(wide[1].columns)]
 
 
