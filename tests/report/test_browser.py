@@ -13,6 +13,7 @@ from page_study import write_samples
 from megan.config import paths
 from megan.record import pages
 from megan.report import figures
+from megan.report.page import gallery
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -e '.[browser]' for the tests in a browser")
 ui = pytest.importorskip("selenium.webdriver.support.ui")
@@ -195,7 +196,7 @@ def test_sliders_choose_the_picture(opened):
     browser = opened()
     shown = "document.querySelector('[data-card=n_plus_1]').src"
     seen = {_run(browser, shown)}
-    for slider, expected in (("task", "2 of 4"), ("meta", "200"), ("inner", "3")):
+    for slider, expected in (("task", f"2 of {gallery.MOST_TASKS}"), ("meta", "200"), ("inner", "3")):
         field = browser.find_element("id", slider)
         field.send_keys("\ue014" if slider == "task" else "\ue012")  # an arrow key
         assert browser.find_element("id", f"{slider}-said").text == expected

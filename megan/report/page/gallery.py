@@ -23,7 +23,7 @@ from megan.report.page.variants import Variant
 
 NAME = re.compile(r"fakes/(?P<variant>[^@]+)(@(?P<meta>\d+)(\.(?P<inner>\d+))?)?$")
 LAST = "last"  # the moment that is tested: the chosen checkpoint, after the last inner step
-MOST_TASKS, MOST_COLUMNS = 4, 10
+MOST_TASKS, MOST_COLUMNS = 3, 10  # pictures are most of a page, and records have little room
 _RULE, _PAPER_GREY = 6, 232  # pixels between support images and fakes; its grey level
 
 
