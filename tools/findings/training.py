@@ -38,7 +38,7 @@ def speed(found: list[Record]) -> list[str]:
 
 
 def chosen(found: list[Record]) -> list[str]:
-    """The measures of claims 1 and 2 with the step sizes of the study and of the search, on the seeds of the latter."""
+    """The measures of claims 1 and 2 with step sizes of the study and of the search, on the seeds that all have."""
     record = main_record(found)
     curves, tested = record.table("tables/curves"), record.table("tables/seeds")
     if curves is None or tested is None or not set(CHOSEN) <= set(tested["variant"]):
@@ -69,6 +69,7 @@ def _parts(shares: Sequence[float]) -> list[str]:
 
 
 def _measured(pairs: list[Pair], shares: Sequence[float]) -> list[str]:
+    """The pair's validation curves by each of `_parts`, in words."""
     return [_told(areas(pairs), "accuracy"), *(_told(log_speeds(pairs, share), FACTOR) for share in shares)]
 
 
