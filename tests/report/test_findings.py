@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from megan.report.claims import power
 from tools import findings
 from tools.findings import records
 
@@ -39,6 +40,7 @@ def copied(tmp_path, monkeypatch):
     (folder / "params.yaml").write_text(settings.replace(f"  {records.PILOT}:", "  text:"))
     told = json.loads((folder / "claims/claims.json").read_text())  # with constants that the pilot's rules did not have
     told["rules"] |= {"gains": [0.8, 0.9, 0.95], "kid_floor": 0.01}
+    told["claims"] = [one | {"claim": str(one["claim"]), "verdict": "supported"} for one in told["claims"]]
     (folder / "claims/claims.json").write_text(json.dumps(told))
     steps = pd.read_csv(folder / "tables/steps.csv").assign(p_fake_of_fakes=0.5)  # nor had its tables
     steps.to_csv(folder / "tables/steps.csv", index=False)
@@ -129,6 +131,86 @@ def test_the_answer_tells_the_replication_if_it_was_run(copied):
     table.to_csv(folder / "tables/accuracy.csv", index=False)
     found = records.records("page.md")
     assert not any("replication" in line for line in findings.BLOCKS["answer"](found))
+
+
+def _verdicts(copied, **changes):
+    """Writes other numbers into the row of claim 1, and own questions into the record's claims."""
+    path = copied / "claims/claims.csv"
+    table = pd.read_csv(path, dtype={"claim": str}).query("claim in ['1', '2', '3']")
+    table.loc[table["claim"] == "1", list(changes)] = list(changes.values())
+    own = table[table["claim"] == "3"].assign(claim="Q1", verdict="no difference")
+    pd.concat([table, own]).to_csv(path, index=False)
+    return _block(findings.written("page.md"), "answer")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.006, 0.009, "**supported**."),
+        (0.004, 0.009, "**supported**, but the difference may be below 0.50 points"),
+        (0.001, 0.004, "**supported**, by less than 0.50 points"),
+    ],
+)
+def test_the_answer_says_whether_the_difference_may_be_too_small_to_matter(copied, low, high, told):
+    assert told in _verdicts(copied, ci95_low=low, ci95_high=high, margin=0.005)
+
+
+def test_the_answer_counts_the_paper_s_claims_and_our_questions_apart(copied):
+    text = _verdicts(copied)
+    assert "of the paper's claims 1 supported, 2 undecided; of our own questions 1 no difference." in text
+
+
+def test_the_answer_tells_the_meta_steps_that_n_plus_1_needs(copied):
+    path = copied / "claims/claims.json"
+    told = json.loads(path.read_text())
+    factor = {"unit": "log of the factor"}
+    parts = [{"unit": "accuracy", "effect": 0.1}, *({**factor, "effect": -math.log(by)} for by in (1.5, 1.25, 0.8))]
+    next(one for one in told["claims"] if one["claim"] == "2")["parts"] = parts
+    path.write_text(json.dumps(told))
+    text = _block(findings.written("page.md"), "answer")
+    assert "needs 1.50, 1.25 and 0.80 times as many meta-steps as MAML to reach 80, 90 and 95 % of what" in text
+
+
+def test_seeds_for_a_verdict_are_the_fewest_that_find_the_effect(copied):
+    effects = (0.01, 0.02, 0.03)
+    part = {"text": "a minus b", "unit": "accuracy", "threshold": 0.0, "seeds": 3, "p_opposite": 0.1}
+    own = {"verdict": "undecided", "family": "some", "part": "a minus b", "p_opposite": 0.2}
+    above = own | {"claim": "3", "parts": [part | {"by_seed": effects, "effect": 0.02}]}
+    below = own | {"claim": "4", "parts": [part | {"by_seed": [-one for one in effects], "effect": -0.02}]}
+    no_mean_of_seeds = own | {"claim": "13", "parts": [part | {"by_seed": effects, "effect": 0.5}]}
+    path = copied / "claims/claims.json"
+    told = json.loads(path.read_text())
+    told["rules"] |= {"level": 0.025, "power": 0.8}
+    told["claims"] = [above, below, no_mean_of_seeds, above | {"claim": "5", "verdict": "supported"}]
+    path.write_text(json.dumps(told))
+    rows = _rows(findings.BLOCKS["more_seeds"](records.records("page.md")))
+    assert [row[:4] for row in rows] == [
+        ["3", "a minus b", "+2.00 points", "3"],
+        ["4", "a minus b", "-2.00 points", "3"],
+    ]
+    for row, tests in zip(rows, (4, 8), strict=True):  # the second could be decided by one part of two
+        seeds = int(row[4])
+        enough, fewer = (power.power(0.02, 0.01, count, 0.025 / tests) for count in (seeds, seeds - 1))
+        assert enough >= 0.8 > fewer
+
+
+def test_n_plus_1_is_compared_with_the_survey_after_as_many_meta_steps(copied):
+    assert _block(findings.written("page.md"), "recipes") == "No record has this yet.\n"
+    names = ("n_plus_1", "n_plus_1_weighted", "n_plus_1_equal")
+    early = [(name, seed, step, step / 1000) for name in names for seed in (0, 1) for step in (100, 300, 2500)]
+    pd.DataFrame(early, columns=["variant", "seed", "meta_step", "accuracy"]).to_csv(
+        copied / "tables/snapshots.csv", index=False
+    )
+    late = [("maml_short", 0, 0.25), ("maml_short", 1, 0.25), ("multi_task_0", 0, 0.4), ("n_plus_1", 0, 0.9)]
+    pd.DataFrame(late, columns=["variant", "seed", "accuracy"]).to_csv(copied / "tables/seeds.csv", index=False)
+    lengths = {"maml_short": 300, "multi_task_0": 300, **dict.fromkeys(names, 2500)}
+    about = [(name, f"label of {name}", length) for name, length in lengths.items()]
+    pd.DataFrame(about, columns=["variant", "label", "meta_steps"]).to_csv(copied / "tables/accuracy.csv", index=False)
+    lines = findings.BLOCKS["recipes"](records.records("page.md"))
+    assert lines[0] == "| after 300 meta-steps | less label of maml_short | less label of multi_task_0 |"
+    rows = _rows(lines)
+    assert [row[0] for row in rows] == [f"label of {name}" for name in names]
+    assert all(row[1] == "+5.00 ± 0.00" and row[2].startswith("-10.00") for row in rows)
 
 
 def test_the_hours_of_a_study_are_those_of_its_provenance(copied):

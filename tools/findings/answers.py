@@ -1,11 +1,15 @@
 """Blocks about the claims: the answer, the pair, verdicts, spreads."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from megan.report.claims.decide import shown
+from megan.report.claims import power
+from megan.report.claims.decide import UNDECIDED, VERDICTS, shown
+from megan.report.claims.measures import FACTOR
 from megan.report.page.wording import half, percent, points
 from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, table_of
 
@@ -22,16 +26,19 @@ def answer(found: list[Record]) -> list[str]:
     rows, difference = table.set_index("variant").loc[list(PAIR)], compared.set_index("variant").loc[PAIR[1]]
     maml, own = (f"{percent(row.accuracy)} ({half(row.ci95_seeds, 1)})" for row in rows.itertuples())
     verdicts = claims.set_index(claims["claim"].astype(str))["verdict"]
-    counts = ", ".join(f"{number} {verdict}" for verdict, number in claims["verdict"].value_counts().items())
+    ours = verdicts.index.str.startswith("Q")
+    kinds = {"the paper's claims": verdicts[~ours], "our own questions": verdicts[ours]}
+    counts = "; ".join(f"of {kind} {_counted(some)}" for kind, some in kinds.items() if len(some))
     state = "a provisional record" if record.manifest.get("provisional") else "the record"
     return [
         f"N+1 reaches {own} and MAML {maml} on meta-test tasks of real Omniglot ({record.page}, {state};"
         f" {rows['seeds'].iloc[0]} seeds, {rows['meta_steps'].iloc[0]:,} meta-steps): a difference of"
         f" {points(difference['difference'])} points (95 % interval over seeds {half(difference['ci95_seeds'])}).",
         "",
-        f"The paper's claim 1, N+1 beats MAML slightly: **{verdicts['1']}**. Claim 2, N+1 converges faster:"
-        f" **{verdicts['2']}** ({_decisive(claims, '2')})."
-        f" All verdicts of this record: {counts}.",
+        f"The paper's claim 1, N+1 beats MAML slightly: **{verdicts['1']}**{_beside_margin(claims)}."
+        f" Claim 2, N+1 converges faster: **{verdicts['2']}**{_needed(record)}.",
+        "",
+        f"All verdicts: {counts}.",
         *_replication(found),
     ]
 
@@ -45,17 +52,45 @@ def _replication(found: list[Record]) -> list[str]:
     runs = table.loc[PAIR[1]]
     return [
         "",
-        f"The replication, in the settings of the authors' code ({record.page}; {runs['seeds']} seeds,"
+        f"The replication, in the settings of the authors' code for multi-task ({record.page}; {runs['seeds']} seeds,"
         f" {runs['meta_steps']:,} meta-steps of {runs['meta_batch']} tasks): N+1 - MAML is"
         f" {points(difference['difference'])} points ({half(difference['ci95_seeds'])}). There claim 1 is"
         f" **{verdicts['1']}** and claim 2 **{verdicts['2']}**.",
     ]
 
 
-def _decisive(claims: pd.DataFrame, claim: str) -> str:
-    """The part that decides a claim, and its effect."""
-    row = claims[claims["claim"].astype(str) == claim].iloc[0]
-    return f"{row['part']}: {shown(row['effect'], row['unit'])}".replace("%", " %")
+def _counted(verdicts: pd.Series) -> str:
+    """How many claims have each verdict: "2 supported, 1 opposite"."""
+    numbers = verdicts.value_counts()
+    return ", ".join(f"{numbers[verdict]} {verdict}" for verdict in VERDICTS if verdict in numbers)
+
+
+def _beside_margin(claims: pd.DataFrame) -> str:
+    """Whether the effect of claim 1 may be too small to matter, after its verdict."""
+    row = claims[claims["claim"].astype(str) == "1"].iloc[0]
+    margin = shown(row["margin"], row["unit"]).removeprefix("+")
+    if row["ci95_high"] < row["margin"]:
+        return f", by less than {margin}, which does not matter by our rules"
+    if row["ci95_low"] < row["margin"]:
+        return f", but the difference may be below {margin}, which does not matter by our rules"
+    return ""
+
+
+def _needed(record: Record) -> str:
+    """How many meta-steps N+1 needs for each share of MAML's gain, after the verdict on claim 2."""
+    claim = next(one for one in record.decided["claims"] if one["claim"] == "2")
+    factors = [f"{math.exp(-part['effect']):.2f}" for part in claim["parts"] if part["unit"] == FACTOR]
+    shares = [f"{100 * share:.0f}" for share in record.rules["gains"]]
+    if len(factors) != len(shares):
+        return ""
+    return (
+        f" (it needs {_listed(factors)} times as many meta-steps as MAML"
+        f" to reach {_listed(shares)} % of what MAML gains by training)"
+    )
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + f" and {words[-1]}"
 
 
 def figure(found: list[Record]) -> list[str]:
@@ -135,6 +170,26 @@ def _verdicts(table: pd.DataFrame) -> dict[str, str]:
     """The verdict by claim, with its effect, of the claims that were measured."""
     rows = table[table["effect"].notna()].to_dict("records")
     return {str(row["claim"]): f"{row['verdict']}, {shown(row['effect'], row['unit'])}" for row in rows}
+
+
+def more_seeds(found: list[Record]) -> list[str]:
+    """Seeds that would decide the undecided claims if their effects were as measured; by the part that decides."""
+    record = main_record(found)
+    rules, claims = record.rules, record.decided["claims"]
+    rows = []
+    for claim in (one for one in claims if one["verdict"] == UNDECIDED):
+        part = next(one for one in claim["parts"] if one["text"] == claim["part"])
+        values = np.array(part["by_seed"], dtype=float)
+        if not np.isclose(values.mean(), part["effect"], rtol=1e-3):
+            continue  # not a t test of one value for each seed
+        distance = part["effect"] - part["threshold"]
+        tests = sum(one["family"] == claim["family"] for one in claims)  # the first step of Holm's method
+        if distance < 0:
+            tests *= claim["p_opposite"] / part["p_opposite"]  # one part of several is enough
+        seeds = power.seeds_for(abs(distance), values.std(ddof=1), rules["level"] / tests, rules["power"])
+        told = [shown(part["effect"], part["unit"]), part["seeds"], seeds or "more than 2,000"]
+        rows.append([claim["claim"], part["text"].replace("%", " %"), *told])
+    return table_of(["claim", "part that decides", "effect", "seeds now", "seeds for a verdict"], rows)
 
 
 def _sizes(row: dict[str, Any]) -> list[str]:

@@ -53,9 +53,13 @@ class Record:
         return yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
 
     @property
+    def decided(self) -> dict[str, Any]:
+        """`claims`, each with its parts and their values by seed, and `rules`, the constants that decided them."""
+        return json.loads((self.folder / "claims/claims.json").read_text(encoding="utf-8"))
+
+    @property
     def rules(self) -> dict[str, Any]:
-        """The constants by which its claims were decided."""
-        return json.loads((self.folder / "claims/claims.json").read_text(encoding="utf-8"))["rules"]
+        return self.decided["rules"]
 
     def table(self, name: str) -> pd.DataFrame | None:
         """A table by its name in the record, as `tables/seeds`; None if the record has none."""
