@@ -174,21 +174,23 @@ def test_the_answer_tells_the_meta_steps_that_n_plus_1_needs(copied):
 def test_seeds_for_a_verdict_are_the_fewest_that_find_the_effect(copied):
     effects = (0.01, 0.02, 0.03)
     part = {"text": "a minus b", "unit": "accuracy", "threshold": 0.0, "seeds": 3, "p_opposite": 0.1}
-    own = {"verdict": "undecided", "family": "some", "part": "a minus b", "p_opposite": 0.2}
+    own = {"verdict": "undecided", "family": "some", "part": "a minus b", "p_opposite": 0.2, "detectable": 1.0}
     above = own | {"claim": "3", "parts": [part | {"by_seed": effects, "effect": 0.02}]}
     below = own | {"claim": "4", "parts": [part | {"by_seed": [-one for one in effects], "effect": -0.02}]}
     no_mean_of_seeds = own | {"claim": "13", "parts": [part | {"by_seed": effects, "effect": 0.5}]}
     path = copied / "claims/claims.json"
     told = json.loads(path.read_text())
     told["rules"] |= {"level": 0.025, "power": 0.8}
-    told["claims"] = [above, below, no_mean_of_seeds, above | {"claim": "5", "verdict": "supported"}]
+    no_t_test = above | {"claim": "17", "detectable": None}
+    decided = above | {"claim": "5", "verdict": "supported"}
+    told["claims"] = [above, below, no_mean_of_seeds, no_t_test, decided]
     path.write_text(json.dumps(told))
     rows = _rows(findings.BLOCKS["more_seeds"](records.records("page.md")))
     assert [row[:4] for row in rows] == [
         ["3", "a minus b", "+2.00 points", "3"],
         ["4", "a minus b", "-2.00 points", "3"],
     ]
-    for row, tests in zip(rows, (4, 8), strict=True):  # the second could be decided by one part of two
+    for row, tests in zip(rows, (5, 10), strict=True):  # the second could be decided by one part of two
         seeds = int(row[4])
         enough, fewer = (power.power(0.02, 0.01, count, 0.025 / tests) for count in (seeds, seeds - 1))
         assert enough >= 0.8 > fewer
