@@ -383,3 +383,17 @@ def test_a_gan_without_a_number_leaves_its_class_out():
         measures.plain_gan(replace(evidence, gan=table), RULES, 25).values for table in (evidence.gan, broken)
     )
     assert len(after) == len(before) == 16 and after[1:] == before[1:] and after[0] != before[0]
+
+
+def test_a_slope_that_rests_on_one_pair_is_shown_without_it():
+    """All variants of N+1 are alike but one, which has worse fakes and is less accurate for another reason."""
+    kids = _levels(MULTI_TASK_MATCHED, 0.2, 0.02) | _levels(N1_MATCHED, 0.2, 0.02)
+    world = World({"n_plus_1_wasserstein": 0.5}, kids | {"n_plus_1_wasserstein": 5.0})
+    decision = _decide(world.evidence(), "14")
+    assert decision.verdict == OPPOSITE and decision.measured is not None
+    whole, *without = decision.measured.parts
+    pairs = {part.text.partition(", without ")[2]: part for part in without}
+    assert len(pairs) == len(N1_MATCHED) and not any(part.decides for part in without)
+    without_it = pairs.pop("multi_task_wasserstein and n_plus_1_wasserstein")
+    assert whole.effect < -0.1 and abs(without_it.effect) < 0.01
+    assert all(part.effect < -0.1 for part in pairs.values())

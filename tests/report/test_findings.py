@@ -196,6 +196,20 @@ def test_seeds_for_a_verdict_are_the_fewest_that_find_the_effect(copied):
         assert enough >= 0.8 > fewer
 
 
+def test_claim_14_is_shown_without_each_pair(copied):
+    path = copied / "claims/claims.json"
+    told = json.loads(path.read_text())
+    part = {"unit": "accuracy", "ci95_low": -0.02, "ci95_high": 0.04, "seeds": 6}
+    texts = {"the losses": -0.11, "the losses, without one and other": 0.01}
+    parts = [part | {"text": text, "effect": effect} for text, effect in texts.items()]
+    next(one for one in told["claims"] if one["claim"] == "14")["parts"] = parts
+    path.write_text(json.dumps(told))
+    assert _rows(findings.BLOCKS["without_pairs"](records.records("page.md"))) == [
+        ["none (the claim)", "-11.00 points", "-2.00 to +4.00", "6"],
+        ["one and other", "+1.00 points", "-2.00 to +4.00", "6"],
+    ]
+
+
 def test_n_plus_1_is_compared_with_the_survey_after_as_many_meta_steps(copied):
     assert _block(findings.written("page.md"), "recipes") == "No record has this yet.\n"
     names = ("n_plus_1", "n_plus_1_weighted", "n_plus_1_equal")

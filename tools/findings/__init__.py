@@ -6,7 +6,7 @@ A number stands between `<!-- findings NAME -->` and `<!-- end findings NAME -->
 
 import re
 
-from tools.findings import answers, controls, published, records, runs, training
+from tools.findings import answers, checks, controls, published, records, runs, training
 
 FILES = ("docs/findings.md", "docs/findings_in_detail.md", "README.md")
 MARK = re.compile(r"(<!-- findings (\w+) -->\n).*?(<!-- end findings \2 -->)", re.DOTALL)
@@ -17,12 +17,13 @@ ALL = (
     answers.matter,
     answers.claims,
     answers.questions,
-    answers.more_seeds,
     answers.noise,
     answers.alphabets,
     controls.controls,
-    controls.recipes,
     controls.fakes,
+    checks.more_seeds,
+    checks.recipes,
+    checks.without_pairs,
     training.over_training,
     training.speed,
     training.chosen,

@@ -4,11 +4,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from megan.report.claims import power
-from megan.report.claims.decide import UNDECIDED, VERDICTS, shown
+from megan.report.claims.decide import VERDICTS, shown
 from megan.report.claims.measures import FACTOR
 from megan.report.page.wording import half, percent, points
 from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, table_of
@@ -78,7 +76,7 @@ def _beside_margin(claims: pd.DataFrame) -> str:
 
 def _needed(record: Record) -> str:
     """How many meta-steps N+1 needs for each share of MAML's gain, after the verdict on claim 2."""
-    claim = next(one for one in record.decided["claims"] if one["claim"] == "2")
+    claim = record.claim("2")
     factors = [f"{math.exp(-part['effect']):.2f}" for part in claim["parts"] if part["unit"] == FACTOR]
     shares = [f"{100 * share:.0f}" for share in record.rules["gains"]]
     if len(factors) != len(shares):
@@ -170,26 +168,6 @@ def _verdicts(table: pd.DataFrame) -> dict[str, str]:
     """The verdict by claim, with its effect, of the claims that were measured."""
     rows = table[table["effect"].notna()].to_dict("records")
     return {str(row["claim"]): f"{row['verdict']}, {shown(row['effect'], row['unit'])}" for row in rows}
-
-
-def more_seeds(found: list[Record]) -> list[str]:
-    """Seeds that would decide the undecided claims if their effects were as measured; by the part that decides."""
-    record = main_record(found)
-    rules, claims = record.rules, record.decided["claims"]
-    rows = []
-    for claim in (one for one in claims if one["verdict"] == UNDECIDED):
-        part = next(one for one in claim["parts"] if one["text"] == claim["part"])
-        values = np.array(part["by_seed"], dtype=float)
-        if claim["detectable"] is None or not np.isclose(values.mean(), part["effect"], rtol=1e-3):
-            continue  # not a t test of one value for each seed
-        distance = part["effect"] - part["threshold"]
-        tests = sum(one["family"] == claim["family"] for one in claims)  # the first step of Holm's method
-        if distance < 0:
-            tests *= claim["p_opposite"] / part["p_opposite"]  # one part of several is enough
-        seeds = power.seeds_for(abs(distance), values.std(ddof=1), rules["level"] / tests, rules["power"])
-        told = [shown(part["effect"], part["unit"]), part["seeds"], seeds or "more than 2,000"]
-        rows.append([claim["claim"], part["text"].replace("%", " %"), *told])
-    return table_of(["claim", "part that decides", "effect", "seeds now", "seeds for a verdict"], rows)
 
 
 def _sizes(row: dict[str, Any]) -> list[str]:

@@ -6,9 +6,6 @@ import pandas as pd
 from megan.report.page.wording import percent
 from tools.findings.records import PAIR, Record, main_record, of_the_paper, over_seeds, table_of
 
-RECIPES = ("n_plus_1", "n_plus_1_weighted", "n_plus_1_equal")  # the last uses its fakes as multi-task does
-SURVEY = ("maml_short", *(f"multi_task_{shared}" for shared in range(5)))
-
 
 def controls(found: list[Record]) -> list[str]:
     """The variants as long as the pair: less MAML, and N+1 less the variant, each on the seeds that both have."""
@@ -29,23 +26,6 @@ def controls(found: list[Record]) -> list[str]:
                 label = f"the same, seeds of the controls only ({common.min()} to {common.max()})"
                 rows.append([label, over_seeds(gains[name][common]), "", len(common), record.run(name)])
     return table_of(["variant", "variant - MAML, points", "N+1 - variant, points", "seeds", "run"], rows)
-
-
-def recipes(found: list[Record]) -> list[str]:
-    """N+1 after as many meta-steps as the survey has, less each variant of `SURVEY`; on the seeds that both have."""
-    record = main_record(found)
-    on_the_way, finished = record.table("tables/snapshots"), record.table("tables/seeds")
-    about = record.table("tables/accuracy")
-    if on_the_way is None or finished is None or about is None or not set(RECIPES) <= set(on_the_way["variant"]):
-        return table_of([], [])
-    about = about.set_index("variant")
-    others = [name for name in SURVEY if name in about.index]
-    length = about["meta_steps"][others].max()
-    early = on_the_way[(on_the_way["meta_step"] == length) & on_the_way["variant"].isin(RECIPES)]
-    both = pd.concat([early, finished[finished["variant"].isin(others)]])
-    wide = both.pivot(index="seed", columns="variant", values="accuracy")
-    rows = [[about["label"][name], *(over_seeds(wide[name] - wide[other]) for other in others)] for name in RECIPES]
-    return table_of([f"after {length} meta-steps", *(f"less {about['label'][other]}" for other in others)], rows)
 
 
 def fakes(found: list[Record]) -> list[str]:

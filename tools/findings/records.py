@@ -61,6 +61,10 @@ class Record:
     def rules(self) -> dict[str, Any]:
         return self.decided["rules"]
 
+    def claim(self, number: str) -> dict[str, Any]:
+        """A claim with its parts. Raises `StopIteration` if the record does not have it."""
+        return next(one for one in self.decided["claims"] if one["claim"] == number)
+
     def table(self, name: str) -> pd.DataFrame | None:
         """A table by its name in the record, as `tables/seeds`; None if the record has none."""
         path = self.folder / f"{name}.csv"

@@ -68,8 +68,16 @@ def wasserstein_stable(evidence: Evidence, rules: Claims) -> Measured:
 
 
 def less_sensitive(evidence: Evidence, rules: Claims) -> Measured:
+    text = "loss of multi-task minus loss of N+1"
+    pairs = list(zip(MULTI_TASK_MATCHED, N1_MATCHED, strict=True))
+    without = []  # a slope over few variants may rest on one of them
+    for left_out in pairs:
+        strong, weak = zip(*(pair for pair in pairs if pair != left_out), strict=True)
+        name = f"{text}, without {' and '.join(left_out)}"
+        without.append(measures.sensitivity(evidence, rules, strong, weak, name))
     return Measured(
-        measures.sensitivity(evidence, rules, MULTI_TASK_MATCHED, N1_MATCHED, "loss of multi-task minus loss of N+1")
+        measures.sensitivity(evidence, rules, MULTI_TASK_MATCHED, N1_MATCHED, text),
+        tuple(part for part in without if part.values),
     )
 
 
