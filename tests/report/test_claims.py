@@ -397,3 +397,14 @@ def test_a_slope_that_rests_on_one_pair_is_shown_without_it():
     without_it = pairs.pop("multi_task_wasserstein and n_plus_1_wasserstein")
     assert whole.effect < -0.1 and abs(without_it.effect) < 0.01
     assert all(part.effect < -0.1 for part in pairs.values())
+
+
+@pytest.mark.parametrize(("claim", "larger"), [("8", [LABEL]), ("13", list(OTHER_LOSSES))])
+def test_the_instability_of_kid_does_not_depend_on_its_size(claim, larger):
+    evidence = World(seeds=6).evidence()
+    kid = evidence.kid.clip(lower=0.05)
+    before, after = (
+        _decide(replace(evidence, kid=kid.assign(**{name: by * kid[name] for name in larger})), claim).measured.asides
+        for by in (1, 100)
+    )
+    assert [part.effect for part in before] == pytest.approx([part.effect for part in after])

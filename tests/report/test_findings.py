@@ -93,6 +93,8 @@ def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
     assert row[1] == "85.6 % after 238" and row[2].endswith("after 1,000 (validation)") and row[5] == "no"
     assert "**supported** | +0.75 points | +0.34 to +1.16 | 0.50 points | 0.85 points" in _block(text, "claims")
     assert "undecided: 3, 4, 5" in _block(text, "claims")
+    assert records.PILOT not in _block(text, "paper") and "[text, " not in _block(text, "paper_elsewhere")
+    assert f"[{records.PILOT}, train/maml]" in _block(text, "paper_elsewhere")
     assert _block(text, "anchor") == _block(text, "questions") == "No record has this yet.\n"
 
 
@@ -134,7 +136,7 @@ def test_the_answer_tells_the_replication_if_it_was_run(copied):
 
 
 def _verdicts(copied, **changes):
-    """Writes other numbers into the row of claim 1, and own questions into the record's claims."""
+    """The answer, with other numbers for claim 1 and with an own question."""
     path = copied / "claims/claims.csv"
     table = pd.read_csv(path, dtype={"claim": str}).query("claim in ['1', '2', '3']")
     table.loc[table["claim"] == "1", list(changes)] = list(changes.values())
@@ -211,7 +213,7 @@ def test_claim_14_is_shown_without_each_pair(copied):
 
 
 def test_n_plus_1_is_compared_with_the_survey_after_as_many_meta_steps(copied):
-    assert _block(findings.written("page.md"), "recipes") == "No record has this yet.\n"
+    assert _block(findings.written("page.md"), "fakes_of_multi_task") == "No record has this yet.\n"
     names = ("n_plus_1", "n_plus_1_weighted", "n_plus_1_equal")
     early = [(name, seed, step, step / 1000) for name in names for seed in (0, 1) for step in (100, 300, 2500)]
     pd.DataFrame(early, columns=["variant", "seed", "meta_step", "accuracy"]).to_csv(
@@ -222,7 +224,7 @@ def test_n_plus_1_is_compared_with_the_survey_after_as_many_meta_steps(copied):
     lengths = {"maml_short": 300, "multi_task_0": 300, **dict.fromkeys(names, 2500)}
     about = [(name, f"label of {name}", length) for name, length in lengths.items()]
     pd.DataFrame(about, columns=["variant", "label", "meta_steps"]).to_csv(copied / "tables/accuracy.csv", index=False)
-    lines = findings.BLOCKS["recipes"](records.records("page.md"))
+    lines = findings.BLOCKS["fakes_of_multi_task"](records.records("page.md"))
     assert lines[0] == "| after 300 meta-steps | less label of maml_short | less label of multi_task_0 |"
     rows = _rows(lines)
     assert [row[0] for row in rows] == [f"label of {name}" for name in names]

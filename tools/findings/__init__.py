@@ -22,7 +22,7 @@ ALL = (
     controls.controls,
     controls.fakes,
     checks.more_seeds,
-    checks.recipes,
+    checks.fakes_of_multi_task,
     checks.without_pairs,
     training.over_training,
     training.speed,

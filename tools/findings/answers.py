@@ -16,7 +16,7 @@ MATTER = ("1", "2", "7", "15", "Q1", "Q2", "Q3", "Q4", "Q5")
 
 
 def answer(found: list[Record]) -> list[str]:
-    """The accuracies of the pair, their difference and the verdicts on claims 1 and 2, in sentences."""
+    """The accuracies of the pair, the verdicts on claims 1 and 2, how many claims have each verdict; in sentences."""
     record = main_record(found)
     table, claims = record.table("tables/accuracy"), record.table("claims/claims")
     compared = record.table("tables/comparisons")

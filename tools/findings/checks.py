@@ -7,7 +7,7 @@ from megan.report.claims import power
 from megan.report.claims.decide import UNDECIDED, shown
 from tools.findings.records import Record, main_record, over_seeds, table_of
 
-RECIPES = ("n_plus_1", "n_plus_1_weighted", "n_plus_1_equal")  # the last uses its fakes as multi-task does
+USES_OF_FAKES = ("n_plus_1", "n_plus_1_weighted", "n_plus_1_equal")  # the last uses its fakes as multi-task does
 SURVEY = ("maml_short", *(f"multi_task_{shared}" for shared in range(5)))
 
 
@@ -31,20 +31,22 @@ def more_seeds(found: list[Record]) -> list[str]:
     return table_of(["claim", "part that decides", "effect", "seeds now", "seeds for a verdict"], rows)
 
 
-def recipes(found: list[Record]) -> list[str]:
+def fakes_of_multi_task(found: list[Record]) -> list[str]:
     """N+1 after as many meta-steps as the survey has, less each variant of `SURVEY`; on the seeds that both have."""
     record = main_record(found)
     on_the_way, finished = record.table("tables/snapshots"), record.table("tables/seeds")
     about = record.table("tables/accuracy")
-    if on_the_way is None or finished is None or about is None or not set(RECIPES) <= set(on_the_way["variant"]):
+    if on_the_way is None or finished is None or about is None or not set(USES_OF_FAKES) <= set(on_the_way["variant"]):
         return table_of([], [])
     about = about.set_index("variant")
     others = [name for name in SURVEY if name in about.index]
     length = about["meta_steps"][others].max()
-    early = on_the_way[(on_the_way["meta_step"] == length) & on_the_way["variant"].isin(RECIPES)]
+    early = on_the_way[(on_the_way["meta_step"] == length) & on_the_way["variant"].isin(USES_OF_FAKES)]
     both = pd.concat([early, finished[finished["variant"].isin(others)]])
     wide = both.pivot(index="seed", columns="variant", values="accuracy")
-    rows = [[about["label"][name], *(over_seeds(wide[name] - wide[other]) for other in others)] for name in RECIPES]
+    rows = [
+        [about["label"][name], *(over_seeds(wide[name] - wide[other]) for other in others)] for name in USES_OF_FAKES
+    ]
     return table_of([f"after {length} meta-steps", *(f"less {about['label'][other]}" for other in others)], rows)
 
 
