@@ -172,3 +172,18 @@ def test_the_plan_names_every_variant_of_its_studies_once():
         if study != "search":
             assert {address for address in stages if address.startswith("test@")} <= addresses
             assert f"studies/{study}/dvc.yaml" in targets
+
+
+def test_code_more_has_the_settings_of_code():
+    """What its folder repeats of `code`, so that a variant's result means the same in both."""
+    loaded = params.load(ROOT / "params.yaml")
+    found = {study: _parameters(loaded.of(study)) for study in ("code", "code_more")}
+    assert found["code_more"]
+    assert found["code_more"] == {address: found["code"][address] for address in found["code_more"]}
+
+
+def _parameters(study: params.Params) -> dict[str, dict]:
+    """The parameters of the stages that make a variant's result, by address, without the name of the study."""
+    made = ("download", "prepare", "encoder", "judge", "train", "test")
+    stages = [stage for stage in registry.stages(study).values() if stage.address.partition("@")[0] in made]
+    return {stage.address: registry.parameters(study, stage) | {"study": ""} for stage in stages}

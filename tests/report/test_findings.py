@@ -274,6 +274,36 @@ def test_readings_of_the_code_stand_below_the_papers_curve(copied):
     ]  # fmt: skip
 
 
+def test_multi_task_in_the_settings_of_the_code_beside_maml_of_its_seeds(copied):
+    """MAML of `code` less 10 points, on each seed that both have; the paper's points of Fig. 8 beside it."""
+    code = PILOT.with_name("code")
+    shutil.copytree(code, records.ROOT / records.paths.RECORD / "code")
+    folder = records.ROOT / records.paths.RECORD / "code_more"
+    shutil.copytree(code, folder)
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"study": "code_more"}))
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("  code:", "  code_more:"))
+    renamed = {"variant": "multi_task_0", "label": "Multi-task"}
+    for name in ("seeds", "accuracy", "snapshots"):
+        table = pd.read_csv(folder / f"tables/{name}.csv").query("variant == 'maml_long'").assign(**renamed)
+        table["accuracy"] -= 0.1
+        if name == "seeds":
+            table = pd.concat([table, table.tail(1).assign(seed=99, accuracy=0.0)])
+        table.to_csv(folder / f"tables/{name}.csv", index=False)
+    realism = pd.DataFrame({"variant": "multi_task_0", "seed": [0, 1], "kid": [2.0, 8.0]})
+    realism.to_csv(folder / "samples/realism.csv", index=False)
+    text = findings.written("page.md")
+    ((label, _, difference, kid, seeds, _),) = _rows(_block(text, "multi_task").splitlines())
+    assert (label, difference, kid, seeds) == ("Multi-task", "-10.00 ± 0.00", "4.00", "4")
+    shown = [row[:2] for row in _rows(_block(text, "figure_8").splitlines())]
+    assert shown == [
+        ["Fig. 8, image, generator step 0.4", "43.0 % after 0"],
+        ["Fig. 8, image, generator step 0.4", "74.7 % after 500"],
+        ["Fig. 8, image, generator step 0.4", "85.8 % after 1,000"],
+        ["Fig. 8, image, generator step 0.4", "84.8 % after 1,500"],
+    ]
+
+
 def test_the_pair_over_training_leaves_out_other_variants_and_their_meta_steps(copied):
     rows = ["variant,seed,meta_step,accuracy"]
     for seed in (0, 1):

@@ -6,7 +6,7 @@ A number stands between `<!-- findings NAME -->` and `<!-- end findings NAME -->
 
 import re
 
-from tools.findings import answers, checks, controls, published, records, runs, training
+from tools.findings import answers, checks, controls, published, records, replication, runs, training
 
 FILES = ("docs/findings.md", "docs/findings_in_detail.md", "README.md")
 MARK = re.compile(r"(<!-- findings (\w+) -->\n).*?(<!-- end findings \2 -->)", re.DOTALL)
@@ -30,8 +30,10 @@ ALL = (
     training.length,
     published.paper,
     published.paper_elsewhere,
-    published.figure_10,
-    published.readings,
+    replication.figure_8,
+    replication.figure_10,
+    replication.readings,
+    replication.multi_task,
     published.anchor,
     runs.studies,
     runs.other_data,

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from megan.report import paper_curves, paper_table
+from megan.report import paper_table
 from megan.report.page.wording import half, percent, points
 from tools.findings.records import Record, main_record, of_the_paper, table_of
 
-READINGS = ("maml_long", "maml_norm_first", "maml_second_order")  # of the authors' code, by MAML
 # MAML on Omniglot, 5 ways and 1 shot, with its 95 % interval over tasks: Finn et al. 2017, Table 1. By their code, this
 # was measured with one query a class.
 PUBLISHED, PUBLISHED_ERROR, PUBLISHED_QUERIES = 0.987, 0.004, 1
@@ -15,38 +14,16 @@ PUBLISHED, PUBLISHED_ERROR, PUBLISHED_QUERIES = 0.987, 0.004, 1
 
 def paper(found: list[Record]) -> list[str]:
     """The paper's numbers, ours in the main record, and whether the paper's run could be one of our seeds; by curve."""
-    return _beside_paper([main_record(found)], lambda row: bool(row["last"]))
+    return beside_paper([main_record(found)], lambda row: bool(row["last"]))
 
 
 def paper_elsewhere(found: list[Record]) -> list[str]:
     """The same for the other records of the paper's data set."""
     others = [record for record in of_the_paper(found) if record != main_record(found)]
-    return _beside_paper(others, lambda row: bool(row["last"]))
+    return beside_paper(others, lambda row: bool(row["last"]))
 
 
-def figure_10(found: list[Record]) -> list[str]:
-    """Every point of the paper's curve of MAML in Fig. 10, beside ours in the settings of the authors' code."""
-    alike = [record for record in found if record.study == "code"]
-    return _beside_paper(alike, lambda row: str(row["figure"]) == "10" and row["curve"] == "MAML")
-
-
-def readings(found: list[Record]) -> list[str]:
-    """MAML in the settings of the authors' code and in two other readings, at the points of the paper's Fig. 10."""
-    curve = paper_curves.of(10)["MAML"]
-    steps = curve["meta_step"].tolist()
-    rows = []
-    for record in (one for one in found if one.study == "code"):
-        table = record.table("tables/snapshots")
-        for name in [] if table is None else [name for name in READINGS if name in set(table["variant"])]:
-            own = table[table["variant"] == name]
-            means = own.groupby("meta_step")["accuracy"].mean().reindex(steps)
-            rows.append([own["label"].iloc[0], *map(percent, means), own["seed"].nunique(), record.run(name)])
-    if rows:
-        rows.insert(0, ["the paper", *map(percent, curve["accuracy"]), 1, "read off the picture"])
-    return table_of(["after meta-steps", *(f"{step:,}" for step in steps), "seeds", "run"], rows)
-
-
-def _beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
+def beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
     """The rows of each record's `paper_table` that are `chosen` and have a number of ours."""
     rows = []
     for record in found:

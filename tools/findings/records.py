@@ -15,8 +15,9 @@ from megan.report.page.wording import half, points
 from megan.report.statistics import seed_interval
 
 ROOT = Path(__file__).parents[2]
-ORDER = ("text", "code", "anchor", "search")  # of studies in tables; then any other
+ORDER = ("text", "code", "code_more", "anchor", "search")  # of studies in tables; then any other
 REPLICATION = "code"  # has claims of its own, in the settings of the authors' code
+MORE = "code_more"  # further variants in these settings, run on another machine
 PILOT = "omniglot_2500"  # shown as the answer until there is a record of study `text`
 PAIR = ("maml", "n_plus_1")
 CHOSEN = ("maml_searched", "n_plus_1_searched")  # the pair with the step sizes of the search

@@ -1,0 +1,72 @@
+"""Blocks about the settings of the authors' code: MAML of Fig. 10, and multi-task of Fig. 8 and 10."""
+
+import numpy as np
+import pandas as pd
+
+from megan.report import paper_curves
+from megan.report.page.wording import half, percent
+from megan.report.statistics import seed_interval
+from tools.findings.published import beside_paper
+from tools.findings.records import MORE, REPLICATION, Record, over_seeds, table_of
+
+MAML = "maml_long"  # as long as multi-task of `MORE`
+READINGS = (MAML, "maml_norm_first", "maml_second_order")
+
+
+def figure_8(found: list[Record]) -> list[str]:
+    """Every point of the paper's curves of multi-task in Fig. 8, beside ours; one of them is also in Fig. 10."""
+    return beside_paper(_of(found, MORE), lambda row: str(row["figure"]) == "8")
+
+
+def figure_10(found: list[Record]) -> list[str]:
+    """Every point of the paper's curve of MAML in Fig. 10, beside ours."""
+    return beside_paper(_of(found, REPLICATION), lambda row: str(row["figure"]) == "10" and row["curve"] == "MAML")
+
+
+def readings(found: list[Record]) -> list[str]:
+    """MAML in the settings of the authors' code and in two other readings, at the points of the paper's Fig. 10."""
+    curve = paper_curves.of(10)["MAML"]
+    steps = curve["meta_step"].tolist()
+    rows = []
+    for record in _of(found, REPLICATION):
+        table = record.table("tables/snapshots")
+        for name in [] if table is None else [name for name in READINGS if name in set(table["variant"])]:
+            own = table[table["variant"] == name]
+            means = own.groupby("meta_step")["accuracy"].mean().reindex(steps)
+            rows.append([own["label"].iloc[0], *map(percent, means), own["seed"].nunique(), record.run(name)])
+    if rows:
+        rows.insert(0, ["the paper", *map(percent, curve["accuracy"]), 1, "read off the picture"])
+    return table_of(["after meta-steps", *(f"{step:,}" for step in steps), "seeds", "run"], rows)
+
+
+def multi_task(found: list[Record]) -> list[str]:
+    """The variants of `MORE`: accuracy, less MAML of the same length and seeds in `REPLICATION`, and KID."""
+    rows = []
+    for record in _of(found, MORE):
+        finished, realism = record.table("tables/seeds"), record.table("samples/realism")
+        if finished is None or realism is None:
+            continue
+        maml = pd.concat([_accuracy(other, MAML) for other in _of(found, REPLICATION)] or [pd.Series(dtype=float)])
+        kid = np.log(realism["kid"].clip(lower=record.rules["kid_floor"]))
+        kids = kid.groupby(realism["variant"]).mean().map(np.exp)
+        for name, label in finished.groupby("variant", sort=False)["label"].first().items():
+            own = _accuracy(record, str(name))
+            both = own.index.intersection(maml.index)
+            rows.append(
+                [
+                    label, f"{percent(own.mean())} {half(seed_interval(own.tolist()))}",
+                    over_seeds(own[both] - maml[both]) if len(both) else "",
+                    f"{kids[name]:.2f}" if name in kids else "", len(own), record.run(str(name)),
+                ]
+            )  # fmt: skip
+    return table_of(["variant", "accuracy", "variant - MAML, points", "KID", "seeds", "run"], rows)
+
+
+def _of(found: list[Record], study: str) -> list[Record]:
+    return [record for record in found if record.study == study]
+
+
+def _accuracy(record: Record, variant: str) -> pd.Series:
+    """Meta-test accuracy of a variant by seed."""
+    table = record.table("tables/seeds")
+    return table[table["variant"] == variant].set_index("seed")["accuracy"]
