@@ -25,16 +25,21 @@ SHAPE = "shape"  # of the array, as JSON in a text of the PNG
 _FAKES = "fakes/"
 
 
-def shown() -> set[str]:
-    """The variants whose fakes a figure shows."""
-    return {name for figure in FIGURES.values() if isinstance(figure, Grids) for name in figure.variants}
+def shown(key: str) -> bool:
+    """Whether a figure shows the images of this key.
+
+    A figure of fakes at a meta-step shows the final ones of a variant whose weights were not kept there.
+    """
+    variant, _, moment = key.partition("/")[2].partition("@")
+    figures = [one for one in FIGURES.values() if isinstance(one, Grids) and variant in one.variants]
+    return any(moment in ("", str(figure.snapshot)) for figure in figures)
 
 
 def write(samples: Path, record: Path) -> None:
-    """Write the images of `shown()` in the result of stage `samples` to the `record` of that result."""
-    wanted, target = shown(), record / FOLDER
+    """Write the images that figures show, of the result of stage `samples`, to the `record` of that result."""
+    target = record / FOLDER
     for key, images in load_file(samples / ARRAYS).items():
-        if _variant(key) in wanted:
+        if shown(key):
             target.mkdir(exist_ok=True)
             drawn = images[:, :MOST_ROWS] if key.startswith(_FAKES) else images
             _save(drawn, target / f"{key.replace('/', '-', 1)}.png")

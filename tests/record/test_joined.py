@@ -193,10 +193,12 @@ def test_images_of_figures_come_back_from_png(grids):
         "support/multi_task_0": random_images(4, 2, 28, 28),
         "query/n_plus_1_short": random_images(4, 2, 2, 28, 28, 3),
         "fakes/control_noise": random_images(4, 5, 2, 28, 28),
+        "fakes/multi_task_0@50": random_images(4, 5, 2, 28, 28),
     }
     kept = grids("record", 0, arrays)
     pictures.write(kept, kept)
-    assert not (kept / "grids/fakes-control_noise.png").exists(), "no figure shows it"
+    for name in ("control_noise", "multi_task_0@50"):
+        assert not (kept / f"grids/fakes-{name}.png").exists(), "no figure shows it"
     mine = {"fakes/maml": random_images(1, 1, 1, 28, 28)}
     new = grids("new", 0, mine)
     pictures.add(kept.parent, new, ["multi_task_0"], 28)
