@@ -1,10 +1,9 @@
 """Blocks about why: controls and ablations beside MAML and N+1, and what their fakes are."""
 
-import numpy as np
 import pandas as pd
 
 from megan.report.page.wording import percent
-from tools.findings.records import PAIR, Record, main_record, of_the_paper, over_seeds, table_of
+from tools.findings.records import PAIR, Record, main_record, mean_kid, of_the_paper, over_seeds, table_of
 
 
 def controls(found: list[Record]) -> list[str]:
@@ -37,8 +36,7 @@ def fakes(found: list[Record]) -> list[str]:
     about = about[about["meta_steps"] == about["meta_steps"].max()]
     adapting = steps.groupby(["variant", "inner_step"])[["accuracy", "p_fake_of_fakes"]].mean()
     last = steps["inner_step"].max()
-    kid = realism["kid"].clip(lower=record.rules["kid_floor"])
-    kids = np.log(kid).groupby(realism["variant"]).mean().map(np.exp)
+    kids = mean_kid(record, realism)
     copies = realism.groupby("variant")["distance"].mean()
     rows = []
     for name, label in zip(about["variant"], about["label"], strict=True):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -112,6 +113,12 @@ def by_seed(table: pd.DataFrame, pair: tuple[str, str] = PAIR) -> tuple[pd.DataF
     """Accuracy by seed and variant, and N+1 minus MAML for each seed that both variants of the pair have."""
     wide = table.pivot(index="seed", columns="variant", values="accuracy")
     return wide, (wide[pair[1]] - wide[pair[0]]).dropna()
+
+
+def mean_kid(record: Record, realism: pd.DataFrame) -> pd.Series:
+    """The geometric mean of KID over seeds, by variant. `realism`: the record's table of that name."""
+    kid = realism["kid"].clip(lower=record.rules["kid_floor"])
+    return np.log(kid).groupby(realism["variant"]).mean().map(np.exp)
 
 
 def over_seeds(difference: pd.Series) -> str:

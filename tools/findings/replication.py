@@ -1,13 +1,12 @@
 """Blocks about the settings of the authors' code: MAML of Fig. 10, and multi-task of Fig. 8 and 10."""
 
-import numpy as np
 import pandas as pd
 
 from megan.report import paper_curves
 from megan.report.page.wording import half, percent
 from megan.report.statistics import seed_interval
 from tools.findings.published import beside_paper
-from tools.findings.records import MORE, REPLICATION, Record, over_seeds, table_of
+from tools.findings.records import MORE, REPLICATION, Record, mean_kid, over_seeds, table_of
 
 MAML = "maml_long"  # as long as multi-task of `MORE`
 READINGS = (MAML, "maml_norm_first", "maml_second_order")
@@ -47,8 +46,7 @@ def multi_task(found: list[Record]) -> list[str]:
         if finished is None or realism is None:
             continue
         maml = pd.concat([_accuracy(other, MAML) for other in _of(found, REPLICATION)] or [pd.Series(dtype=float)])
-        kid = np.log(realism["kid"].clip(lower=record.rules["kid_floor"]))
-        kids = kid.groupby(realism["variant"]).mean().map(np.exp)
+        kids = mean_kid(record, realism)
         for name, label in finished.groupby("variant", sort=False)["label"].first().items():
             own = _accuracy(record, str(name))
             both = own.index.intersection(maml.index)
@@ -63,6 +61,7 @@ def multi_task(found: list[Record]) -> list[str]:
 
 
 def _of(found: list[Record], study: str) -> list[Record]:
+    """The record of a study, or none."""
     return [record for record in found if record.study == study]
 
 
