@@ -1,16 +1,15 @@
-"""The list of a record's files with their digests, `MANIFEST.json`, and the room that records may take."""
+"""The list of a record's files with their digests, `MANIFEST.json`, and the room that a record may take."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from megan.config import paths
 from megan.errors import MeganError
 from megan.runs import storage
 
 NAME = "MANIFEST.json"
 MIB = 2**20
-MOST_MIB = 15  # of all records together: they are in git, and everybody who clones the project gets them
+MOST_MIB = 15  # of a record: it is in git, and everybody who clones the project gets it
 
 
 class RecordError(MeganError):
@@ -62,13 +61,11 @@ def told(folder: Path) -> str:
 
 
 def check_room(folder: Path, study: str) -> None:
-    """Raise `RecordError` if the record in `folder`, together with those of the other studies, is too large."""
-    others = {path.name: size(path) / MIB for path in paths.RECORD.glob("*") if path != folder}
-    others.pop(study, None)
-    own = size(folder) / MIB
-    if own + sum(others.values()) > MOST_MIB:
-        told = ", ".join(f"{name} {mib:.1f}" for name, mib in {study: own, **others}.items())
+    """Raise `RecordError` if the record of the study in `folder` is too large for git."""
+    if (own := size(folder) / MIB) > MOST_MIB:
+        parts = {path.name: size(path) / MIB for path in folder.iterdir()}
+        largest = ", ".join(f"{name} {parts[name]:.1f}" for name in sorted(parts, key=parts.__getitem__)[:-4:-1])
         raise RecordError(
-            f"{paths.RECORD} would have {own + sum(others.values()):.1f} MiB ({told}), more than {MOST_MIB}; remove an"
-            " old record, or leave out --weights"
+            f"the record of study {study} would have {own:.1f} MiB (most in {largest}), more than {MOST_MIB}; leave out"
+            " --weights, or divide the study's variants between two studies"
         )

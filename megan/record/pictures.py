@@ -73,7 +73,8 @@ def _variant(key: str) -> str:
 
 def _of_page(page: Path, side: int, ink: bool) -> dict[str, np.ndarray]:
     """The images of a page as stage `samples` has them. `ink`: whether 255 is ink there, as it is on the page."""
-    found = gallery.arrays(page.read_text(encoding="utf-8"), side) if page.is_file() else {}
+    text = pages.with_images(page.read_text(encoding="utf-8")) if page.is_file() else ""
+    found = gallery.arrays(text, side)
     return found if ink else {name: 255 - images for name, images in found.items()}
 
 

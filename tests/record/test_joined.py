@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from megan import record
 from megan.config import paths
-from megan.record import check, earlier, joined, pictures, writing
+from megan.record import check, earlier, joined, pages, pictures, writing
 from megan.report import figures
 from megan.report.page import gallery
 from megan.stages import registry
@@ -78,11 +78,13 @@ def test_it_is_the_record_of_one_machine(machine, inside, first):
     ours, wanted = (json.loads((folder / "metrics.json").read_text()) for folder in (made, inside.record))
     assert ours == pytest.approx(wanted, abs=1e-5)
     assert list(check.compare(inside.params, made)) == []
-    ours, wanted = (
-        gallery.arrays((folder / "report.html").read_text(encoding="utf-8"), 28) for folder in (made, inside.record)
-    )
+    ours, wanted = (_images(folder) for folder in (made, inside.record))
     assert ours.keys() == wanted.keys() == {"fakes/n_plus_1", "support/n_plus_1"}
     assert all((ours[name] == wanted[name]).all() for name in wanted)
+
+
+def _images(folder):
+    return gallery.arrays(pages.with_images((folder / pages.NAME).read_text(encoding="utf-8")), 28)
 
 
 def _numbers(table):
@@ -226,7 +228,7 @@ def test_images_of_another_seed_give_way_to_those_of_the_record(grids, capsys, h
 
 def test_images_of_the_gallery_come_back_from_the_page(inside):
     """In its 16 greys; for every variant with fakes, whether a figure shows it or not."""
-    found = gallery.arrays((inside.record / "report.html").read_text(encoding="utf-8"), 28)
+    found = _images(inside.record)
     assert found.keys() == {"fakes/n_plus_1", "support/n_plus_1"}
     shown = load_file(paths.tested("quick", "n_plus_1") / "shown.safetensors")
     at = shown["seeds"].tolist().index(3)

@@ -1,8 +1,14 @@
 """The page of a record, and the charting library that the pages of all records share."""
 
+import json
 import re
+import shutil
+import subprocess
+import types
 
+import pandas as pd
 import pytest
+from jinja2.utils import htmlsafe_json_dumps
 
 from megan.config import paths
 from megan.record import manifest, pages
@@ -47,6 +53,50 @@ def test_its_figures_are_the_files_beside_it(inside):
     assert 'src="data:image/png' in text, "the fakes are on the page"
 
 
+def _data(text):
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def test_its_curves_are_in_columns(inside):
+    written = _data((inside.record / pages.NAME).read_text(encoding="utf-8"))["curves"]["validation"]
+    table = pd.read_csv(inside.record / "tables/curves.csv")
+    means = table[table["split"] == "validation"].groupby(["variant", "meta_step"])["accuracy"].mean()
+    assert set(written) == {"maml", "n_plus_1"}
+    for variant, columns in written.items():
+        assert columns["x"] == list(means[variant].index)
+        assert columns["y"] == pytest.approx(list(means[variant]), abs=1e-5)
+
+
+@pytest.fixture
+def light(tmp_path):
+    """The page of a record that shows rows of two variants, and fakes of which some are the same at two moments."""
+    rows = [{"v": v, "x": x, "y": x / 8, "n": 3} for v in ("maml", "n_plus_1") for x in range(3)]
+    pictures = {"one": {"0": ["data:a"], "50": ["data:b"], "last": ["data:b"]}, "two": {"last": ["data:b"]}}
+    labels = {"maml": "</b>"}
+    data = {"curves": {"validation": rows, "kept": []}, "fakes": {"meta": [0], "pictures": pictures}, "labels": labels}
+    page = tmp_path / pages.NAME
+    page.write_text(f'<script type="application/json" id="data">{htmlsafe_json_dumps(data)}</script><p>After</p>')
+    pages.lighten(page)
+    return types.SimpleNamespace(data=data, text=page.read_text())
+
+
+def test_its_images_are_there_once(light):
+    assert light.text.count("data:b") == 2 and light.text.endswith("</script><p>After</p>")
+    assert _data(light.text)["fakes"]["pictures"]["one"] == {"0": ["data:a"], "50": ["data:b"], "last": "50"}
+    assert _data(pages.with_images(light.text))["fakes"] == light.data["fakes"]
+    assert pages.with_images("") == ""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here to run the page's script")
+def test_its_script_gives_the_whole_data_to_the_script_of_the_page(light):
+    held, script = re.search(r'id="data">(.*?)</script><script>(.*?)</script>', light.text, re.DOTALL).groups()
+    run = f"""const element = {{ textContent: {json.dumps(held)} }};
+        const document = {{ getElementById: (name) => name === "data" && element }};
+        {script}; console.log(element.textContent);"""
+    told = subprocess.run(["node", "-e", run], capture_output=True, text=True, check=True).stdout
+    assert json.loads(told) == light.data
+
+
 def test_each_figure_has_its_own_file(tmp_path):
     one = '<figure id="{0}" class=wide>\n<div><img src="data:image/svg+xml,%3Csvg{0}" width="9"></div></figure>'
     card = '<figure class="card"><img data-card="maml" src="data:image/svg+xml,card"></figure>'
@@ -72,14 +122,6 @@ def test_another_library_has_a_file_of_its_own_and_an_unused_one_goes(write):
     assert len(old) == 2
     pages.remove_unused()
     assert _libraries() == new
-
-
-def test_the_library_counts_as_room(write):
-    write("code", "A" * manifest.MIB)
-    (paths.RECORD / "text").mkdir()
-    with pytest.raises(manifest.RecordError, match=r"\(text 15\.0, .*library-[0-9a-f]{8}\.js 1\.0"):
-        (paths.RECORD / "text/large").write_bytes(bytes(15 * manifest.MIB))
-        manifest.check_room(paths.RECORD / "text", "text")
 
 
 def test_a_page_without_a_library_stays(tmp_path, monkeypatch):

@@ -101,14 +101,14 @@ def test_a_damaged_or_replaced_result_does_not_stand(inside, tmp_path, monkeypat
     assert left == {"train@maml", "test@maml", "test@n_plus_1"}, "they were tested with another judge"
 
 
-def test_records_that_are_too_large_together_are_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, mib in (("results/record/text", 9), ("results/record/code", 3), ("new", 11)):
-        (tmp_path / name).mkdir(parents=True)
+def test_a_record_that_is_too_large_is_refused(tmp_path):
+    for name, mib in (("weights", 3), ("figures", 11), ("tables", 1), ("claims", 0)):
+        (tmp_path / name).mkdir()
         (tmp_path / name / "large").write_bytes(bytes(mib * manifest.MIB))
-    manifest.check_room(tmp_path / "new", "text")
-    with pytest.raises(record.RecordError, match=r"would have 23.0 MiB \(anchor 11.0, .*\), more than 15; remove"):
-        manifest.check_room(tmp_path / "new", "anchor")
+    manifest.check_room(tmp_path, "mine")
+    (tmp_path / "report.html").write_bytes(b"more")
+    with pytest.raises(record.RecordError, match=r"of study mine .* \(most in figures 11.0, weights 3.0, tables 1.0\)"):
+        manifest.check_room(tmp_path, "mine")
 
 
 # Weights

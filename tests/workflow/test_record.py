@@ -81,7 +81,8 @@ def test_committed_record(folder):
 
 
 def test_committed_records_are_small():
-    assert manifest.size(ROOT / paths.RECORD) <= manifest.MOST_MIB * manifest.MIB
+    """All together, since everybody who clones the project gets them."""
+    assert manifest.size(ROOT / paths.RECORD) <= 15 * manifest.MIB
     assert sum(manifest.size(folder / "weights") for folder in RECORDED) <= 4 * manifest.MIB
 
 
