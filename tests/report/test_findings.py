@@ -274,15 +274,35 @@ def test_readings_of_the_code_stand_below_the_papers_curve(copied):
     ]  # fmt: skip
 
 
+def _as_code_more(folder):
+    """A copy of the record of `code` in `folder` becomes a record of `code_more`."""
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"study": "code_more"}))
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("  code:", "  code_more:"))
+
+
+def test_second_order_compares_n_plus_1_and_maml_of_two_records(copied):
+    for study, variant, first in (("code", "maml_second_order", 0.5), ("code_more", "n_plus_1_second_order", 0.53)):
+        assert _block(findings.written("page.md"), "second_order") == "No record has this yet.\n"
+        folder = records.ROOT / records.paths.RECORD / study
+        shutil.copytree(PILOT.with_name("code"), folder)
+        runs = pd.DataFrame([(seed, step) for seed in (0, 1) for step in (0, 1000)], columns=["seed", "meta_step"])
+        accuracy = first + runs["meta_step"] / 10_000 + runs["seed"] / 100
+        other = pd.DataFrame({"variant": "maml_long", "seed": [0], "meta_step": 500, "accuracy": 0.9})
+        table = pd.concat([runs.assign(variant=variant, accuracy=accuracy), other]).assign(label="A label")
+        table.to_csv(folder / "tables/snapshots.csv", index=False)
+    _as_code_more(folder)
+    found = _rows(_block(findings.written("page.md"), "second_order").splitlines())
+    assert found == [["0", "50.5 %", "53.5 %", "+3.00 ± 0.00"], ["1,000", "60.5 %", "63.5 %", "+3.00 ± 0.00"]]
+
+
 def test_multi_task_in_the_settings_of_the_code_beside_maml_of_its_seeds(copied):
     """MAML of `code` less 10 points, on each seed that both have; the paper's points of Fig. 8 beside it."""
     code = PILOT.with_name("code")
     shutil.copytree(code, records.ROOT / records.paths.RECORD / "code")
     folder = records.ROOT / records.paths.RECORD / "code_more"
     shutil.copytree(code, folder)
-    manifest = json.loads((folder / "MANIFEST.json").read_text())
-    (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"study": "code_more"}))
-    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("  code:", "  code_more:"))
+    _as_code_more(folder)
     renamed = {"variant": "multi_task_0", "label": "Multi-task"}
     for name in ("seeds", "accuracy", "snapshots"):
         table = pd.read_csv(folder / f"tables/{name}.csv").query("variant == 'maml_long'").assign(**renamed)

@@ -33,6 +33,7 @@ ALL = (
     replication.figure_8,
     replication.figure_10,
     replication.readings,
+    replication.second_order,
     replication.multi_task,
     published.anchor,
     runs.studies,

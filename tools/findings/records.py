@@ -12,7 +12,7 @@ import yaml
 
 from megan.config import paths
 from megan.report.inputs import read_table
-from megan.report.page.wording import half, points
+from megan.report.page.wording import half, percent, points
 from megan.report.statistics import seed_interval
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +113,16 @@ def by_seed(table: pd.DataFrame, pair: tuple[str, str] = PAIR) -> tuple[pd.DataF
     """Accuracy by seed and variant, and N+1 minus MAML for each seed that both variants of the pair have."""
     wide = table.pivot(index="seed", columns="variant", values="accuracy")
     return wide, (wide[pair[1]] - wide[pair[0]]).dropna()
+
+
+def at_meta_steps(snapshots: pd.DataFrame, pair: tuple[str, str] = PAIR) -> list[list[str]]:
+    """Meta-step, accuracy of each of the pair, and their difference, at the meta-steps whose weights were kept."""
+    own = snapshots[snapshots["variant"].isin(pair)]  # other variants may have kept weights of other meta-steps
+    rows = []
+    for step, at in own.groupby("meta_step"):
+        wide, difference = by_seed(at, pair)
+        rows.append([f"{step:,}", *(percent(wide[name].mean()) for name in pair), over_seeds(difference)])
+    return rows
 
 
 def mean_kid(record: Record, realism: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Blocks about the settings of the authors' code: MAML of Fig. 10, and multi-task of Fig. 8 and 10."""
+"""Blocks about the settings of the authors' code: MAML of Fig. 10, multi-task of Fig. 8 and 10, second-order N+1."""
 
 import pandas as pd
 
@@ -6,10 +6,11 @@ from megan.report import paper_curves
 from megan.report.page.wording import half, percent
 from megan.report.statistics import seed_interval
 from tools.findings.published import beside_paper
-from tools.findings.records import MORE, REPLICATION, Record, mean_kid, over_seeds, table_of
+from tools.findings.records import MORE, REPLICATION, Record, at_meta_steps, mean_kid, over_seeds, table_of
 
 MAML = "maml_long"  # as long as multi-task of `MORE`
-READINGS = (MAML, "maml_norm_first", "maml_second_order")
+SECOND_ORDER = ("maml_second_order", "n_plus_1_second_order")  # of `REPLICATION` and of `MORE`
+READINGS = (MAML, "maml_norm_first", SECOND_ORDER[0])
 
 
 def figure_8(found: list[Record]) -> list[str]:
@@ -38,13 +39,22 @@ def readings(found: list[Record]) -> list[str]:
     return table_of(["after meta-steps", *(f"{step:,}" for step in steps), "seeds", "run"], rows)
 
 
+def second_order(found: list[Record]) -> list[str]:
+    """MAML and N+1 with second-order gradients, at the meta-steps whose weights were kept, on meta-test tasks."""
+    tables = [record.table("tables/snapshots") for record in (*_of(found, REPLICATION), *_of(found, MORE))]
+    both = pd.concat([table for table in tables if table is not None] or [pd.DataFrame({"variant": []})])
+    rows = at_meta_steps(both, SECOND_ORDER) if set(SECOND_ORDER) <= set(both["variant"]) else []
+    return table_of(["meta-steps", "MAML", "N+1", "difference, points"], rows)
+
+
 def multi_task(found: list[Record]) -> list[str]:
-    """The variants of `MORE`: accuracy, less MAML of the same length and seeds in `REPLICATION`, and KID."""
+    """Multi-task of `MORE`: accuracy, less MAML of the same length and seeds in `REPLICATION`, and KID."""
     rows = []
     for record in _of(found, MORE):
-        finished, realism = record.table("tables/seeds"), record.table("samples/realism")
-        if finished is None or realism is None:
+        tested, realism = record.table("tables/seeds"), record.table("samples/realism")
+        if tested is None or realism is None:
             continue
+        finished = tested[tested["variant"].str.startswith("multi_task")]
         maml = pd.concat([_accuracy(other, MAML) for other in _of(found, REPLICATION)] or [pd.Series(dtype=float)])
         kids = mean_kid(record, realism)
         for name, label in finished.groupby("variant", sort=False)["label"].first().items():

@@ -8,9 +8,19 @@ from megan.report import paper_curves
 from megan.report.claims.decide import shown
 from megan.report.claims.measures import FACTOR
 from megan.report.claims.over_training import Pair, areas, log_speeds
-from megan.report.page.wording import percent, points
+from megan.report.page.wording import points
 from megan.report.statistics import seed_interval
-from tools.findings.records import CHOSEN, PAIR, Record, by_seed, main_record, of_the_pair, over_seeds, table_of
+from tools.findings.records import (
+    CHOSEN,
+    PAIR,
+    Record,
+    at_meta_steps,
+    by_seed,
+    main_record,
+    of_the_pair,
+    over_seeds,
+    table_of,
+)
 
 AFTER_THE_VERDICT = (0.97, 1.0)  # shares of MAML's gain, besides those of claim 2; chosen after its verdict was known
 FIGURE_6 = {"maml": "red (MAML)", "n_plus_1": "grey (N+1, real)"}  # the paper's curves of the pair
@@ -20,11 +30,7 @@ def over_training(found: list[Record]) -> list[str]:
     """The pair at the meta-steps whose weights were kept, on meta-test tasks."""
     rows = []
     for record, table in of_the_pair(found, "tables/snapshots"):
-        pair = table[table["variant"].isin(PAIR)]  # other variants may have kept weights of other meta-steps
-        for step, at in pair.groupby("meta_step"):
-            wide, difference = by_seed(at)
-            accuracies = [percent(wide[name].mean()) for name in PAIR]
-            rows.append([record.page, f"{step:,}", *accuracies, over_seeds(difference)])
+        rows += [[record.page, *row] for row in at_meta_steps(table)]
     return table_of(["study", "meta-steps", "MAML", "N+1", "difference, points"], rows)
 
 
