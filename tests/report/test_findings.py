@@ -98,6 +98,19 @@ def test_the_papers_numbers_and_the_claims_have_their_rows(copied):
     assert _block(text, "anchor") == _block(text, "questions") == "No record has this yet.\n"
 
 
+@pytest.mark.parametrize(("spread", "inside"), [(0.001, "no"), (0.05, "yes")])
+def test_the_papers_numbers_on_validation_tasks_have_meta_test_beside_them(copied, spread, inside):
+    """Of the nearest meta-step whose weights were kept; MAML of Fig. 6 ends with 85.6 % in the paper."""
+    assert "ours on meta-test" not in _block(findings.written("page.md"), "paper"), "the pilot kept no weights"
+    rows = [("maml", seed, step, 0.8 + (seed - 1) * spread) for seed in (0, 1, 2) for step in (0, 900)]
+    table = pd.DataFrame(rows, columns=["variant", "seed", "meta_step", "accuracy"])
+    table.to_csv(copied / "tables/snapshots.csv", index=False)
+    head, _, *lines = _block(findings.written("page.md"), "paper").splitlines()
+    cells = {line.split(" | ")[0]: line.split(" | ")[6] for line in lines}
+    assert head.split(" | ")[6] == "ours on meta-test tasks; inside"
+    assert cells["| Fig. 6, red (MAML)"] == f"80.0 % after 900; {inside}" and cells["| Fig. 6, grey (N+1, real)"] == ""
+
+
 def test_the_claims_that_matter_have_the_verdict_of_the_replication(copied):
     folder = records.ROOT / records.paths.RECORD / records.REPLICATION
     shutil.copytree(PILOT.with_name(records.REPLICATION), folder)
@@ -166,11 +179,16 @@ def test_the_answer_tells_the_meta_steps_that_n_plus_1_needs(copied):
     path = copied / "claims/claims.json"
     told = json.loads(path.read_text())
     factor = {"unit": "log of the factor"}
-    parts = [{"unit": "accuracy", "effect": 0.1}, *({**factor, "effect": -math.log(by)} for by in (1.5, 1.25, 0.8))]
+    effects = {-math.log(by): half for by, half in ((1.5, 0.1), (1.25, 0.3), (0.8, 0.1))}
+    parts = [{"unit": "accuracy", "effect": 0.1}]
+    parts += [
+        {**factor, "effect": effect, "ci95_low": effect - half, "ci95_high": effect + half}
+        for effect, half in effects.items()
+    ]
     next(one for one in told["claims"] if one["claim"] == "2")["parts"] = parts
     path.write_text(json.dumps(told))
     text = _block(findings.written("page.md"), "answer")
-    assert "needs 1.50, 1.25 and 0.80 times as many meta-steps as MAML to reach 80, 90 and 95 % of what" in text
+    assert "needs 1.50, 1.25 (interval covers 1) and 0.80 times as many meta-steps as MAML to reach 80, 90 and" in text
 
 
 def test_seeds_for_a_verdict_are_the_fewest_that_find_the_effect(copied):

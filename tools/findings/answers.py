@@ -77,7 +77,12 @@ def _beside_margin(claims: pd.DataFrame) -> str:
 def _needed(record: Record) -> str:
     """How many meta-steps N+1 needs for each share of MAML's gain, after the verdict on claim 2."""
     claim = record.claim("2")
-    factors = [f"{math.exp(-part['effect']):.2f}" for part in claim["parts"] if part["unit"] == FACTOR]
+    factors = [
+        f"{math.exp(-part['effect']):.2f}"
+        + (" (interval covers 1)" if part["ci95_low"] < 0 < part["ci95_high"] else "")
+        for part in claim["parts"]
+        if part["unit"] == FACTOR
+    ]
     shares = [f"{100 * share:.0f}" for share in record.rules["gains"]]
     if len(factors) != len(shares):
         return ""

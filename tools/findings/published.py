@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
+
 from megan.report import paper_table
 from megan.report.page.wording import half, percent, points
 from tools.findings.records import Record, main_record, of_the_paper, table_of
@@ -24,8 +26,11 @@ def paper_elsewhere(found: list[Record]) -> list[str]:
 
 
 def beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
-    """The rows of each record's `paper_table` that are `chosen` and have a number of ours."""
-    rows = []
+    """The rows of each record's `paper_table` that are `chosen` and have a number of ours.
+
+    Where ours is of validation tasks, a further column has meta-test tasks, of the weights of the nearest meta-step.
+    """
+    rows, tested = [], []
     for record in found:
         accuracy = record.table("tables/accuracy")
         if accuracy is None:
@@ -42,8 +47,24 @@ def beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) 
                     ours, points(row["difference"], 1), spread, row["inside"] or "one seed", record.run(row["variant"]),
                 ]
             )  # fmt: skip
+            tested.append("" if row["split"] == "test" else _on_meta_test(record.table("tables/snapshots"), row))
     head = ["curve", "paper", "ours", "difference, points", "our seeds; one further seed", "inside", "run"]
+    if any(tested):
+        head.insert(-1, "ours on meta-test tasks; inside")
+        for cells, told in zip(rows, tested, strict=True):
+            cells.insert(-1, told)
     return table_of(head, rows)
+
+
+def _on_meta_test(snapshots: pd.DataFrame | None, row: dict[str, Any]) -> str:
+    """Our accuracy at the kept meta-step nearest to that of a row, and whether the paper's run lies inside there."""
+    own = None if snapshots is None else snapshots[snapshots["variant"] == row["variant"]]
+    if own is None or own.empty:
+        return ""
+    near = min(own["meta_step"], key=lambda step: abs(step - row["our_meta_step"]))
+    values = own.loc[own["meta_step"] == near, "accuracy"]
+    inside = abs(values.mean() - row["paper"]) <= paper_table.run_interval(values) + row["reading_error"]
+    return f"{percent(values.mean())} after {near:,}; {'yes' if inside else 'no'}"
 
 
 def anchor(found: list[Record]) -> list[str]:
