@@ -88,16 +88,19 @@ def probabilities(logits: Tensor, classes: int) -> Tensor:
 def load(path: str | os.PathLike[str], variant: str | None = None, seed: int | None = None) -> Trained:
     """Read a trained variant, and check every file against its digest.
 
-    **Arguments** `path`: `results/<study>/train/<variant>`, or a record with weights, `results/record/<study>`;
+    **Arguments** `path`: `results/<study>/train/<variant>`, or a record with weights, `results/record/<study>`, or
+    the folder of a variant in it;
     `variant`: which one, needed for a record that holds several; `seed`: which one, else that with the best
     accuracy on validation tasks.
     **Raises** `CheckpointError` for a folder that holds neither, a variant or seed that it lacks, and a seed that
     diverged; `StaleError` or `RecordError` for files that are not what their record describes.
     """
     folder = Path(path)
-    if (folder / record.MANIFEST).is_file():
+    if _is_record(folder):
         return _of_record(folder, variant, seed)
     if (folder / result.RECORD).is_file():
+        if _is_record(whole := folder.parent.parent):  # which has no weights in the folders of its variants
+            return _of_record(whole, variant or folder.name, seed)
         return _of_training(folder, variant, seed)
     raise CheckpointError(
         f"{folder} is no checkpoint: it holds neither {result.RECORD}, as results/<study>/train/<variant> does, nor"
@@ -116,6 +119,10 @@ def recorded(params: Params, variant: str) -> bool:
     made, stage = result.load(folder / "train" / variant), registry.find(params, "train", variant)
     result.check_parameters(folder / "train" / variant, made, registry.parameters(params, stage), stage.target)
     return True
+
+
+def _is_record(folder: Path) -> bool:
+    return (folder / record.MANIFEST).is_file()
 
 
 def _of_training(folder: Path, variant: str | None, seed: int | None) -> Trained:
@@ -191,7 +198,8 @@ def _params(made: dict[str, Any]) -> Params:
             for block, kind in get_type_hints(Study).items()
             if block in stored or block in NEEDED
         }
-        variant = Variant(**stored["variant"], tier="survey", label=name, colour="#000000")
+        own = stored["variant"] | {"settings": {}}  # the blocks have the variant's settings already
+        variant = Variant(**own, tier="survey", label=name, colour="#000000")
     except (ValidationError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{study}/train/{name} was made by another version of this package ({' '.join(str(error).split())});"

@@ -299,6 +299,15 @@ def _as_code_more(folder):
     (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("  code:", "  code_more:"))
 
 
+def test_a_record_of_ones_own_is_no_part_of_the_findings(copied):
+    before = findings.written("page.md")
+    own = copied.with_name("mine")
+    shutil.copytree(copied, own)
+    manifest = json.loads((own / "MANIFEST.json").read_text())
+    (own / "MANIFEST.json").write_text(json.dumps(manifest | {"study": "mine"}))
+    assert findings.written("page.md") == before
+
+
 def test_second_order_compares_n_plus_1_and_maml_of_two_records(copied):
     for study, variant, first in (("code", "maml_second_order", 0.5), ("code_more", "n_plus_1_second_order", 0.53)):
         assert _block(findings.written("page.md"), "second_order") == "No record has this yet.\n"

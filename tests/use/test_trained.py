@@ -4,13 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from megan import record
+from megan import FewShotClassifier, record
 from megan.config import paths
 from megan.errors import MeganError
 from megan.models import sizes
@@ -19,6 +20,8 @@ from megan.record.manifest import digests
 from megan.runs import result, storage
 from megan.use import trained
 from megan.use.trained import CheckpointError
+
+COMMITTED = sorted((Path(__file__).parents[2] / paths.RECORD).glob("*/weights/*.safetensors"))
 
 
 @pytest.fixture
@@ -87,6 +90,34 @@ def test_a_record_holds_the_best_seed(study):
     manifest(folder)
     with pytest.raises(CheckpointError, match="holds no weights; make the record with .* --weights"):
         trained.load(folder)
+
+
+def test_the_folder_of_a_variant_in_a_record_means_its_weights_there(study):
+    folder = recorded(study)
+    found, wanted = trained.load(folder / "train" / "maml"), trained.load(folder, "maml")
+    assert found.variant == "maml" and found.weights.keys() == wanted.weights.keys()
+    assert all(torch.equal(value, wanted.weights[name]) for name, value in found.weights.items())
+
+
+def test_settings_of_a_variant_are_those_of_its_training(study):
+    """They are in the blocks of its parameters, and are not applied again."""
+    folder = paths.trained("quick", "maml")
+    parameters = result.load(folder)["parameters"]
+    parameters["inner"] |= {"steps": 3}
+    parameters["variant"] |= {"settings": {"inner": {"steps": 3}}}
+    change(folder / result.RECORD, parameters=parameters)
+    assert trained.load(folder).system.inner.steps == 3
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_weights_of_committed_records_classify(path):
+    """Strokes of five different places and directions, and the same strokes one pixel further."""
+    known = np.zeros((5, 28, 28), np.uint8)
+    known[0, 3:6, 4:24] = known[1, 4:24, 3:6] = known[2, 20:23, 4:24] = known[3, 4:24, 21:24] = 255
+    known[4, range(4, 24), range(4, 24)] = 255
+    classifier = FewShotClassifier.from_checkpoint(path.parent.parent, variant=path.stem)
+    found = classifier.fit(known, list("abcde")).predict(np.roll(known, 1, axis=(1, 2)))
+    assert found.tolist() == list("abcde")
 
 
 def test_what_cannot_be_used_says_why(study):

@@ -10,6 +10,7 @@ from megan.report.claims.decide import VERDICTS, shown
 from megan.report.claims.measures import FACTOR
 from megan.report.page.wording import half, percent, points
 from tools.findings.records import PAIR, REPLICATION, Record, by_seed, main_record, of_the_pair, table_of
+from tools.findings.replication import second_order_pair
 
 # The headline, and whether the generator is its reason. Chosen when only the runs of claims 1 and 2 were finished.
 MATTER = ("1", "2", "7", "15", "Q1", "Q2", "Q3", "Q4", "Q5")
@@ -38,6 +39,7 @@ def answer(found: list[Record]) -> list[str]:
         "",
         f"All verdicts: {counts}.",
         *_replication(found),
+        *_second_order(found),
     ]
 
 
@@ -57,6 +59,20 @@ def _replication(found: list[Record]) -> list[str]:
     ]
 
 
+def _second_order(found: list[Record]) -> list[str]:
+    """The pair with second-order gradients, after as many meta-steps as the replication and at its end."""
+    rows = second_order_pair(found)
+    if not rows:
+        return []
+    again = next(table.loc[PAIR[1], "meta_steps"] for one, table, *_ in _pairs(found) if one.study == REPLICATION)
+    at = {step: difference for step, *_, difference in rows}
+    told = [f"{at[step]} points after {step} meta-steps" for step in (f"{again:,}", rows[-1][0]) if step in at]
+    return [
+        "",
+        f"With second-order gradients and the network of Finn et al. there, N+1 - MAML is {' and '.join(told)}.",
+    ]
+
+
 def _counted(verdicts: pd.Series) -> str:
     """How many claims have each verdict: "2 supported, 1 opposite"."""
     numbers = verdicts.value_counts()
@@ -68,9 +84,9 @@ def _beside_margin(claims: pd.DataFrame) -> str:
     row = claims[claims["claim"].astype(str) == "1"].iloc[0]
     margin = shown(row["margin"], row["unit"]).removeprefix("+")
     if row["ci95_high"] < row["margin"]:
-        return f", by less than {margin}, which does not matter by our rules"
+        return f", by less than {margin}, the least that matters by our rules"
     if row["ci95_low"] < row["margin"]:
-        return f", but the difference may be below {margin}, which does not matter by our rules"
+        return f", but the difference may be below {margin}, the least that matters by our rules"
     return ""
 
 
@@ -138,15 +154,20 @@ def questions(found: list[Record]) -> list[str]:
 
 
 def _claims(found: list[Record], own: bool) -> list[str]:
-    """Verdict, effect, interval, margin and smallest detectable effect of what was measured; and what was not."""
+    """Verdict, effect, interval, threshold, margin and detectable effect of what was measured; and what was not."""
     chosen = [one for one in _measured(found) if one[0]["claim"].startswith("Q") == own]
     rows = [
         [row["claim"], _told(row), f"**{row['verdict']}**", effect, interval, *_sizes(row), again]
         for row, effect, interval, again in chosen
         if effect
     ]
-    head = ["", "what it says", "verdict", "effect", "95 % interval", "margin", "smallest that could be seen"]
-    words = table_of([*head, f"replication in `{REPLICATION}`"], rows)
+    head = ["", "what it says", "verdict", "effect", "95 % interval", "threshold", "margin"]
+    head += ["smallest that could be seen", f"replication in `{REPLICATION}`"]
+    threshold = head.index("threshold")
+    if not any(row[threshold] for row in rows):
+        for cells in (head, *rows):
+            del cells[threshold]
+    words = table_of(head, rows)
     kinds: dict[str, list[str]] = {}
     for row, effect, _, _ in chosen:
         if not effect:
@@ -176,8 +197,10 @@ def _verdicts(table: pd.DataFrame) -> dict[str, str]:
 
 
 def _sizes(row: dict[str, Any]) -> list[str]:
-    """The margin of the claim, and its smallest detectable effect."""
-    return [shown(row[key], row["unit"]).removeprefix("+") for key in ("margin", "detectable")]
+    """The threshold of the claim unless it is 0, its margin, and its smallest detectable effect."""
+    sizes = [shown(row[key], row["unit"]).removeprefix("+") for key in ("margin", "detectable")]
+    threshold = row.get("threshold", 0)  # records of before 2026-11-28 have none
+    return [shown(threshold, row["unit"]) if threshold else "", *sizes]
 
 
 def _told(row: dict[str, Any]) -> str:

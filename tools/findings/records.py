@@ -16,7 +16,8 @@ from megan.report.page.wording import half, percent, points
 from megan.report.statistics import seed_interval
 
 ROOT = Path(__file__).parents[2]
-ORDER = ("text", "code", "code_more", "anchor", "search")  # of studies in tables; then any other
+# The records of the project, in the order of tables. One of a study of one's own is not part of the findings.
+ORDER = ("text", "code", "code_more", "anchor", "search", "mini_imagenet_cpu", "omniglot_2500")
 REPLICATION = "code"  # has claims of its own, in the settings of the authors' code
 MORE = "code_more"  # further variants in these settings, run on another machine
 PILOT = "omniglot_2500"  # shown as the answer until there is a record of study `text`
@@ -78,13 +79,15 @@ class Record:
 
 
 def records(file: str) -> list[Record]:
-    """All records, in the order of tables. `file`: the one whose links are relative to it."""
+    """The records of the project, in the order of tables. `file`: the one whose links are relative to it."""
     up = "../" * file.count("/")
     found = []
-    for path in (ROOT / paths.RECORD).glob("*/MANIFEST.json"):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        found.append(Record(path.parent, f"{up}{paths.RECORD.as_posix()}/{path.parent.name}", manifest))
-    return sorted(found, key=lambda one: (ORDER.index(one.study) if one.study in ORDER else len(ORDER), one.study))
+    for study in ORDER:
+        folder = ROOT / paths.RECORD / study
+        if (folder / "MANIFEST.json").is_file():
+            manifest = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
+            found.append(Record(folder, f"{up}{paths.RECORD.as_posix()}/{study}", manifest))
+    return found
 
 
 def main_record(found: list[Record]) -> Record:

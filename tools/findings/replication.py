@@ -41,10 +41,14 @@ def readings(found: list[Record]) -> list[str]:
 
 def second_order(found: list[Record]) -> list[str]:
     """MAML and N+1 with second-order gradients, at the meta-steps whose weights were kept, on meta-test tasks."""
+    return table_of(["meta-steps", "MAML", "N+1", "difference, points"], second_order_pair(found))
+
+
+def second_order_pair(found: list[Record]) -> list[list[str]]:
+    """The rows of `second_order`; none if one of the two was not run."""
     tables = [record.table("tables/snapshots") for record in (*_of(found, REPLICATION), *_of(found, MORE))]
     both = pd.concat([table for table in tables if table is not None] or [pd.DataFrame({"variant": []})])
-    rows = at_meta_steps(both, SECOND_ORDER) if set(SECOND_ORDER) <= set(both["variant"]) else []
-    return table_of(["meta-steps", "MAML", "N+1", "difference, points"], rows)
+    return at_meta_steps(both, SECOND_ORDER) if set(SECOND_ORDER) <= set(both["variant"]) else []
 
 
 def multi_task(found: list[Record]) -> list[str]:
