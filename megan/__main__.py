@@ -193,6 +193,8 @@ def _run(chosen: argparse.Namespace) -> int:
 def _record(params: Params, chosen: argparse.Namespace) -> int:
     from megan import record
 
+    if chosen.check is None and chosen.clone:
+        raise record.RecordError("--clone belongs to --check STUDY; without it the record would be written")
     if chosen.check is None:
         target = record.make(params, chosen.weights, chosen.finished)
         print(f"{target}: {record.told(target)}; now commit it with git")
@@ -203,8 +205,14 @@ def _record(params: Params, chosen: argparse.Namespace) -> int:
     print("\n".join(lines) if lines else "the present parameters and code agree with it")
     again = record.in_clone(folder) if chosen.clone else []
     if chosen.clone:
+        left = [name for name in record.FROZEN if name not in record.locked_stages(folder)]
         print(
-            f"a fresh clone would run again: {', '.join(again)}" if again else "a fresh clone has nothing to run again"
+            (
+                f"a fresh clone would run again: {', '.join(again)}"
+                if again
+                else "a fresh clone has nothing to run again"
+            )
+            + (f"; not in the record's lock: {', '.join(left)}" if left else "")
         )
     return 1 if lines or again else 0
 

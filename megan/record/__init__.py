@@ -3,7 +3,7 @@
 `results/<study>/` is managed by DVC, and DVC refuses an output that git tracks.
 """
 
-from megan.record.check import FROZEN, compare, frozen, in_clone
+from megan.record.check import FROZEN, compare, frozen, in_clone, locked_stages
 from megan.record.manifest import MOST_MIB, RecordError, told, verify
 from megan.record.manifest import NAME as MANIFEST
 from megan.record.weights import best_checkpoint
@@ -18,6 +18,7 @@ __all__ = [
     "compare",
     "frozen",
     "in_clone",
+    "locked_stages",
     "make",
     "told",
     "verify",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ import yaml
 
 from megan.config import paths
 from megan.config.params import Params
-from megan.record import commands
+from megan.record import commands, pages
 from megan.record.manifest import RecordError, verify
-from megan.runs import result
+from megan.runs import result, storage
 from megan.stages import registry
 from megan.stages.registry import Stage
 
@@ -24,6 +25,8 @@ FROZEN = ("download", "prepare", "encoder", "judge", "gan", "train", "test", "sa
 
 def compare(params: Params, folder: Path) -> Iterator[str]:
     """One line for each stage of a record whose parameters or code differ from the present ones.
+
+    Also one for each file that is not what its stage wrote, and for the library of the page if that is damaged.
 
     What a provisional record computed is compared with the study without the stages that had not been run.
 
@@ -38,8 +41,13 @@ def compare(params: Params, folder: Path) -> Iterator[str]:
     partial = params.without(manifest.get("not_run", ()))
     stages = registry.stages(params)
     lock = kept_lock(folder)
+    if found := pages.broken_library(folder / pages.NAME):
+        yield found
     for path in sorted(folder.rglob(result.RECORD)):
         made = json.loads(path.read_text(encoding="utf-8"))
+        for file in (path.parent / name for name in made.get("files", {})):
+            if file.is_file() and storage.digest_file(file) != made["files"][file.relative_to(path.parent).as_posix()]:
+                yield f"{file} is not what {path} says that its stage wrote"
         home = (paths.results(study) / path.parent.relative_to(folder)).as_posix()
         stage = next((stage for stage in stages.values() if stage.folder.as_posix() == home), None)
         if stage is None:
@@ -77,7 +85,16 @@ def in_clone(folder: Path) -> list[str]:
         clone = Path(scratch) / "clone"
         commands.git("clone", "-q", "--shared", ".", str(clone))
         shutil.copyfile(folder / "dvc.lock", clone / Path(prefix.removesuffix(":") or "dvc.yaml").with_name("dvc.lock"))
+        if not prefix:  # a study of the root's pipeline, which runs the one that params.yaml names
+            own = (clone / paths.PARAMS).read_text(encoding="utf-8")
+            text = re.sub(r"^study: .*$", f"study: {study}", own, count=1, flags=re.MULTILINE)
+            (clone / paths.PARAMS).write_text(text, encoding="utf-8")
         return [wanted[target] for target in commands.would_run(clone, wanted)]
+
+
+def locked_stages(folder: Path) -> set[str]:
+    """The stages, without their items, that the record's `dvc.lock` names. A provisional one lacks `samples`."""
+    return {address.partition("@")[0] for address in kept_lock(folder)}
 
 
 def kept_lock(folder: Path) -> dict[str, Any]:

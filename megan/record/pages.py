@@ -20,6 +20,7 @@ from megan.runs import storage
 
 NAME = "report.html"
 _INSIDE = re.compile(r'<script type="text/plain" id="library">([^<]+)</script>')
+_LOADS = re.compile(r'<script src="\.\./(library-([0-9a-f]{8})\.js)"></script>')
 _DRAWN = re.compile(r'(<figure id="(\w+)"(?:(?!</figure>).)*?<img )src="data:image/svg\+xml[^"]*"', re.DOTALL)
 _DATA = re.compile(r'(<script type="application/json" id="data">)(.*?)(</script>)', re.DOTALL)
 _VARIANT = "v"  # the key of a row that names its variant
@@ -104,10 +105,26 @@ def share_library(page: Path) -> None:
     if found is None:
         return
     script = _LOADED.format(packed=found[1])
-    shared = paths.RECORD / f"library-{hashlib.sha256(script.encode()).hexdigest()[:8]}.js"
-    if not shared.is_file():
+    shared = paths.RECORD / f"library-{_short_digest(script)}.js"
+    if not shared.is_file() or shared.read_text(encoding="utf-8") != script:
         storage.write_text(shared, script)
     storage.write_text(page, text.replace(found[0], f'<script src="../{shared.name}"></script>'))
+
+
+def broken_library(page: Path) -> str:
+    """What is wrong with the library that the page of a record loads, or ""; its name has the start of its digest."""
+    found = _LOADS.search(page.read_text(encoding="utf-8")) if page.is_file() else None
+    if found is None:
+        return ""
+    shared = page.parent.parent / found[1]
+    if not shared.is_file():
+        return f"{shared}, which the page loads, is missing; restore it from git"
+    altered = _short_digest(shared.read_text(encoding="utf-8")) != found[2]
+    return f"{shared}, which the page loads, is altered; restore it from git" if altered else ""
+
+
+def _short_digest(script: str) -> str:
+    return hashlib.sha256(script.encode()).hexdigest()[:8]
 
 
 def remove_unused() -> None:

@@ -30,8 +30,10 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
     the present record has and that were not run here are kept, see `earlier`; the manifest lists them under `kept`.
     Under `not_run` it lists what is left; if there is anything, the record is provisional.
     **Raises** `MeganError`, before anything is written, if a stage is out of date for DVC, a result does not match
-    its record, what the present record has cannot be kept, or all records together would be too large.
+    its record, what the present record has cannot be kept, nothing of the study was run, or the record would be too
+    large.
     """
+    storage.restore(paths.RECORD / params.study)
     stages = registry.stages(params)
     done = partial.finished(params, stages, _locked(params.study)) if finished else _complete(params.study, stages)
     kept = earlier.read(params, stages, done) if finished else earlier.Earlier(paths.RECORD / params.study)
@@ -40,6 +42,11 @@ def make(params: Params, weights_mib: float = 0, finished: bool = False) -> Path
     lock = {address: known[address] for address in stages if address in known and address not in computed}
     if computed:  # a training without its test is in no table
         lock = {address: entry for address, entry in lock.items() if _has_test(stages[address], lock)}
+    if not lock:
+        raise RecordError(
+            f"nothing of study {params.study!r} stands in {_pipeline(params.study).with_name('dvc.lock')}; run:"
+            f" dvc repro {_pipeline(params.study)}"
+        )
     with ExitStack() as scratch:
         scratch.callback(pages.remove_unused)
         here = [address for address in lock if address not in kept.lock]

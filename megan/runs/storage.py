@@ -51,6 +51,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     **Raises** `StorageError` as `replacing` does.
     """
+    restore(path)
     with explained(path), _neighbour(path) as temporary, _neighbour(path, "old") as old:
         temporary.mkdir()
         yield temporary
@@ -64,12 +65,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         _flush(path.parent)
 
 
+def restore(path: Path) -> None:
+    """Put a folder back whose writer was killed between the two renames of `replacing_folder`, if it is missing."""
+    if not path.exists():
+        for left in path.parent.glob(f".{path.name}.{_host()}.*.old.tmp"):
+            if not _lives(int(left.name.split(".")[-3])):
+                os.replace(left, path)
+                return
+
+
 @contextmanager
 def _neighbour(path: Path, kind: str = "new") -> Iterator[Path]:
     """A temporary path next to `path`, removed after the block. First removes those of writers that have died."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Machines may share a folder, and process numbers are valid on one machine only.
-    host = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())
+    host = _host()
     for left in path.parent.glob(f".{path.name}.{host}.*.tmp"):
         pid = left.name.split(".")[-3]
         if pid == str(os.getpid()) and left.name.endswith(f".{kind}.tmp") or pid.isdecimal() and not _lives(int(pid)):
@@ -79,6 +88,11 @@ def _neighbour(path: Path, kind: str = "new") -> Iterator[Path]:
         yield temporary
     finally:
         _remove(temporary)
+
+
+def _host() -> str:
+    """In the names of temporary files: machines may share a folder, and process numbers are valid on one only."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())
 
 
 def _remove(path: Path) -> None:

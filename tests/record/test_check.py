@@ -8,18 +8,24 @@ from megan import record
 from megan.record import check, commands, manifest
 from megan.runs import storage
 
+CLONE = {"dvc.yaml": "", "studies/text/dvc.yaml": "", "params.yaml": "# study: x\nstudy: own\n"}
+
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     """`kept(study, *addresses)`: a record with nothing but a lock; git and DVC are not started."""
-    seen = []
+    seen, studies = [], []
 
     def would_run(folder, targets):
         seen.append((sorted(path.relative_to(folder).as_posix() for path in folder.rglob("dvc.lock")), list(targets)))
+        studies.append((folder / "params.yaml").read_text())
         return [target for target in targets if target.endswith("maml")]
 
-    monkeypatch.setattr(commands, "git", lambda *given: [storage.write_text(
-        check.Path(given[-1]) / place / "dvc.yaml", "") for place in (".", "studies/text")])  # fmt: skip
+    monkeypatch.setattr(
+        commands,
+        "git",
+        lambda *given: [storage.write_text(check.Path(given[-1]) / place, text) for place, text in CLONE.items()],
+    )
     monkeypatch.setattr(commands, "would_run", would_run)
 
     def make(study, *addresses):
@@ -29,17 +35,18 @@ def kept(tmp_path, monkeypatch):
         storage.write_json(folder / manifest.NAME, {"study": study, "commit": "", "files": manifest.digests(folder)})
         return folder
 
-    return make, seen
+    return make, seen, studies
 
 
 def test_the_lock_is_put_where_the_study_has_its_own(kept):
-    make, seen = kept
+    make, seen, studies = kept
     done = ("config", "prepare", "encoder", "train@maml", "summary", "report")
     assert check.in_clone(make("text", *done)) == ["train@maml"]
     targets = [f"studies/text/dvc.yaml:{address}" for address in ("encoder", "prepare", "train@maml")]
     assert seen == [(["studies/text/dvc.lock"], targets)], "neither config nor what follows the samples"
     assert check.in_clone(make("quick", "encoder", "samples")) == []
     assert seen[1] == (["dvc.lock"], ["encoder", "samples"])
+    assert studies == ["# study: x\nstudy: own\n", "# study: x\nstudy: quick\n"], "the root runs the study it names"
     with pytest.raises(record.RecordError, match="names no stage from download to samples"):
         check.in_clone(make("code", "config"))
 
@@ -52,6 +59,16 @@ def test_the_command_says_it(kept, monkeypatch, capsys, address, told, code):
     monkeypatch.setattr(record, "compare", lambda *_: iter(()))
     assert command_line.main(["record", "--check", "quick", "--clone"]) == code
     assert told in capsys.readouterr().out
+
+
+def test_the_command_names_what_the_lock_lacks_and_refuses_clone_alone(kept, monkeypatch, capsys):
+    folder = kept[0]("quick", "encoder", "test@n_plus_1")
+    monkeypatch.setattr(command_line.paths, "RECORD", folder.parent)
+    monkeypatch.setattr(record, "compare", lambda *_: iter(()))
+    command_line.main(["record", "--check", "quick", "--clone"])
+    assert "not in the record's lock: download, prepare, judge, gan, train, samples" in capsys.readouterr().out
+    assert command_line.main(["record", "--clone"]) == 1
+    assert "--clone belongs to --check STUDY" in capsys.readouterr().err
 
 
 def test_what_dvc_says_is_read(monkeypatch, tmp_path):

@@ -13,8 +13,9 @@ from megan import FewShotClassifier, record
 from megan import __main__ as command_line
 from megan.config import params as parameters
 from megan.config import paths
-from megan.record import check, manifest, partial, weights
+from megan.record import check, manifest, partial, weights, writing
 from megan.report.inputs import read_table
+from megan.runs import storage
 from megan.stages import registry
 from tests.record.conftest import DONE, LEFT, RUN, content, lock
 
@@ -63,6 +64,49 @@ def test_it_agrees_with_parameters_and_code(inside):
     )
     lines = list(check.compare(inside.params.model_copy(update={"studies": {"quick": changed}}), inside.record))
     assert any(line.startswith("train@maml: ") for line in lines) and any(line.startswith("report: ") for line in lines)
+
+
+def test_a_table_that_its_stage_did_not_write_is_told_even_if_the_manifest_lists_it(inside, tmp_path):
+    folder = tmp_path / "record" / "quick"
+    shutil.copytree(inside.record.parent, tmp_path / "record")
+    assert list(check.compare(inside.params, folder)) == []
+    with open(folder / "tables" / "seeds.csv", "a") as file:
+        file.write("\n")
+    listed = json.loads((folder / manifest.NAME).read_text())
+    listed["files"] = manifest.digests(folder)
+    (folder / manifest.NAME).write_text(json.dumps(listed))
+    (line,) = check.compare(inside.params, folder)
+    assert "tables/seeds.csv is not what" in line and "tables/record.json says that its stage wrote" in line
+
+
+@pytest.mark.parametrize(("damage", "told"), [(lambda path: path.unlink(), "is missing; restore it from git"),
+                                              (lambda path: path.write_text("alert()"), "is altered")])  # fmt: skip
+def test_a_damaged_library_of_the_page_is_told(inside, tmp_path, damage, told):
+    shutil.copytree(inside.record.parent, tmp_path / "record")
+    (library,) = (tmp_path / "record").glob("library-*.js")
+    damage(library)
+    (line,) = check.compare(inside.params, tmp_path / "record" / "quick")
+    assert line.startswith(f"{library}, which the page loads, {told}")
+
+
+def test_a_study_of_which_nothing_stands_has_no_record(inside, monkeypatch):
+    monkeypatch.setattr(writing, "_locked", lambda study: {})
+    monkeypatch.setattr(paths, "RECORD", Path("elsewhere"))
+    with pytest.raises(record.RecordError, match="nothing of study 'quick' stands in dvc.lock; run: dvc repro"):
+        writing.make(inside.params, finished=True)
+    assert not Path("elsewhere/quick").exists()
+
+
+def test_a_record_whose_writer_was_killed_between_two_renames_is_put_back(inside, tmp_path, monkeypatch):
+    """A dead process had moved the old record away, and not yet the new one to its place."""
+    monkeypatch.setattr(storage, "_lives", lambda pid: False)
+    old = tmp_path / f".quick.{storage._host()}.123.old.tmp"
+    shutil.copytree(inside.record, old)
+    storage.restore(tmp_path / "quick")
+    assert record.verify(tmp_path / "quick")["study"] == "quick" and not old.exists()
+    with pytest.raises(ZeroDivisionError), storage.replacing_folder(tmp_path / "quick"):
+        1 / 0  # noqa: B018
+    assert record.verify(tmp_path / "quick")["study"] == "quick", "a present folder stays"
 
 
 def test_which_stages_are_computed():

@@ -2,8 +2,11 @@
 
 import json
 import math
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -297,6 +300,16 @@ def _as_code_more(folder):
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"study": "code_more"}))
     (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("  code:", "  code_more:"))
+
+
+def test_findings_are_not_written_from_an_altered_record(tmp_path):
+    for folder in ("tools", "results/record", "docs"):
+        shutil.copytree(records.ROOT / folder, tmp_path / folder)
+    (tmp_path / "results/record/text/tables/accuracy.csv").write_text("variant\n")
+    command, environment = [sys.executable, "-m", "tools.findings"], os.environ | {"PYTHONPATH": str(records.ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and "text/tables/accuracy.csv is altered according to MANIFEST.json" in done.stderr
+    assert (tmp_path / "docs/findings.md").read_text() == (records.ROOT / "docs/findings.md").read_text()
 
 
 def test_a_record_of_ones_own_is_no_part_of_the_findings(copied):

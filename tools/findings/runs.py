@@ -20,7 +20,8 @@ def studies(found: list[Record]) -> list[str]:
         trained = len(list(record.folder.glob("train/*/record.json")))
         hours = _hours(record)
         parts = [f"{hours[part]:.2f}" if part in hours else "" for part in PARTS]
-        commit = f"`{record.manifest.get('commit', '')[:10]}`"
+        made, _, changes = record.manifest.get("commit", "").partition("+")
+        commit = f"`{made[:10]}{'+' if changes else ''}{changes}`"
         rows.append([record.page, state, trained, *parts, f"{sum(hours.values()):.1f}", commit])
     return table_of(["study", "state", "variants", *(f"{part}, h" for part in PARTS), "all, h", "commit"], rows)
 
