@@ -302,6 +302,18 @@ def _as_code_more(folder):
     (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("  code:", "  code_more:"))
 
 
+def test_maml_on_two_processors_is_compared_seed_by_seed(copied):
+    for study, more in (("code", 0.0), ("code_more", 0.01)):
+        folder = records.ROOT / records.paths.RECORD / study
+        shutil.copytree(PILOT.with_name("code"), folder)
+        rows = [("maml_long", "MAML", seed, 500, 0.5 + seed / 10 + more) for seed in (0, 1, 2)]
+        table = pd.DataFrame(rows, columns=["variant", "label", "seed", "meta_step", "accuracy"])
+        table.to_csv(folder / "tables/snapshots.csv", index=False)
+    _as_code_more(folder)
+    found = _rows(_block(findings.written("page.md"), "processors").splitlines())
+    assert found == [["500", "60.0 %", "61.0 %", "+1.00 ± 0.00"]]
+
+
 def test_findings_are_not_written_from_an_altered_record(tmp_path):
     for folder in ("tools", "results/record", "docs"):
         shutil.copytree(records.ROOT / folder, tmp_path / folder)

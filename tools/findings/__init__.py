@@ -34,6 +34,7 @@ ALL = (
     replication.figure_10,
     replication.readings,
     replication.second_order,
+    replication.processors,
     replication.multi_task,
     published.anchor,
     runs.studies,

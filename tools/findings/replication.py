@@ -51,6 +51,14 @@ def second_order_pair(found: list[Record]) -> list[list[str]]:
     return at_meta_steps(both, SECOND_ORDER) if set(SECOND_ORDER) <= set(both["variant"]) else []
 
 
+def processors(found: list[Record]) -> list[str]:
+    """MAML of the same settings and seeds in `REPLICATION` and in `MORE`, which another kind of processor ran."""
+    tables = [record.table("tables/snapshots") for record in (*_of(found, REPLICATION), *_of(found, MORE))]
+    own = [table[table["variant"] == MAML].assign(variant=at) for at, table in enumerate(tables) if table is not None]
+    rows = at_meta_steps(pd.concat(own), (0, 1)) if len(own) == 2 and not any(table.empty for table in own) else []
+    return table_of(["meta-steps", f"`{REPLICATION}`", f"`{MORE}`", "difference, points"], rows)
+
+
 def multi_task(found: list[Record]) -> list[str]:
     """Multi-task of `MORE`: accuracy, less MAML of the same length and seeds in `REPLICATION`, and KID."""
     rows = []
