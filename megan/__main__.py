@@ -206,14 +206,8 @@ def _record(params: Params, chosen: argparse.Namespace) -> int:
     again = record.in_clone(folder) if chosen.clone else []
     if chosen.clone:
         left = [name for name in record.FROZEN if name not in record.locked_stages(folder)]
-        print(
-            (
-                f"a fresh clone would run again: {', '.join(again)}"
-                if again
-                else "a fresh clone has nothing to run again"
-            )
-            + (f"; not in the record's lock: {', '.join(left)}" if left else "")
-        )
+        told = f"would run again: {', '.join(again)}" if again else "has nothing to run again"
+        print(f"a fresh clone {told}" + (f"; not in the record's lock: {', '.join(left)}" if left else ""))
     return 1 if lines or again else 0
 
 

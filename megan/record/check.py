@@ -45,8 +45,9 @@ def compare(params: Params, folder: Path) -> Iterator[str]:
         yield found
     for path in sorted(folder.rglob(result.RECORD)):
         made = json.loads(path.read_text(encoding="utf-8"))
-        for file in (path.parent / name for name in made.get("files", {})):
-            if file.is_file() and storage.digest_file(file) != made["files"][file.relative_to(path.parent).as_posix()]:
+        for name, digest in made.get("files", {}).items():
+            file = path.parent / name  # a record leaves some out
+            if file.is_file() and storage.digest_file(file) != digest:
                 yield f"{file} is not what {path} says that its stage wrote"
         home = (paths.results(study) / path.parent.relative_to(folder)).as_posix()
         stage = next((stage for stage in stages.values() if stage.folder.as_posix() == home), None)
@@ -68,7 +69,8 @@ def frozen(params: Params, folder: Path) -> list[str]:
 def in_clone(folder: Path) -> list[str]:
     """Stages from download to samples that a fresh clone would run again in spite of the record's lock.
 
-    It clones the present commit, puts the record's `dvc.lock` there and asks `dvc repro --allow-missing --dry`. An
+    It clones the present commit, puts the record's `dvc.lock` there, makes a study of the root's pipeline the current
+    one, and asks `dvc repro --allow-missing --dry`. An
     empty list says that code, parameters and results of the commit and of the record belong together. What follows a
     stale stage may be left out.
 
@@ -85,7 +87,7 @@ def in_clone(folder: Path) -> list[str]:
         clone = Path(scratch) / "clone"
         commands.git("clone", "-q", "--shared", ".", str(clone))
         shutil.copyfile(folder / "dvc.lock", clone / Path(prefix.removesuffix(":") or "dvc.yaml").with_name("dvc.lock"))
-        if not prefix:  # a study of the root's pipeline, which runs the one that params.yaml names
+        if not prefix:  # the root's pipeline runs the study that params.yaml names
             own = (clone / paths.PARAMS).read_text(encoding="utf-8")
             text = re.sub(r"^study: .*$", f"study: {study}", own, count=1, flags=re.MULTILINE)
             (clone / paths.PARAMS).write_text(text, encoding="utf-8")

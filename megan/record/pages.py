@@ -24,7 +24,7 @@ _LOADS = re.compile(r'<script src="\.\./(library-([0-9a-f]{8})\.js)"></script>')
 _DRAWN = re.compile(r'(<figure id="(\w+)"(?:(?!</figure>).)*?<img )src="data:image/svg\+xml[^"]*"', re.DOTALL)
 _DATA = re.compile(r'(<script type="application/json" id="data">)(.*?)(</script>)', re.DOTALL)
 _VARIANT = "v"  # the key of a row that names its variant
-# Undoes `packed` for the page's script, which follows.
+# Undoes `_packed` for the page's script, which follows.
 _UNPACK = """<script>
 {
   const held = document.getElementById("data"), { curves, fakes, ...rest } = JSON.parse(held.textContent);
@@ -50,18 +50,18 @@ _LOADED = """// Vega and Vega-Lite, compressed. Their licences are at the end of
 
 
 def lighten(page: Path) -> None:
-    """Make a page small that will lie in `results/record/<study>/`. It is rewritten in place, once."""
+    """Make a page small that will lie in `results/record/<study>/`; not one that is small already. Done in place."""
     text = _DRAWN.sub(r'\1src="figures/\2.png"', page.read_text(encoding="utf-8"))
     storage.write_text(page, _DATA.sub(_smaller, text))
     share_library(page)
 
 
 def _smaller(found: re.Match[str]) -> str:
-    data = htmlsafe_json_dumps(packed(json.loads(found[2])), separators=(",", ":"))
+    data = htmlsafe_json_dumps(_packed(json.loads(found[2])), separators=(",", ":"))
     return f"{found[1]}{data}{found[3]}{_UNPACK}"
 
 
-def packed(data: Mapping[str, Any]) -> dict[str, Any]:
+def _packed(data: Mapping[str, Any]) -> dict[str, Any]:
     """The data of a page without what is repeated in it.
 
     - Curves: `[{v, x, y, ...}]` becomes `{v: {"x": [...], "y": [...], ...}}`, a column for each key.

@@ -2,7 +2,7 @@
 
 Each writer makes a temporary file in the same folder, flushes it to the disk and renames it to
 the target. After a kill at any moment the target is the old file, the new file, or (only for a
-folder) missing. The next writer removes the temporary files of a killed one.
+folder) missing. The next writer puts a missing folder back and removes the temporary files of a killed one.
 """
 
 import errno
@@ -67,11 +67,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 def restore(path: Path) -> None:
     """Put a folder back whose writer was killed between the two renames of `replacing_folder`, if it is missing."""
-    if not path.exists():
+    with explained(path):
         for left in path.parent.glob(f".{path.name}.{_host()}.*.old.tmp"):
-            if not _lives(int(left.name.split(".")[-3])):
+            if not path.exists() and not _lives(int(left.name.split(".")[-3])):
                 os.replace(left, path)
-                return
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def beside_paper(found: list[Record], chosen: Callable[[dict[str, Any]], bool]) 
 
 
 def _on_meta_test(snapshots: pd.DataFrame | None, row: dict[str, Any]) -> str:
-    """Our accuracy at the kept meta-step nearest to that of a row, and whether the paper's run lies inside there."""
+    """Our accuracy at the kept meta-step nearest to that of a row, and whether the paper's run is inside, as in it."""
     own = None if snapshots is None else snapshots[snapshots["variant"] == row["variant"]]
     if own is None or own.empty:
         return ""

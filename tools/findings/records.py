@@ -1,7 +1,7 @@
 """Committed records, as the blocks of the findings read them."""
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,13 @@ def of_the_pair(found: list[Record], name: str) -> Iterator[tuple[Record, pd.Dat
             yield record, table
 
 
-def by_seed(table: pd.DataFrame, pair: tuple[Hashable, Hashable] = PAIR) -> tuple[pd.DataFrame, pd.Series]:
-    """Accuracy by seed and variant, and N+1 minus MAML for each seed that both variants of the pair have."""
+def by_seed(table: pd.DataFrame, pair: tuple[str, str] = PAIR) -> tuple[pd.DataFrame, pd.Series]:
+    """Accuracy by seed and variant, and the second minus the first of the pair for each seed that both have."""
     wide = table.pivot(index="seed", columns="variant", values="accuracy")
     return wide, (wide[pair[1]] - wide[pair[0]]).dropna()
 
 
-def at_meta_steps(snapshots: pd.DataFrame, pair: tuple[Hashable, Hashable] = PAIR) -> list[list[str]]:
+def at_meta_steps(snapshots: pd.DataFrame, pair: tuple[str, str] = PAIR) -> list[list[str]]:
     """Meta-step, accuracy of each of the pair, and their difference, at the meta-steps whose weights were kept."""
     own = snapshots[snapshots["variant"].isin(pair)]  # other variants may have kept weights of other meta-steps
     rows = []

@@ -46,17 +46,16 @@ def second_order(found: list[Record]) -> list[str]:
 
 def second_order_pair(found: list[Record]) -> list[list[str]]:
     """The rows of `second_order`; none if one of the two was not run."""
-    tables = [record.table("tables/snapshots") for record in (*_of(found, REPLICATION), *_of(found, MORE))]
-    both = pd.concat([table for table in tables if table is not None] or [pd.DataFrame({"variant": []})])
-    return at_meta_steps(both, SECOND_ORDER) if set(SECOND_ORDER) <= set(both["variant"]) else []
+    kept = _snapshots(found)
+    return at_meta_steps(kept, SECOND_ORDER) if set(SECOND_ORDER) <= set(kept["variant"]) else []
 
 
 def processors(found: list[Record]) -> list[str]:
     """MAML of the same settings and seeds in `REPLICATION` and in `MORE`, which another kind of processor ran."""
-    tables = [record.table("tables/snapshots") for record in (*_of(found, REPLICATION), *_of(found, MORE))]
-    own = [table[table["variant"] == MAML].assign(variant=at) for at, table in enumerate(tables) if table is not None]
-    rows = at_meta_steps(pd.concat(own), (0, 1)) if len(own) == 2 and not any(table.empty for table in own) else []
-    return table_of(["meta-steps", f"`{REPLICATION}`", f"`{MORE}`", "difference, points"], rows)
+    kept, pair = _snapshots(found), (REPLICATION, MORE)
+    own = kept[kept["variant"] == MAML]
+    rows = at_meta_steps(own.assign(variant=own["study"]), pair) if set(pair) <= set(own["study"]) else []
+    return table_of(["meta-steps", *(f"`{study}`" for study in pair), "difference, points"], rows)
 
 
 def multi_task(found: list[Record]) -> list[str]:
@@ -80,6 +79,13 @@ def multi_task(found: list[Record]) -> list[str]:
                 ]
             )  # fmt: skip
     return table_of(["variant", "accuracy", "variant - MAML, points", "KID", "seeds", "run"], rows)
+
+
+def _snapshots(found: list[Record]) -> pd.DataFrame:
+    """Accuracies of kept weights in `REPLICATION` and `MORE`, with a column `study`."""
+    tables = [(one.study, one.table("tables/snapshots")) for study in (REPLICATION, MORE) for one in _of(found, study)]
+    known = [table.assign(study=study) for study, table in tables if table is not None]
+    return pd.concat(known) if known else pd.DataFrame(columns=["study", "variant"])
 
 
 def _of(found: list[Record], study: str) -> list[Record]:
