@@ -10,7 +10,7 @@ import pytest
 from claim_worlds import NAMES, World
 
 from megan.config import params as parameters
-from megan.report.claims import measures, over_training
+from megan.report.claims import gates, measures, over_training
 from megan.report.claims.decide import FAILED, NO_DIFFERENCE, OPPOSITE, SUPPORTED, UNDECIDED, decide
 from megan.report.claims.rules import ALL, CLAIMS
 from megan.report.claims.variants import (
@@ -271,6 +271,30 @@ def test_a_replication_of_the_primary_claims_needs_fewer_seeds():
     eight = World({"n_plus_1": 0.91}, seeds=8)
     assert _decide(eight.evidence(), "1").verdict == FAILED
     assert _decide(replace(eight, study="code").evidence(), "1").verdict == SUPPORTED
+
+
+@pytest.mark.parametrize("study", ["paper", "text"])
+def test_a_study_of_all_variants_has_the_seeds_and_the_length_for_every_claim(study):
+    """If every run learns, no claim fails its gate: a long study must not end without a verdict."""
+    planned = parameters.load(study=study)
+    assert set(NAMES) <= set(planned.variants)
+    tiers = {name: planned.tier(name) for name in NAMES}
+    evidence = replace(
+        World().evidence(),
+        study=study,
+        meta_batch=planned.current.train.meta_batch,
+        schedule=planned.current.train.schedule,
+        meta_steps={name: tier.meta_steps for name, tier in tiers.items()},
+        planned={name: tuple(tier.seeds) for name, tier in tiers.items()},
+        tasks={name: tier.test_tasks for name, tier in tiers.items()},
+    )
+    failed = {claim.id: gates.problems(claim, evidence, planned.claims, None) for claim in ALL}
+    assert not any(failed.values()), failed
+    plain, needed = planned.current.gan, planned.claims.least["12"]
+    assert len(plain.seeds) >= needed.seeds and plain.updates >= needed.length
+    for name in WASSERSTEIN:
+        kept = [step for step in planned.settings(name).train.snapshots if step <= tiers[name].meta_steps]
+        assert len(kept) >= planned.claims.fewest_snapshots, name
 
 
 def test_without_snapshots_there_is_no_correlation_over_training():

@@ -38,6 +38,7 @@ ALL = (
     replication.multi_task,
     published.anchor,
     runs.studies,
+    runs.tiers,
     runs.other_data,
     runs.search,
 )

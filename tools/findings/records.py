@@ -53,7 +53,16 @@ class Record:
     @property
     def settings(self) -> dict[str, Any]:
         """Of the study, without those of its variants."""
-        return yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))["studies"][self.study]
+        return self._params["studies"][self.study]
+
+    @property
+    def variants(self) -> dict[str, Any]:
+        """The settings of each variant of the study, also of those that were not run."""
+        return self._params["variants"]
+
+    @property
+    def _params(self) -> dict[str, Any]:
+        return yaml.safe_load((self.folder / "params.yaml").read_text(encoding="utf-8"))
 
     @property
     def decided(self) -> dict[str, Any]:

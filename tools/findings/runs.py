@@ -26,14 +26,39 @@ def studies(found: list[Record]) -> list[str]:
     return table_of(["study", "state", "variants", *(f"{part}, h" for part in PARTS), "all, h", "commit"], rows)
 
 
+def tiers(found: list[Record]) -> list[str]:
+    """The hours of two cores for training and test, by tier, of the studies that have several."""
+    rows = []
+    for record in found:
+        took = _took(record)
+        trained: dict[str, list[str]] = {}
+        for variant, how in record.variants.items():
+            if f"train-{variant}" in took and "tier" in how:
+                trained.setdefault(how["tier"], []).append(variant)
+        for name, members in trained.items() if len(trained) > 1 else []:
+            length = record.settings["tiers"][name]
+            hours = [sum(took.get(f"{stage}-{one}", 0) for one in members) for stage in ("train", "test")]
+            runs = f"{len(length['seeds'])} x {length['meta_steps']:,}"
+            rows.append([record.page, name, len(members), runs, *(f"{some:.2f}" for some in hours)])
+    return table_of(["study", "tier", "variants", "seeds x meta-steps", "train, h", "test, h"], rows)
+
+
 def _hours(record: Record) -> dict[str, float]:
-    """Hours of two cores by kind of stage, from the provenance."""
+    """Hours of two cores by kind of stage."""
     parts: dict[str, float] = {}
+    for stage, hours in _took(record).items():
+        part = stage.partition("-")[0]
+        parts[part] = parts.get(part, 0) + hours
+    return parts
+
+
+def _took(record: Record) -> dict[str, float]:
+    """Hours of two cores by stage, as `train-maml`, from the provenance."""
+    took = {}
     for path in sorted((record.folder / "provenance").glob("*.json")):
         told = json.loads(path.read_text(encoding="utf-8"))
-        part = path.stem.partition("-")[0]
-        parts[part] = parts.get(part, 0) + told.get("wall_seconds", 0) * told.get("threads", 1) / 2 / 3600
-    return parts
+        took[path.stem] = told.get("wall_seconds", 0) * told.get("threads", 1) / 2 / 3600
+    return took
 
 
 def other_data(found: list[Record]) -> list[str]:
