@@ -314,6 +314,39 @@ def test_maml_on_two_processors_is_compared_seed_by_seed(copied):
     assert found == [["500", "60.0 %", "61.0 %", "+1.00 ± 0.00"]]
 
 
+def test_multi_task_with_either_generator_stands_below_the_papers_curve(copied):
+    folder = records.ROOT / records.paths.RECORD / "code_more"
+    shutil.copytree(PILOT.with_name("code"), folder)
+    _as_code_more(folder)
+    rows = [
+        (name, seed, step, first + seed / 10 + step / 10_000)
+        for name, first, seeds in (("multi_task_0_authors", 0.5, [0]), ("multi_task_0", 0.3, [0, 1]))
+        for seed in seeds
+        for step in (0, 238, 500, 1000, 1500)
+    ]
+    table = pd.DataFrame(rows, columns=["variant", "seed", "meta_step", "accuracy"])
+    table.assign(label=table["variant"]).to_csv(folder / "tables/snapshots.csv", index=False)
+    found = _rows(_block(findings.written("page.md"), "generators").splitlines())
+    assert [row[:6] for row in found] == [
+        ["the paper", "43.0 %", "74.7 %", "85.8 %", "84.8 %", "1"],
+        ["multi_task_0", "35.0 %", "40.0 %", "45.0 %", "50.0 %", "2"],
+        ["multi_task_0_authors", "50.0 %", "55.0 %", "60.0 %", "65.0 %", "1"],
+    ]
+
+
+def test_the_hours_of_a_tier_are_those_of_its_variants(copied):
+    for stage, seconds in (("train-maml", 3600), ("train-n_plus_1", 7200), ("test-n_plus_1", 360)):
+        told = json.dumps({"wall_seconds": seconds, "threads": 2})
+        (copied / f"provenance/{stage}.json").write_text(told)
+    rows = [
+        row for row in _rows(_block(findings.written("page.md"), "tiers").splitlines()) if row[0].startswith("[text]")
+    ]
+    headline = next(row for row in rows if row[1] == "headline")
+    test = json.loads((copied / "provenance/test-maml.json").read_text())
+    own = test["wall_seconds"] * test["threads"] / 2 / 3600
+    assert headline[2:] == ["2", "8 x 2,500", "3.00", f"{own + 0.1:.2f}"]
+
+
 def test_findings_are_not_written_from_an_altered_record(tmp_path):
     for folder in ("tools", "results/record", "docs"):
         shutil.copytree(records.ROOT / folder, tmp_path / folder)

@@ -33,6 +33,7 @@ ALL = (
     replication.figure_8,
     replication.figure_10,
     replication.readings,
+    replication.generators,
     replication.second_order,
     replication.processors,
     replication.multi_task,

@@ -11,6 +11,7 @@ from tools.findings.records import MORE, REPLICATION, Record, at_meta_steps, mea
 MAML = "maml_long"  # as long as multi-task of `MORE`
 SECOND_ORDER = ("maml_second_order", "n_plus_1_second_order")  # of `REPLICATION` and of `MORE`
 READINGS = (MAML, "maml_norm_first", SECOND_ORDER[0])
+GENERATORS = ("multi_task_0", "multi_task_0_authors")
 
 
 def figure_8(found: list[Record]) -> list[str]:
@@ -25,12 +26,21 @@ def figure_10(found: list[Record]) -> list[str]:
 
 def readings(found: list[Record]) -> list[str]:
     """MAML in the settings of the authors' code and in two other readings, at the points of the paper's Fig. 10."""
-    curve = paper_curves.of(10)["MAML"]
+    return _at_points(_of(found, REPLICATION), paper_curves.of(10)["MAML"], READINGS)
+
+
+def generators(found: list[Record]) -> list[str]:
+    """Multi-task with our small generator and with the authors', at the points of the paper's Fig. 8."""
+    return _at_points(_of(found, MORE), paper_curves.of(8)["image, generator step 0.4"], GENERATORS)
+
+
+def _at_points(found: list[Record], curve: pd.DataFrame, variants: tuple[str, ...]) -> list[str]:
+    """A curve of the paper and the mean accuracy of `variants`, of kept weights, at its meta-steps."""
     steps = curve["meta_step"].tolist()
     rows = []
-    for record in _of(found, REPLICATION):
+    for record in found:
         table = record.table("tables/snapshots")
-        for name in [] if table is None else [name for name in READINGS if name in set(table["variant"])]:
+        for name in [] if table is None else [name for name in variants if name in set(table["variant"])]:
             own = table[table["variant"] == name]
             means = own.groupby("meta_step")["accuracy"].mean().reindex(steps)
             rows.append([own["label"].iloc[0], *map(percent, means), own["seed"].nunique(), record.run(name)])
