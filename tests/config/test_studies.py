@@ -187,3 +187,18 @@ def _parameters(study: params.Params) -> dict[str, dict]:
     made = ("download", "prepare", "encoder", "judge", "train", "test")
     stages = [stage for stage in registry.stages(study).values() if stage.address.partition("@")[0] in made]
     return {stage.address: registry.parameters(study, stage) | {"study": ""} for stage in stages}
+
+
+def test_the_full_length_has_the_variants_of_the_record():
+    """`paper` decides the claims of `text` with longer training: each variant has the same readings of the paper."""
+    paper, text = params.load(study="paper"), params.load(study="text")
+
+    def readings(found, name):
+        return found.variants[name].model_dump(exclude={"settings"})  # these are kept meta-steps
+
+    common = [name for name in paper.variants if name in text.variants]
+    assert len(common) == 40 == len(paper.variants)
+    for name in common:
+        assert readings(paper, name) == readings(text, name), name
+    assert paper.current.gan == text.current.gan and paper.current.inner == text.current.inner
+    assert paper.current.network == text.current.network and paper.current.data == text.current.data

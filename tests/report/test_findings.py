@@ -428,7 +428,7 @@ def test_the_search_shows_the_chosen_settings_and_those_of_the_study(copied):
     (folder / "search").mkdir(parents=True)
     (folder / "MANIFEST.json").write_text(json.dumps({"study": "search"}))
     own = {"train": {"learning_rate": 0.001, "schedule": "constant"}, "inner": {"learning_rate": 0.4}}
-    settings = {"studies": {"search": own | {"data": {"dataset": "omniglot"}}}}
+    settings = {"studies": {"search": own | {"data": {"dataset": "omniglot"}}}, "variants": {}}
     (folder / "params.yaml").write_text(yaml.safe_dump(settings))
     head = "approach,rank,chosen,variant,outer_step,inner_step,schedule,seeds,diverged,accuracy,ci95_seeds,loss\n"
     (folder / "search/search.csv").write_text(
